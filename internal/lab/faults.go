@@ -1,0 +1,203 @@
+package lab
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"time"
+
+	"nave.dev/internal/lab/controlplane"
+	"nave.dev/internal/lab/proxy"
+)
+
+// Stop stops a whole cluster, or some of its components, as if their machines
+// had lost power. The data stays.
+func (l *Lab) Stop(ctx context.Context, name string, components ...string) error {
+	return l.change(ctx, func(s *state) error {
+		m, err := s.member(name)
+		if err != nil {
+			return err
+		}
+		if err := m.checkComponents(components); err != nil {
+			return err
+		}
+		if len(components) == 0 {
+			components = m.components()
+		}
+		for _, component := range components {
+			if !slices.Contains(m.Stopped, component) {
+				m.Stopped = append(m.Stopped, component)
+			}
+		}
+		return l.kill(ctx, name, components)
+	})
+}
+
+// Start starts again what Stop stopped, and returns when it is ready.
+func (l *Lab) Start(ctx context.Context, name string, components ...string) error {
+	return l.change(ctx, func(s *state) error {
+		m, err := s.member(name)
+		if err != nil {
+			return err
+		}
+		if err := m.checkComponents(components); err != nil {
+			return err
+		}
+		m.Stopped = slices.DeleteFunc(m.Stopped, func(component string) bool {
+			return len(components) == 0 || slices.Contains(components, component)
+		})
+		return l.start(ctx, s, []string{name})
+	})
+}
+
+// components returns what belongs to the cluster alone, in the order of start.
+func (m *member) components() []string {
+	if m.Spec.Etcd == dedicated {
+		return append([]string{sharedEtcd}, controlplane.Components()...)
+	}
+	return controlplane.Components()
+}
+
+func (m *member) checkComponents(components []string) error {
+	for _, component := range components {
+		if !slices.Contains(m.components(), component) {
+			return fmt.Errorf("cluster %s has no component %q\nhint: one of %s", m.Spec.Name, component, enumerate(m.components()))
+		}
+	}
+	return nil
+}
+
+// kill ends components without warning. What they serve goes before what they
+// stand on, so that none has time to complain.
+func (l *Lab) kill(ctx context.Context, name string, components []string) error {
+	var err error
+	for _, component := range components {
+		err = errors.Join(err, l.table.Stop(ctx, name+"/"+component, 0))
+	}
+	return err
+}
+
+// SetLink cuts, slows or mends the network between a cluster's API server and
+// everyone outside the cluster; its own components are not concerned.
+func (l *Lab) SetLink(ctx context.Context, name string, change func(*proxy.Link)) error {
+	return l.change(ctx, func(s *state) error {
+		m, err := s.member(name)
+		if err != nil {
+			return err
+		}
+		change(&m.Link)
+		if m.Link.Latency < 0 || m.Link.Latency > time.Minute {
+			return fmt.Errorf("a latency of %s: want 0 to 1m", m.Link.Latency)
+		}
+		if err := l.save(s); err != nil {
+			return err
+		}
+		return l.reloadNetwork(ctx)
+	})
+}
+
+// Remove stops a cluster and forgets it, with its data.
+func (l *Lab) Remove(ctx context.Context, name string) error {
+	return l.change(ctx, func(s *state) error {
+		m, err := s.member(name)
+		if err != nil {
+			return err
+		}
+		if err := l.wipe(ctx, s, m); err != nil {
+			return err
+		}
+		if err := os.RemoveAll(l.cluster(s, m).Dir); err != nil {
+			return err
+		}
+		delete(s.Clusters, name)
+		if err := l.save(s); err != nil {
+			return err
+		}
+		return l.reloadNetwork(ctx)
+	})
+}
+
+// Destroy stops a cluster and deletes its data: a disaster. Start brings back an
+// empty cluster of the same name, address and keys.
+func (l *Lab) Destroy(ctx context.Context, name string) error {
+	return l.change(ctx, func(s *state) error {
+		m, err := s.member(name)
+		if err != nil {
+			return err
+		}
+		m.Stopped = m.components()
+		return l.wipe(ctx, s, m)
+	})
+}
+
+// wipe stops a cluster and deletes what it stored.
+func (l *Lab) wipe(ctx context.Context, s *state, m *member) error {
+	if err := l.kill(ctx, m.Spec.Name, m.components()); err != nil {
+		return err
+	}
+	etcd := l.etcdOf(s, m)
+	if m.Spec.Etcd == dedicated {
+		return etcd.Wipe()
+	}
+	if record, err := l.table.Get(sharedEtcd); err != nil || !record.Running() {
+		return errors.New("the shared etcd, which holds the cluster's data, does not run\nhint: nave-lab up starts it")
+	}
+	bin, err := controlplane.FindBinaries(l.bin)
+	if err != nil {
+		return err
+	}
+	return etcd.DeletePrefix(ctx, bin, m.Spec.Name)
+}
+
+// Snapshot saves the etcd of a cluster that has one of its own to a file.
+func (l *Lab) Snapshot(ctx context.Context, name, file string) error {
+	return l.change(ctx, func(s *state) error {
+		m, bin, err := l.dedicatedMember(s, name)
+		if err != nil {
+			return err
+		}
+		return l.etcdOf(s, m).Snapshot(ctx, bin, file)
+	})
+}
+
+// Restore puts the etcd of a cluster that has one of its own back to a
+// snapshot, as an operator would: revisions go back too. It returns when the
+// cluster is ready again.
+func (l *Lab) Restore(ctx context.Context, name, file string) error {
+	file, err := filepath.Abs(file)
+	if err == nil {
+		_, err = os.Stat(file)
+	}
+	if err != nil {
+		return fmt.Errorf("reading the snapshot: %w", err)
+	}
+	return l.change(ctx, func(s *state) error {
+		m, bin, err := l.dedicatedMember(s, name)
+		if err != nil {
+			return err
+		}
+		if err := l.kill(ctx, name, m.components()); err != nil {
+			return err
+		}
+		if err := l.etcdOf(s, m).Restore(ctx, bin, file); err != nil {
+			return err
+		}
+		m.Stopped = nil
+		return l.start(ctx, s, []string{name})
+	})
+}
+
+func (l *Lab) dedicatedMember(s *state, name string) (*member, controlplane.Binaries, error) {
+	m, err := s.member(name)
+	if err != nil {
+		return nil, controlplane.Binaries{}, err
+	}
+	if m.Spec.Etcd != dedicated {
+		return nil, controlplane.Binaries{}, fmt.Errorf("cluster %s shares its etcd with others, whose data would go back too\nhint: declare it with etcd: dedicated", name)
+	}
+	bin, err := controlplane.FindBinaries(l.bin)
+	return m, bin, err
+}

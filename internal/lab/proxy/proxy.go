@@ -1,0 +1,184 @@
+// Package proxy stands in front of a server and plays the network to it. A
+// Proxy forwards TCP connections; a partition holds back every byte, of old
+// connections and new ones, and delivers them all when it heals, as packets
+// lost on a real network are sent again; latency delays each direction. It
+// never looks into what it forwards.
+package proxy
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net"
+	"sync"
+	"time"
+)
+
+// Link is the state of the network between clients and a server.
+type Link struct {
+	Partitioned bool          `json:"partitioned,omitempty"`
+	Latency     time.Duration `json:"latency,omitempty"` // added in each direction
+}
+
+// Proxy forwards the connections of one listener to one server. Its methods
+// are safe for concurrent use.
+type Proxy struct {
+	target string
+
+	mu     sync.Mutex
+	link   Link
+	healed chan struct{} // closed while the link is whole
+}
+
+// New returns a proxy to the server at target, over a perfect link.
+func New(target string) *Proxy {
+	healed := make(chan struct{})
+	close(healed)
+	return &Proxy{target: target, healed: healed}
+}
+
+// SetLink changes the network from now on, for old connections too.
+func (p *Proxy) SetLink(link Link) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if link.Partitioned && !p.link.Partitioned {
+		p.healed = make(chan struct{})
+	}
+	if !link.Partitioned && p.link.Partitioned {
+		close(p.healed)
+	}
+	p.link = link
+}
+
+func (p *Proxy) state() (Link, <-chan struct{}) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.link, p.healed
+}
+
+// Serve accepts and forwards until ctx is done, then closes the listener and
+// every connection and returns nil.
+func (p *Proxy) Serve(ctx context.Context, listener net.Listener) error {
+	ctx, cancel := context.WithCancel(ctx)
+	var connections sync.WaitGroup
+	defer connections.Wait()
+	defer cancel()
+	defer context.AfterFunc(ctx, func() { listener.Close() })()
+	for {
+		client, err := listener.Accept()
+		if ctx.Err() != nil {
+			return nil
+		}
+		if errors.Is(err, net.ErrClosed) {
+			return err
+		}
+		if err != nil { // such as too many open files: the next one may do
+			select {
+			case <-time.After(50 * time.Millisecond):
+			case <-ctx.Done():
+			}
+			continue
+		}
+		connections.Go(func() { p.forward(ctx, client) })
+	}
+}
+
+// forward carries one connection until both directions have ended.
+func (p *Proxy) forward(ctx context.Context, client net.Conn) {
+	defer client.Close()
+	if !p.wait(ctx) {
+		return
+	}
+	server, err := (&net.Dialer{}).DialContext(ctx, "tcp", p.target)
+	if err != nil {
+		return // the client sees its connection closed, as by a host without the server
+	}
+	defer server.Close()
+	defer context.AfterFunc(ctx, func() { client.Close(); server.Close() })()
+	var directions sync.WaitGroup
+	directions.Go(func() { p.carry(ctx, server, client) })
+	directions.Go(func() { p.carry(ctx, client, server) })
+	directions.Wait()
+}
+
+// wait blocks while the link is partitioned; false means that ctx is done.
+func (p *Proxy) wait(ctx context.Context) bool {
+	for {
+		link, healed := p.state()
+		if !link.Partitioned {
+			return true
+		}
+		select {
+		case <-healed:
+		case <-ctx.Done():
+			return false
+		}
+	}
+}
+
+// chunk is a piece of the stream and when it may be delivered.
+type chunk struct {
+	data []byte
+	due  time.Time
+}
+
+// inFlight bounds, in chunks of up to 16 KiB, what a direction holds back.
+const inFlight = 256
+
+// carry moves one direction. Reading goes on while earlier bytes are on their
+// way, so that latency does not become a limit on throughput.
+func (p *Proxy) carry(ctx context.Context, to, from net.Conn) {
+	ctx, cancel := context.WithCancel(ctx)
+	flight := make(chan chunk, inFlight)
+	var reader sync.WaitGroup
+	reader.Go(func() {
+		defer close(flight)
+		for {
+			buffer := make([]byte, 16<<10)
+			n, err := from.Read(buffer)
+			if n > 0 {
+				link, _ := p.state()
+				select {
+				case flight <- chunk{data: buffer[:n], due: time.Now().Add(link.Latency)}:
+				case <-ctx.Done():
+					return
+				}
+			}
+			if err != nil {
+				return
+			}
+		}
+	})
+	for piece := range flight {
+		if !p.deliver(ctx, to, piece) {
+			// A direction that broke takes the connection with it.
+			cancel()
+			to.Close()
+			from.Close()
+		}
+	}
+	reader.Wait()
+	// The end of one direction is passed on; the other may still carry.
+	if half, ok := to.(interface{ CloseWrite() error }); ok && p.wait(ctx) {
+		half.CloseWrite()
+	}
+	cancel()
+}
+
+// deliver writes a piece when it is due and the link is whole.
+func (p *Proxy) deliver(ctx context.Context, to io.Writer, piece chunk) bool {
+	if wait := time.Until(piece.due); wait > 0 {
+		timer := time.NewTimer(wait)
+		defer timer.Stop()
+		select {
+		case <-timer.C:
+		case <-ctx.Done():
+			return false
+		}
+	}
+	if !p.wait(ctx) {
+		return false
+	}
+	_, err := to.Write(piece.data)
+	return err == nil
+}

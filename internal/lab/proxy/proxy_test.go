@@ -1,0 +1,171 @@
+package proxy
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"net"
+	"os"
+	"strings"
+	"testing"
+	"time"
+)
+
+// echo serves connections that answer what they are told, and ends each answer
+// when the question ends.
+func echo(t *testing.T) string {
+	t.Helper()
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { listener.Close() })
+	go func() {
+		for {
+			conn, err := listener.Accept()
+			if err != nil {
+				return
+			}
+			go func() {
+				defer conn.Close()
+				io.Copy(conn, conn)
+			}()
+		}
+	}()
+	return listener.Addr().String()
+}
+
+func serve(t *testing.T, target string) (*Proxy, string) {
+	t.Helper()
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	proxy := New(target)
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error, 1)
+	go func() { done <- proxy.Serve(ctx, listener) }()
+	t.Cleanup(func() {
+		cancel()
+		if err := <-done; err != nil {
+			t.Errorf("serve: %v", err)
+		}
+	})
+	return proxy, listener.Addr().String()
+}
+
+func dial(t *testing.T, address string) *net.TCPConn {
+	t.Helper()
+	conn, err := net.Dial("tcp", address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { conn.Close() })
+	conn.SetDeadline(time.Now().Add(30 * time.Second))
+	return conn.(*net.TCPConn)
+}
+
+func ask(t *testing.T, conn net.Conn, question string) {
+	t.Helper()
+	if _, err := conn.Write([]byte(question)); err != nil {
+		t.Fatal(err)
+	}
+	answer := make([]byte, len(question))
+	if _, err := io.ReadFull(conn, answer); err != nil || string(answer) != question {
+		t.Fatalf("answer %q, %v; want %q", answer, err, question)
+	}
+}
+
+// silent fails if anything arrives within a moment.
+func silent(t *testing.T, conn net.Conn) {
+	t.Helper()
+	conn.SetReadDeadline(time.Now().Add(150 * time.Millisecond))
+	if n, err := conn.Read(make([]byte, 1)); !errors.Is(err, os.ErrDeadlineExceeded) {
+		t.Fatalf("read %d bytes, %v; want silence", n, err)
+	}
+	conn.SetDeadline(time.Now().Add(30 * time.Second))
+}
+
+func TestForwardsAndPassesOnTheEnd(t *testing.T) {
+	_, address := serve(t, echo(t))
+	conn := dial(t, address)
+	big := strings.Repeat("0123456789abcdef", 1<<16)
+	go func() {
+		io.WriteString(conn, big)
+		conn.CloseWrite()
+	}()
+	answer, err := io.ReadAll(conn)
+	if err != nil || string(answer) != big {
+		t.Errorf("%d bytes back, %v; want the same %d and then the end", len(answer), err, len(big))
+	}
+}
+
+func TestPartitionHoldsAndHealingDelivers(t *testing.T) {
+	proxy, address := serve(t, echo(t))
+	old := dial(t, address)
+	ask(t, old, "before")
+
+	proxy.SetLink(Link{Partitioned: true})
+	fresh := dial(t, address)
+	for _, conn := range []net.Conn{old, fresh} {
+		if _, err := conn.Write([]byte("during")); err != nil {
+			t.Fatal(err)
+		}
+	}
+	silent(t, old)
+	silent(t, fresh)
+
+	proxy.SetLink(Link{})
+	for name, conn := range map[string]net.Conn{"old": old, "fresh": fresh} {
+		answer := make([]byte, 6)
+		if _, err := io.ReadFull(conn, answer); err != nil || string(answer) != "during" {
+			t.Errorf("%s connection after healing: %q, %v", name, answer, err)
+		}
+	}
+	ask(t, old, "after")
+}
+
+func TestLatencyDelaysEachDirectionWithoutLimitingThroughput(t *testing.T) {
+	proxy, address := serve(t, echo(t))
+	conn := dial(t, address)
+	proxy.SetLink(Link{Latency: 100 * time.Millisecond})
+	began := time.Now()
+	ask(t, conn, "ping")
+	if took := time.Since(began); took < 200*time.Millisecond {
+		t.Errorf("a round trip took %s, want 200 ms or more", took)
+	}
+	// 64 chunks one after another would take 6.4 s each way.
+	began = time.Now()
+	data := bytes.Repeat([]byte("x"), 1<<20)
+	go conn.Write(data)
+	if _, err := io.ReadFull(conn, make([]byte, len(data))); err != nil {
+		t.Fatal(err)
+	}
+	if took := time.Since(began); took > 5*time.Second {
+		t.Errorf("1 MiB took %s: latency has become a limit on throughput", took)
+	}
+}
+
+func TestServerAway(t *testing.T) {
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	target := listener.Addr().String()
+	listener.Close()
+	_, address := serve(t, target)
+	if _, err := dial(t, address).Read(make([]byte, 1)); err == nil || errors.Is(err, os.ErrDeadlineExceeded) {
+		t.Errorf("reading from a server that is away: %v, want a closed connection", err)
+	}
+}
+
+func TestStopsWhilePartitioned(t *testing.T) {
+	proxy, address := serve(t, echo(t))
+	conn := dial(t, address)
+	ask(t, conn, "before")
+	proxy.SetLink(Link{Partitioned: true})
+	conn.Write([]byte("stuck"))
+	silent(t, conn)
+	// The clean-up of serve waits for Serve to return.
+}
