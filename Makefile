@@ -41,7 +41,7 @@ lab: build ## Start the sample fleet that fits this machine and leave it running
 check: verify test ## Everything that must pass before a change lands
 
 verify: ## Format, vet, staticcheck, tidy modules
-	@test -z "$$(gofmt -l cmd internal examples kube)" || { echo 'not formatted:'; gofmt -l cmd internal examples kube; exit 1; }
+	@test -z "$$(gofmt -l .)" || { echo 'not formatted:'; gofmt -l .; exit 1; }
 	go mod tidy -diff
 	cd kube && go mod tidy -diff
 	go vet ./...

@@ -6,5 +6,5 @@ import "embed"
 
 // Files are the sample fleets, by path from this directory.
 //
-//go:embed ecommerce
+//go:embed all:ecommerce
 var Files embed.FS

@@ -19,6 +19,9 @@ func newBench(options *lab.Options) *cobra.Command {
 		Example: "  nave-lab bench\n  nave-lab bench --fleet examples/ecommerce/lab-small.yaml -o json",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			if err := checkOutput(output); err != nil {
+				return err
+			}
 			fleet, err := lab.ReadFleet(fleetFile)
 			if err != nil {
 				return err
@@ -49,6 +52,6 @@ func newBench(options *lab.Options) *cobra.Command {
 		},
 	}
 	command.Flags().StringVar(&fleetFile, "fleet", "auto", `fleet file, or "auto" for the sample fleet that fits this machine`)
-	command.Flags().StringVarP(&output, "output", "o", "", "json, or nothing for lines")
+	command.Flags().StringVarP(&output, "output", "o", "", "json, or none for lines")
 	return command
 }

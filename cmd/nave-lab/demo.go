@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os/exec"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -11,7 +12,7 @@ import (
 	"nave.dev/internal/lab"
 )
 
-func newDemo(open progressOpener) *cobra.Command {
+func newDemo(open opener) *cobra.Command {
 	var (
 		fleetFile string
 		until     bool
@@ -27,8 +28,8 @@ func newDemo(open progressOpener) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			if names, err := l.Names(); err != nil || len(names) > 0 {
-				return errors.Join(err, fmt.Errorf("there is a lab in %s already\nhint: nave-lab down --delete, or another --dir", l.Dir()))
+			if l.Exists() {
+				return fmt.Errorf("there is a lab in %s already\nhint: nave-lab down --delete, or another --dir", l.Dir())
 			}
 			fleet, err := lab.ReadFleet(fleetFile)
 			if err != nil {
@@ -43,19 +44,29 @@ func newDemo(open progressOpener) *cobra.Command {
 			if err := l.Up(ctx, lab.UpOptions{Fleet: fleet}); err != nil {
 				return err
 			}
-			fmt.Fprintf(cmd.OutOrStdout(), "%d clusters ready after %.1f s\n", len(fleet.Clusters), time.Since(began).Seconds())
+			out := cmd.OutOrStdout()
+			fmt.Fprintf(out, "%d clusters ready after %.1f s\n", len(fleet.Clusters), time.Since(began).Seconds())
+			if err := l.PushSample(ctx); err != nil {
+				return err
+			}
+			if err := l.StartHub(ctx); err != nil {
+				return err
+			}
+			err = l.AwaitFleet(ctx, func(wait *exec.Cmd) { wait.Stderr = cmd.ErrOrStderr() })
+			if err != nil {
+				return err
+			}
+			converged, err := l.Converged(ctx)
+			if err != nil {
+				return err
+			}
+			for _, c := range converged {
+				fmt.Fprintf(out, "%-22s Synced and Healthy after %5.1f s\n", c.Cluster, c.Took.Seconds())
+			}
 			if until {
 				return nil
 			}
-			first := fleet.Clusters[0].Name
-			fmt.Fprintf(cmd.OutOrStdout(), `
-Try, in another terminal (NAVE_LAB_DIR=%s):
-  bin/nave-lab status
-  bin/nave-lab kubeconfig %s > kc
-  bin/kubectl --kubeconfig kc create deployment web --image=nginx --replicas=3
-  bin/nave-lab partition %s      # and heal
-Ctrl-C here removes everything.
-`, l.Dir(), first, first)
+			fmt.Fprintf(out, whatToTry, l.Dir(), l.HubDir(), l.SampleDir(), fleet.Clusters[0].Name)
 			<-ctx.Done()
 			return nil
 		},
@@ -64,3 +75,31 @@ Ctrl-C here removes everything.
 	command.Flags().BoolVar(&until, "until-converged", false, "exit as soon as everything is ready")
 	return command
 }
+
+const whatToTry = `
+The fleet is as its repository says. In another terminal:
+
+  export NAVE_LAB_DIR=%[1]s NAVE_DIR=%[2]s
+
+See it:
+  bin/nave status
+  bin/nave apps --cluster %[4]s
+  bin/nave events --follow
+
+Change it: edit, look at what that would do everywhere, push, watch it arrive
+  cd %[3]s
+  git commit -a -m 'my change'
+  bin/nave plan
+  git push && bin/nave wait --revision $(git rev-parse HEAD)
+
+Break it by hand, and see it come back
+  bin/nave-lab kubeconfig %[4]s > kc
+  bin/kubectl --kubeconfig kc delete deployment --all -n shop
+  bin/nave drift
+
+Take a cluster down, and bring it back
+  bin/nave-lab stop %[4]s && bin/nave clusters
+  bin/nave-lab start %[4]s
+
+Ctrl-C here removes everything.
+`

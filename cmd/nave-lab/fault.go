@@ -18,7 +18,7 @@ func newStop(open opener) *cobra.Command {
 		Args:              cobra.MinimumNArgs(1),
 		ValidArgsFunction: completeCluster(open),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			l, err := open()
+			l, err := open(cmd)
 			if err != nil {
 				return err
 			}
@@ -27,7 +27,7 @@ func newStop(open opener) *cobra.Command {
 	}
 }
 
-func newStart(open progressOpener) *cobra.Command {
+func newStart(open opener) *cobra.Command {
 	return &cobra.Command{
 		Use:     "start NAME [COMPONENT…]",
 		Short:   "Start again what was stopped or destroyed",
@@ -74,7 +74,7 @@ func newLatency(open opener) *cobra.Command {
 			if err != nil {
 				return &usageError{fmt.Errorf("%q is no duration\nhint: write 120ms or 2s", args[1])}
 			}
-			l, err := open()
+			l, err := open(cmd)
 			if err != nil {
 				return err
 			}
@@ -91,7 +91,7 @@ func newSnapshot(open opener) *cobra.Command {
 		Args:              cobra.ExactArgs(2),
 		ValidArgsFunction: completeCluster(open),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			l, err := open()
+			l, err := open(cmd)
 			if err != nil {
 				return err
 			}
@@ -100,7 +100,7 @@ func newSnapshot(open opener) *cobra.Command {
 	}
 }
 
-func newRestore(open progressOpener) *cobra.Command {
+func newRestore(open opener) *cobra.Command {
 	return &cobra.Command{
 		Use:     "restore NAME FILE",
 		Short:   "Put the etcd of a cluster that has one of its own back to a snapshot",

@@ -6,6 +6,7 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"syscall"
 	"text/tabwriter"
 	"time"
 
@@ -37,7 +38,7 @@ func newGitURL(open opener) *cobra.Command {
 	return &cobra.Command{
 		Use: "url", Short: "Print the address of the Git server", Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			l, err := open()
+			l, err := open(cmd)
 			if err != nil {
 				return err
 			}
@@ -89,7 +90,7 @@ func newHookRemove(open opener) *cobra.Command {
 }
 
 func changeHooks(cmd *cobra.Command, open opener, change func([]webhook.Hook) ([]webhook.Hook, error)) error {
-	l, err := open()
+	l, err := open(cmd)
 	if err != nil {
 		return err
 	}
@@ -100,7 +101,7 @@ func newHookList(open opener) *cobra.Command {
 	return &cobra.Command{
 		Use: "list", Short: "List where pushes are posted to", Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			l, err := open()
+			l, err := open(cmd)
 			if err != nil {
 				return err
 			}
@@ -117,7 +118,7 @@ func newDeliveries(open opener) *cobra.Command {
 	return &cobra.Command{
 		Use: "deliveries", Short: "Show the last webhook deliveries", Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			l, err := open()
+			l, err := open(cmd)
 			if err != nil {
 				return err
 			}
@@ -141,11 +142,21 @@ func newNetwork(open opener) *cobra.Command {
 	return &cobra.Command{
 		Use: lab.NetworkCommand, Hidden: true, Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			l, err := open()
+			l, err := open(cmd)
 			if err != nil {
 				return err
 			}
 			return l.ServeNetwork(cmd.Context(), slog.New(slog.NewTextHandler(os.Stderr, nil)))
+		},
+	}
+}
+
+// newRun waits at the gate, which main has done, and becomes another program.
+func newRun() *cobra.Command {
+	return &cobra.Command{
+		Use: lab.RunCommand + " PROGRAM [ARGUMENT…]", Hidden: true, DisableFlagParsing: true, Args: cobra.MinimumNArgs(1),
+		RunE: func(_ *cobra.Command, args []string) error {
+			return fmt.Errorf("running %s: %w", args[0], syscall.Exec(args[0], args, os.Environ()))
 		},
 	}
 }

@@ -75,32 +75,38 @@ has returned, until nave-lab down.`,
 	})
 	root.PersistentFlags().StringVar(&opts.Dir, "dir", "", "directory of the lab (default "+lab.DefaultDir()+")")
 	root.PersistentFlags().StringVar(&opts.Bin, "bin", "", "directory of the control-plane binaries (default: where nave-lab is)")
-	open := func() (*lab.Lab, error) { return lab.New(opts) }
-	openWithProgress := func(cmd *cobra.Command) (*lab.Lab, error) {
+	open := func(cmd *cobra.Command) (*lab.Lab, error) {
 		opts.Progress = newProgress(cmd.ErrOrStderr())
 		return lab.New(opts)
 	}
 	root.AddCommand(
-		newUp(openWithProgress), newDown(open), newStatus(open), newKubeconfig(open), newLogs(open),
-		newAdd(openWithProgress), newRemove(open),
-		newStop(open), newStart(openWithProgress), newDestroy(open),
+		newUp(open), newDown(open), newStatus(open), newKubeconfig(open), newKubeconfigs(open), newLogs(open),
+		newAdd(open), newRemove(open),
+		newStop(open), newStart(open), newDestroy(open),
 		newPartition(open), newHeal(open), newLatency(open),
-		newSnapshot(open), newRestore(openWithProgress),
-		newGit(open), newDemo(openWithProgress), newBench(&opts), newNetwork(open),
+		newSnapshot(open), newRestore(open),
+		newGit(open), newDemo(open), newBench(&opts), newNetwork(open), newRun(),
 	)
-	for _, command := range root.Commands() {
-		command.Args = usageOf(command.Args)
-	}
+	markUsage(root)
 	return root
+}
+
+// markUsage makes what checks of arguments find, in all commands, wrong use.
+func markUsage(command *cobra.Command) {
+	command.Args = usageOf(command.Args)
+	for _, child := range command.Commands() {
+		markUsage(child)
+	}
 }
 
 // usageOf marks what a check of arguments finds as wrong use.
 func usageOf(check cobra.PositionalArgs) cobra.PositionalArgs {
 	return func(cmd *cobra.Command, args []string) error {
-		if check == nil {
-			return nil
+		err := check(cmd, args)
+		if err != nil && !cmd.HasParent() {
+			return &usageError{fmt.Errorf("%w\nhint: nave-lab --help lists the commands", err)}
 		}
-		if err := check(cmd, args); err != nil {
+		if err != nil {
 			return &usageError{fmt.Errorf("%w\nhint: usage is %s", err, cmd.UseLine())}
 		}
 		return nil

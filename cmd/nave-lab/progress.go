@@ -49,6 +49,8 @@ func (p *progress) tell(step lab.Progress) {
 	case step.Ready:
 		delete(p.waiting, step.Name)
 		fmt.Fprintf(p.out, "[%d/%d] %s ready after %.1f s\n", step.Done, step.Total, step.Name, step.Took.Seconds())
+	case step.WaitsFor == "":
+		delete(p.waiting, step.Name)
 	default:
 		if p.waiting[step.Name].what != step.WaitsFor {
 			p.waiting[step.Name] = wait{step.WaitsFor, time.Now()}
@@ -63,7 +65,7 @@ func (p *progress) tell(step lab.Progress) {
 }
 
 func (p *progress) show(done, total int) {
-	if len(p.waiting) == 0 || done == total {
+	if len(p.waiting) == 0 || total > 0 && done == total {
 		return
 	}
 	var parts []string
@@ -71,7 +73,10 @@ func (p *progress) show(done, total int) {
 		parts = append(parts, fmt.Sprintf("%s: %s %.0fs", name, w.what, time.Since(w.since).Seconds()))
 	}
 	slices.Sort(parts)
-	line := fmt.Sprintf("%d/%d  %s", done, total, strings.Join(parts, ", "))
+	line := strings.Join(parts, ", ")
+	if total > 0 {
+		line = fmt.Sprintf("%d/%d  %s", done, total, line)
+	}
 	if len(line) >= p.width {
 		line = line[:p.width-1]
 	}

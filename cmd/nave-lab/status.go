@@ -24,10 +24,10 @@ func newStatus(open opener) *cobra.Command {
 		Example: "  nave-lab status\n  nave-lab status -o json",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if output != "" && output != "json" {
-				return &usageError{fmt.Errorf("no output form %q\nhint: -o json, or none for a table", output)}
+			if err := checkOutput(output); err != nil {
+				return err
 			}
-			l, err := open()
+			l, err := open(cmd)
 			if err != nil {
 				return err
 			}
@@ -43,17 +43,29 @@ func newStatus(open opener) *cobra.Command {
 			return printStatus(cmd.OutOrStdout(), status)
 		},
 	}
-	command.Flags().StringVarP(&output, "output", "o", "", "json, or nothing for a table")
+	command.Flags().StringVarP(&output, "output", "o", "", "json, or none for a table")
 	return command
 }
 
+// checkOutput refuses what -o does not know.
+func checkOutput(output string) error {
+	if output != "" && output != "json" {
+		return &usageError{fmt.Errorf("no output form %q\nhint: -o json, or none for people", output)}
+	}
+	return nil
+}
+
 func printStatus(out io.Writer, status lab.Status) error {
-	if len(status.Clusters) == 0 {
+	if status.Git.URL == "" {
 		_, err := fmt.Fprintf(out, "no lab in %s\n", status.Dir)
 		return err
 	}
 	table := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(table, "CLUSTER\tREADY\tNODES\tMEMORY\tSERVER\tLABELS\tNOTES")
+	if len(status.Clusters) == 0 {
+		fmt.Fprintln(table, "no clusters")
+	} else {
+		fmt.Fprintln(table, "CLUSTER\tREADY\tNODES\tMEMORY\tSERVER\tLABELS\tNOTES")
+	}
 	for _, c := range status.Clusters {
 		ready := "yes"
 		if !c.Ready {
@@ -116,7 +128,7 @@ network.`,
 		Args:              cobra.RangeArgs(1, 2),
 		ValidArgsFunction: completeCluster(open),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			l, err := open()
+			l, err := open(cmd)
 			if err != nil {
 				return err
 			}

@@ -12,14 +12,11 @@ import (
 	"nave.dev/internal/lab"
 )
 
-// opener returns the lab that the flags name; progressOpener one that tells
-// the command's user what it waits for.
-type (
-	opener         func() (*lab.Lab, error)
-	progressOpener func(*cobra.Command) (*lab.Lab, error)
-)
+// opener returns the lab that the flags name, which tells the command's user
+// what it waits for.
+type opener func(*cobra.Command) (*lab.Lab, error)
 
-func newUp(open progressOpener) *cobra.Command {
+func newUp(open opener) *cobra.Command {
 	var (
 		fleetFile, passwordFile string
 		clusters                int
@@ -29,12 +26,15 @@ func newUp(open progressOpener) *cobra.Command {
 		Short: "Start the clusters of a fleet file, and again those that are down",
 		Long: `up starts the clusters of a fleet file and returns when all are ready. What is
 there already keeps its data; clusters of an earlier up are started too. Without
-a flag it starts again what the lab has, or the sample fleet in a new lab.`,
+a flag it starts again what the lab has, or the sample fleet if it has none.`,
 		Example: `  nave-lab up --fleet examples/ecommerce/lab.yaml
   nave-lab up --fleet auto        # the sample fleet that fits this machine's memory
   nave-lab up --clusters 3`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			if cmd.Flags().Changed("clusters") && cmd.Flags().Changed("fleet") {
+				return &usageError{errors.New("--fleet and --clusters exclude each other\nhint: name the clusters in the file")}
+			}
 			l, err := open(cmd)
 			if err != nil {
 				return err
@@ -42,12 +42,14 @@ a flag it starts again what the lab has, or the sample fleet in a new lab.`,
 			opts := lab.UpOptions{}
 			switch {
 			case cmd.Flags().Changed("clusters"):
-				opts.Fleet, err = lab.Numbered(clusters)
-			case fleetFile != "":
+				if opts.Fleet, err = lab.Numbered(clusters); err != nil {
+					err = &usageError{err}
+				}
+			case cmd.Flags().Changed("fleet"):
 				opts.Fleet, err = lab.ReadFleet(fleetFile)
 			default:
-				status, statusErr := l.Status(cmd.Context())
-				if err = statusErr; err == nil && len(status.Clusters) == 0 {
+				names, namesErr := l.Names()
+				if err = namesErr; err == nil && len(names) == 0 {
 					opts.Fleet, err = lab.ReadFleet("auto")
 				}
 			}
@@ -79,7 +81,6 @@ a flag it starts again what the lab has, or the sample fleet in a new lab.`,
 	command.Flags().StringVar(&fleetFile, "fleet", "", `fleet file, or "auto" for the sample fleet that fits this machine`)
 	command.Flags().IntVar(&clusters, "clusters", 0, "start this many equal clusters instead")
 	command.Flags().StringVar(&passwordFile, "git-password-file", "", "file with a password that the Git server asks for")
-	command.MarkFlagsMutuallyExclusive("fleet", "clusters")
 	return command
 }
 
@@ -91,18 +92,18 @@ func newDown(open opener) *cobra.Command {
 		Example: "  nave-lab down\n  nave-lab down --delete    # and delete the lab",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			l, err := open()
+			l, err := open(cmd)
 			if err != nil {
 				return err
 			}
 			return l.Down(cmd.Context(), remove)
 		},
 	}
-	command.Flags().BoolVar(&remove, "delete", false, "delete the lab's directory as well")
+	command.Flags().BoolVar(&remove, "delete", false, "delete the lab's data as well")
 	return command
 }
 
-func newAdd(open progressOpener) *cobra.Command {
+func newAdd(open opener) *cobra.Command {
 	var (
 		spec   lab.Cluster
 		like   string
@@ -170,7 +171,7 @@ func onCluster(open opener, use, short string, run func(*cobra.Command, *lab.Lab
 	return &cobra.Command{
 		Use: use, Short: short, Args: cobra.ExactArgs(1), ValidArgsFunction: completeCluster(open),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			l, err := open()
+			l, err := open(cmd)
 			if err != nil {
 				return err
 			}
@@ -181,12 +182,28 @@ func onCluster(open opener, use, short string, run func(*cobra.Command, *lab.Lab
 
 // completeCluster completes a first argument that names a cluster.
 func completeCluster(open opener) cobra.CompletionFunc {
-	return func(_ *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
-		l, err := open()
+	return func(cmd *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
+		l, err := open(cmd)
 		if err != nil || len(args) > 0 {
 			return nil, cobra.ShellCompDirectiveNoFileComp
 		}
 		names, _ := l.Names()
 		return names, cobra.ShellCompDirectiveNoFileComp
+	}
+}
+
+// newKubeconfigs prints a directory rather than files: hubs look there for clusters
+// that join later.
+func newKubeconfigs(open opener) *cobra.Command {
+	return &cobra.Command{
+		Use: "kubeconfigs", Short: "Print the directory with NAME.kubeconfig for each cluster", Args: cobra.NoArgs,
+		Example: `  nave hub --repo "$(nave-lab git url)/fleet.git" --kubeconfigs "$(nave-lab kubeconfigs)"`,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			l, err := open(cmd)
+			if err == nil {
+				fmt.Fprintln(cmd.OutOrStdout(), l.Kubeconfigs())
+			}
+			return err
+		},
 	}
 }

@@ -1,42 +1,42 @@
 // Command nave runs a fleet of Kubernetes clusters from one Git repository.
-//
-// Exit codes: 0 done; 1 it could not be done; 2 wrong usage.
 package main
 
 import (
+	"context"
 	"fmt"
 	"os"
+	"os/signal"
 	"runtime/debug"
+	"syscall"
 
-	"github.com/spf13/cobra"
+	"nave.dev/internal/cli"
+	"nave.dev/internal/render"
 )
 
+// renderWorker is the argument with which nave starts itself to render.
+const renderWorker = "render-worker"
+
 func main() {
-	root := &cobra.Command{
-		Use:           "nave",
-		Short:         "Run a fleet of Kubernetes clusters from one Git repository",
-		SilenceErrors: true,
-		SilenceUsage:  true,
-		Args:          cobra.NoArgs,
-		RunE:          func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+	if len(os.Args) == 2 && os.Args[1] == renderWorker {
+		if err := render.ServeWorker(os.Stdin, os.Stdout); err != nil {
+			fmt.Fprintln(os.Stderr, "nave: rendering:", err)
+			os.Exit(1)
+		}
+		return
 	}
-	root.AddCommand(newVersion())
-	if err := root.Execute(); err != nil {
-		fmt.Fprintf(os.Stderr, "nave: %v\nhint: nave --help\n", err)
-		os.Exit(2)
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	var worker []string
+	if self, err := os.Executable(); err == nil {
+		worker = []string{self, renderWorker}
 	}
+	err := cli.New(version(), worker).ExecuteContext(ctx)
+	os.Exit(cli.Report(ctx, err, os.Stderr))
 }
 
-func newVersion() *cobra.Command {
-	return &cobra.Command{
-		Use: "version", Short: "Print the version", Args: cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			version := "unknown"
-			if info, ok := debug.ReadBuildInfo(); ok {
-				version = info.Main.Version + " " + info.GoVersion
-			}
-			_, err := fmt.Fprintln(cmd.OutOrStdout(), "nave", version)
-			return err
-		},
+func version() string {
+	if info, ok := debug.ReadBuildInfo(); ok {
+		return info.Main.Version
 	}
+	return "unknown"
 }

@@ -34,8 +34,8 @@ const (
 // Bench brings up a fresh fleet, measures it and removes it again. The lab's
 // directory must be empty.
 func (l *Lab) Bench(ctx context.Context, fleet Fleet) (figures []Figure, err error) {
-	if names, err := l.Names(); err != nil || len(names) > 0 {
-		return nil, fmt.Errorf("measuring needs a fresh lab: %s has %d clusters\nhint: give another --dir", l.dir, len(names))
+	if l.Exists() {
+		return nil, fmt.Errorf("measuring needs a fresh lab, and there is one in %s\nhint: give another --dir", l.dir)
 	}
 	defer func() {
 		if downErr := l.Down(context.WithoutCancel(ctx), true); err == nil {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -46,9 +47,17 @@ func (l *Lab) Start(ctx context.Context, name string, components ...string) erro
 		if err := m.checkComponents(components); err != nil {
 			return err
 		}
-		m.Stopped = slices.DeleteFunc(m.Stopped, func(component string) bool {
+		stopped := slices.DeleteFunc(slices.Clone(m.Stopped), func(component string) bool {
 			return len(components) == 0 || slices.Contains(components, component)
 		})
+		for _, base := range []string{sharedEtcd, controlplane.APIServer} {
+			for _, component := range components {
+				if slices.Contains(stopped, base) && component != sharedEtcd {
+					return fmt.Errorf("%s of %s cannot start while its %s is stopped\nhint: nave-lab start %s starts all of it", component, name, base, name)
+				}
+			}
+		}
+		m.Stopped = stopped
 		return l.start(ctx, s, []string{name})
 	})
 }
@@ -88,14 +97,21 @@ func (l *Lab) SetLink(ctx context.Context, name string, change func(*proxy.Link)
 		if err != nil {
 			return err
 		}
+		before := m.Link
 		change(&m.Link)
-		if m.Link.Latency < 0 || m.Link.Latency > time.Minute {
-			return fmt.Errorf("a latency of %s: want 0 to 1m", m.Link.Latency)
+		if latency := m.Link.Latency; latency < 0 || latency > time.Minute {
+			m.Link = before
+			return fmt.Errorf("a latency of %s: want 0 to 1m", latency)
 		}
 		if err := l.save(s); err != nil {
 			return err
 		}
-		return l.reloadNetwork(ctx)
+		err = l.reloadNetwork(ctx)
+		var refused *refusedError
+		if err != nil && !errors.As(err, &refused) {
+			m.Link = before // nobody heard of it
+		}
+		return err
 	})
 }
 
@@ -106,18 +122,59 @@ func (l *Lab) Remove(ctx context.Context, name string) error {
 		if err != nil {
 			return err
 		}
-		if err := l.wipe(ctx, s, m); err != nil {
-			return err
-		}
-		if err := os.RemoveAll(l.cluster(s, m).Dir); err != nil {
-			return err
-		}
-		delete(s.Clusters, name)
-		if err := l.save(s); err != nil {
-			return err
-		}
-		return l.reloadNetwork(ctx)
+		return l.remove(ctx, s, m)
 	})
+}
+
+func (l *Lab) remove(ctx context.Context, s *state, m *member) error {
+	if err := l.wipe(ctx, s, m); err != nil {
+		return err
+	}
+	if err := os.RemoveAll(l.cluster(s, m).Dir); err != nil {
+		return err
+	}
+	if err := os.Remove(l.published(m.Spec.Name)); err != nil && !os.IsNotExist(err) {
+		return err
+	}
+	delete(s.Clusters, m.Spec.Name)
+	if err := l.save(s); err != nil {
+		return err
+	}
+	if l.isDown() {
+		return nil // the network process reads the state when it starts
+	}
+	return l.reloadNetwork(ctx)
+}
+
+// expire removes the clusters whose time is over and returns their names.
+// While another command runs it removes none: that may be giving one more time.
+func (l *Lab) expire(ctx context.Context, now time.Time) (removed []string, err error) {
+	s, err := l.load()
+	if err != nil || !slices.ContainsFunc(slices.Collect(maps.Values(s.Clusters)), func(m *member) bool { return m.expired(now) }) {
+		return nil, err
+	}
+	unlock, err := l.tryLock()
+	if errors.Is(err, errBusy) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	defer unlock()
+	err = l.changeLocked(func(s *state) error {
+		var errs error
+		for _, name := range s.names() {
+			if m := s.Clusters[name]; m.expired(now) {
+				if err := l.remove(ctx, s, m); err != nil {
+					errs = errors.Join(errs, fmt.Errorf("removing cluster %s, whose time is over: %w", name, err))
+					continue
+				}
+				removed = append(removed, name)
+			}
+		}
+		return errs
+	})
+	return removed, err
 }
 
 // Destroy stops a cluster and deletes its data: a disaster. Start brings back an
@@ -142,7 +199,7 @@ func (l *Lab) wipe(ctx context.Context, s *state, m *member) error {
 	if m.Spec.Etcd == dedicated {
 		return etcd.Wipe()
 	}
-	if record, err := l.table.Get(sharedEtcd); err != nil || !record.Running() {
+	if !l.running(sharedEtcd) {
 		return errors.New("the shared etcd, which holds the cluster's data, does not run\nhint: nave-lab up starts it")
 	}
 	bin, err := controlplane.FindBinaries(l.bin)
@@ -158,6 +215,9 @@ func (l *Lab) Snapshot(ctx context.Context, name, file string) error {
 		m, bin, err := l.dedicatedMember(s, name)
 		if err != nil {
 			return err
+		}
+		if !l.running(name + "/" + sharedEtcd) {
+			return fmt.Errorf("the etcd of %s does not run\nhint: nave-lab start %s", name, name)
 		}
 		return l.etcdOf(s, m).Snapshot(ctx, bin, file)
 	})
@@ -179,10 +239,14 @@ func (l *Lab) Restore(ctx context.Context, name, file string) error {
 		if err != nil {
 			return err
 		}
+		etcd := l.etcdOf(s, m)
+		if err := etcd.Unpack(ctx, bin, file); err != nil {
+			return err // nothing has happened to the cluster
+		}
 		if err := l.kill(ctx, name, m.components()); err != nil {
 			return err
 		}
-		if err := l.etcdOf(s, m).Restore(ctx, bin, file); err != nil {
+		if err := etcd.Replace(); err != nil {
 			return err
 		}
 		m.Stopped = nil

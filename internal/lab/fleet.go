@@ -1,6 +1,7 @@
 package lab
 
 import (
+	"cmp"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -59,7 +60,8 @@ const (
 )
 
 // ReadFleet reads a fleet file. The name "auto" is that of the sample fleet
-// which fits the memory that this machine has free.
+// which fits the memory that this machine has free; the small one if it does
+// not say.
 func ReadFleet(name string) (Fleet, error) {
 	if name == "auto" {
 		name = autoFleet()
@@ -80,10 +82,10 @@ func ReadFleet(name string) (Fleet, error) {
 const largeFleetMemory = 12 << 30
 
 func autoFleet() string {
-	if free, err := process.MemoryAvailable(); err == nil && free < largeFleetMemory {
-		return "ecommerce/lab-small.yaml"
+	if free, err := process.MemoryAvailable(); err == nil && free >= largeFleetMemory {
+		return "ecommerce/lab.yaml"
 	}
-	return "ecommerce/lab.yaml"
+	return "ecommerce/lab-small.yaml"
 }
 
 // Numbered returns a fleet of n equal clusters, lab-1 and so on.
@@ -252,11 +254,8 @@ func defaultPools() []controlplane.NodePool {
 // sortNames sorts the names of clusters, by number where they end in one.
 func sortNames(names []string) {
 	slices.SortFunc(names, func(a, b string) int {
-		trim := func(s string) string { return strings.TrimRight(s, "0123456789") }
-		if trim(a) == trim(b) && len(a) != len(b) {
-			return len(a) - len(b)
-		}
-		return strings.Compare(a, b)
+		stem := func(s string) string { return strings.TrimRight(s, "0123456789") }
+		return cmp.Or(strings.Compare(stem(a), stem(b)), len(a)-len(b), strings.Compare(a, b))
 	})
 }
 

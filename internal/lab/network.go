@@ -8,7 +8,6 @@ import (
 	"io"
 	"io/fs"
 	"log/slog"
-	"maps"
 	"net"
 	"net/http"
 	"os"
@@ -30,15 +29,15 @@ const NetworkCommand = "network"
 // and everyone else.
 const networkProcess = "network"
 
+// gitName is the directory of the Git server's repositories.
+const gitName = "git"
+
 func (l *Lab) networkLog() string { return filepath.Join(l.dir, "network.log") }
 func (l *Lab) socket() string     { return filepath.Join(l.dir, "network.sock") }
 
 // startNetwork starts the network process, or makes the running one follow the
 // state.
 func (l *Lab) startNetwork(ctx context.Context) error {
-	if len(l.socket()) > 100 { // sun_path holds 104 bytes on some systems
-		return fmt.Errorf("the directory %s has too long a name for a socket in it\nhint: give a shorter one with --dir", l.dir)
-	}
 	record, err := l.table.Start(process.Spec{
 		Name: networkProcess,
 		Path: filepath.Join(l.bin, "nave-lab"),
@@ -49,6 +48,7 @@ func (l *Lab) startNetwork(ctx context.Context) error {
 		return err
 	}
 	l.progress(Progress{Name: networkProcess, WaitsFor: "its socket"})
+	defer l.progress(Progress{Name: networkProcess})
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()
 	for {
@@ -88,7 +88,7 @@ func (l *Lab) Deliveries(ctx context.Context) ([]webhook.Delivery, error) {
 func (l *Lab) SetHooks(ctx context.Context, change func([]webhook.Hook) ([]webhook.Hook, error)) error {
 	return l.change(ctx, func(s *state) error {
 		if s.Git.Port == 0 {
-			return errNoLab
+			return l.noLab()
 		}
 		hooks, err := change(s.Git.Hooks)
 		if err != nil {
@@ -164,13 +164,14 @@ type network struct {
 }
 
 type running struct {
-	proxy *proxy.Proxy
-	port  int
-	stop  context.CancelFunc
+	proxy        *proxy.Proxy
+	port, target int
+	stop         func() // returns when the port is free again
 }
 
 // Housekeeping: how often logs and expiry are looked at, and the size in bytes
-// past which a log is halved. Nothing happens to a file or cluster in between.
+// past which a log starts again and only its last part is kept. Nothing
+// happens to a file or cluster in between.
 const (
 	housekeeping = 5 * time.Second
 	logLimit     = 16 << 20
@@ -183,12 +184,12 @@ func (l *Lab) ServeNetwork(ctx context.Context, log *slog.Logger) error {
 		return err
 	}
 	if s.Git.Port == 0 {
-		return errNoLab
+		return l.noLab()
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	git, err := gitserver.New(ctx, gitserver.Options{
-		Root:     filepath.Join(l.dir, "git"),
+		Root:     filepath.Join(l.dir, gitName),
 		Password: s.Git.Password,
 		URL:      s.gitURL(),
 		Hooks:    s.Git.Hooks,
@@ -205,8 +206,8 @@ func (l *Lab) ServeNetwork(ctx context.Context, log *slog.Logger) error {
 	n := &network{lab: l, git: git, ctx: ctx, proxies: map[string]*running{}}
 	defer n.serving.Wait()
 	defer cancel()
-	if err := n.follow(s); err != nil {
-		return err
+	if err := n.follow(s); err != nil { // the other clusters are served
+		log.Error("following the lab's state", "error", err)
 	}
 	gitListener, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", s.Git.Port))
 	if err != nil {
@@ -215,6 +216,9 @@ func (l *Lab) ServeNetwork(ctx context.Context, log *slog.Logger) error {
 	os.Remove(l.socket()) // left by a process that was killed; the table says none runs
 	socket, err := net.Listen("unix", l.socket())
 	if err != nil {
+		return err
+	}
+	if err := os.Chmod(l.socket(), 0o600); err != nil {
 		return err
 	}
 	n.serve(gitListener, git)
@@ -229,7 +233,11 @@ func (l *Lab) ServeNetwork(ctx context.Context, log *slog.Logger) error {
 		case <-ctx.Done():
 			return nil
 		case <-tick.C:
-			if err := n.keepHouse(time.Now()); err != nil {
+			removed, err := n.keepHouse(time.Now())
+			for _, name := range removed {
+				log.Info("removed, its time was over", "cluster", name)
+			}
+			if err != nil {
 				log.Error("housekeeping", "error", err)
 			}
 		}
@@ -271,7 +279,7 @@ func (n *network) follow(s *state) error {
 		return err
 	}
 	for name, r := range n.proxies {
-		if m := s.Clusters[name]; m == nil || m.ServerPort != r.port {
+		if m := s.Clusters[name]; m == nil || m.ServerPort != r.port || m.Ports.APIServer != r.target {
 			r.stop()
 			delete(n.proxies, name)
 		}
@@ -284,41 +292,41 @@ func (n *network) follow(s *state) error {
 				errs = errors.Join(errs, fmt.Errorf("listening for cluster %s: %w", name, err))
 				continue
 			}
-			r := &running{proxy: proxy.New(fmt.Sprintf("127.0.0.1:%d", m.Ports.APIServer)), port: m.ServerPort}
-			var ctx context.Context
-			ctx, r.stop = context.WithCancel(n.ctx)
-			n.serving.Go(func() { r.proxy.Serve(ctx, listener) })
-			n.proxies[name] = r
+			n.proxies[name] = n.front(m, listener)
 		}
 		n.proxies[name].proxy.SetLink(m.Link)
 	}
 	return errs
 }
 
-// keepHouse bounds the logs and removes clusters whose time is over.
-func (n *network) keepHouse(now time.Time) error {
-	errs := filepath.WalkDir(n.lab.dir, func(path string, entry fs.DirEntry, err error) error {
-		if errors.Is(err, fs.ErrNotExist) {
-			return nil // a cluster is being removed
-		}
-		if entry != nil && entry.IsDir() && (entry.Name() == "git" || entry.Name() == "data") {
-			return fs.SkipDir
-		}
-		if err == nil && strings.HasSuffix(path, ".log") {
-			err = process.Trim(path, logLimit)
-		}
-		return err
+// front serves a cluster's proxy on the listener.
+func (n *network) front(m *member, listener net.Listener) *running {
+	ctx, cancel := context.WithCancel(n.ctx)
+	r := &running{
+		proxy: proxy.New(fmt.Sprintf("127.0.0.1:%d", m.Ports.APIServer)),
+		port:  m.ServerPort, target: m.Ports.APIServer,
+	}
+	done := make(chan struct{})
+	r.stop = func() { cancel(); <-done }
+	n.serving.Go(func() {
+		defer close(done)
+		r.proxy.Serve(ctx, listener)
 	})
-	s, err := n.lab.load()
-	if err != nil {
-		return errors.Join(errs, err)
-	}
-	for name, m := range maps.All(s.Clusters) {
-		if m.Expires != nil && now.After(*m.Expires) {
-			errs = errors.Join(errs, n.lab.Remove(n.ctx, name))
+	return r
+}
+
+// keepHouse bounds the logs and removes clusters whose time is over, whose
+// names it returns.
+func (n *network) keepHouse(now time.Time) (removed []string, err error) {
+	dir := os.DirFS(n.lab.dir)
+	for _, pattern := range []string{"*.log", sharedEtcd + "/*.log", "clusters/*/*.log", "clusters/*/" + sharedEtcd + "/*.log"} {
+		logs, _ := fs.Glob(dir, pattern) // fails for a bad pattern only
+		for _, log := range logs {
+			err = errors.Join(err, process.Trim(filepath.Join(n.lab.dir, log), logLimit))
 		}
 	}
-	return errs
+	removed, expireErr := n.lab.expire(n.ctx, now)
+	return removed, errors.Join(err, expireErr)
 }
 
 // gitURL is where repositories are served.

@@ -1,6 +1,7 @@
 package lab
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -24,6 +25,8 @@ type state struct {
 	EtcdPorts etcdPorts              `json:"etcdPorts"` // of the shared etcd
 	Git       gitState               `json:"git"`
 	Clusters  map[string]*member     `json:"clusters"`
+
+	saved []byte // what the file holds
 }
 
 type etcdPorts struct {
@@ -48,28 +51,46 @@ type member struct {
 	Expires    *time.Time         `json:"expires,omitempty"`
 }
 
-func (l *Lab) stateFile() string { return filepath.Join(l.dir, "lab.json") }
+const stateName = "lab.json"
+
+func (l *Lab) stateFile() string { return filepath.Join(l.dir, stateName) }
 
 // load reads the state; a lab that never was is empty.
 func (l *Lab) load() (*state, error) {
 	s := &state{Clusters: map[string]*member{}}
 	data, err := os.ReadFile(l.stateFile())
 	if errors.Is(err, fs.ErrNotExist) {
-		return s, nil
-	}
-	if err == nil {
-		err = json.Unmarshal(data, s)
+		s.saved, err = s.encode() // no file says the same as an empty one
+		return s, err
 	}
 	if err != nil {
 		return nil, fmt.Errorf("reading the lab's state: %w", err)
 	}
+	s.saved = data
+	err = json.Unmarshal(data, s)
+	if err == nil && (s.Clusters == nil || slices.Contains(slices.Collect(maps.Values(s.Clusters)), nil)) {
+		err = errors.New("a cluster is null")
+	}
+	if err != nil {
+		return nil, fmt.Errorf("reading the lab's state in %s: %w\nhint: nave-lab down --delete ends its processes and deletes it", l.stateFile(), err)
+	}
 	return s, nil
 }
 
-func (l *Lab) save(s *state) error {
+func (s *state) encode() ([]byte, error) {
 	data, err := json.MarshalIndent(s, "", "  ")
+	return append(data, '\n'), err
+}
+
+// save replaces the state file whole or not at all, also by a machine that
+// goes down, unless it holds the same.
+func (l *Lab) save(s *state) error {
+	data, err := s.encode()
+	if err == nil && bytes.Equal(data, s.saved) {
+		return nil
+	}
 	if err == nil {
-		err = os.WriteFile(l.stateFile()+".new", append(data, '\n'), 0o600)
+		err = writeSynced(l.stateFile()+".new", data)
 	}
 	if err == nil {
 		err = os.Rename(l.stateFile()+".new", l.stateFile())
@@ -77,7 +98,20 @@ func (l *Lab) save(s *state) error {
 	if err != nil {
 		return fmt.Errorf("writing the lab's state: %w", err)
 	}
+	s.saved = data
 	return nil
+}
+
+func writeSynced(name string, data []byte) error {
+	file, err := os.OpenFile(name, os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o600)
+	if err != nil {
+		return err
+	}
+	_, err = file.Write(data)
+	if err == nil {
+		err = file.Sync()
+	}
+	return errors.Join(err, file.Close())
 }
 
 // names returns the clusters' names in a natural order.
@@ -96,22 +130,6 @@ func (s *state) member(name string) (*member, error) {
 		return nil, errors.New("the lab has no clusters\nhint: nave-lab up starts some")
 	}
 	return nil, fmt.Errorf("the lab has no cluster %q\nhint: it has %s", name, enumerate(s.names()))
-}
-
-// portTaken reports whether a member that is stopped now counts on the port.
-func (s *state) portTaken(port int) bool {
-	if slices.Contains([]int{s.EtcdPorts.Client, s.EtcdPorts.Peer, s.Git.Port}, port) {
-		return true
-	}
-	for _, m := range s.Clusters {
-		if slices.Contains([]int{
-			m.Ports.APIServer, m.Ports.ControllerManager, m.Ports.Scheduler, m.Ports.Kwok,
-			m.ServerPort, m.EtcdPorts.Client, m.EtcdPorts.Peer,
-		}, port) {
-			return true
-		}
-	}
-	return false
 }
 
 // admit adds a cluster that is not there yet, with ports of its own.
@@ -133,13 +151,34 @@ func (s *state) admit(spec Cluster, now time.Time) error {
 	if spec.Etcd == dedicated {
 		m.EtcdPorts = etcdPorts{Client: ports[5], Peer: ports[6]}
 	}
-	if spec.TTL.Duration > 0 {
-		expires := now.Add(spec.TTL.Duration)
-		m.Expires = &expires
-	}
+	m.live(spec.TTL.Duration, now)
 	s.Clusters[spec.Name] = m
 	return nil
 }
+
+// adopt takes over what a fleet file says of a cluster that is there already.
+// Its time goes on as it was unless the file now says another, or it was over.
+func (m *member) adopt(spec Cluster, now time.Time) {
+	if len(spec.NodePools) == 0 {
+		spec.NodePools = defaultPools()
+	}
+	if spec.TTL != m.Spec.TTL || m.expired(now) {
+		m.live(spec.TTL.Duration, now)
+	}
+	m.Spec = spec
+}
+
+// live gives the cluster so much time from now; 0 means for ever.
+func (m *member) live(ttl time.Duration, now time.Time) {
+	m.Expires = nil
+	if ttl > 0 {
+		expires := now.Add(ttl)
+		m.Expires = &expires
+	}
+}
+
+// expired reports whether the cluster's time is over.
+func (m *member) expired(now time.Time) bool { return m.Expires != nil && now.After(*m.Expires) }
 
 // cluster returns a member's control plane as data.
 func (l *Lab) cluster(s *state, m *member) controlplane.Cluster {

@@ -155,6 +155,5 @@ func (l *Lab) component(name, processName string, stopped []string) ComponentSta
 
 // isDown reports whether the lab as a whole is stopped: then no process failed.
 func (l *Lab) isDown() bool {
-	record, err := l.table.Get(networkProcess)
-	return err != nil || !record.Running()
+	return !l.running(networkProcess)
 }

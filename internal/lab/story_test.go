@@ -21,17 +21,26 @@ import (
 // TestStories plays the text files in testdata with the built programs, as a
 // user would type them. Each has a lab of its own in $NAVE_LAB_DIR.
 func TestStories(t *testing.T) {
+	play(t, "testdata", map[string]func(*testscript.TestScript, bool, []string){
+		"kill-up": killUp, "interrupt-up": interruptUp, "kill-process": killProcess,
+		"same": same, "nothing-runs": nothingRuns, "received": received,
+	})
+}
+
+// play runs the stories of a directory, with some commands of their own.
+func play(t *testing.T, stories string, commands map[string]func(*testscript.TestScript, bool, []string)) {
+	commands["eventually"] = eventually
 	bin, err := filepath.Abs("../../bin")
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, program := range []string{"nave-lab", "kube", "kwok", "kubectl"} {
+	for _, program := range []string{"nave", "nave-lab", "kube", "kwok", "kubectl"} {
 		if _, err := os.Stat(filepath.Join(bin, program)); err != nil {
 			t.Fatalf("%v\nhint: make build", err)
 		}
 	}
 	testscript.Run(t, testscript.Params{
-		Dir:                 "testdata",
+		Dir:                 stories,
 		RequireExplicitExec: true,
 		Setup: func(env *testscript.Env) error {
 			env.Setenv("PATH", bin+string(filepath.ListSeparator)+env.Getenv("PATH"))
@@ -41,6 +50,8 @@ func TestStories(t *testing.T) {
 				return err
 			}
 			env.Setenv("NAVE_LAB_DIR", dir)
+			env.Setenv("NAVE_DIR", filepath.Join(dir, "nave"))
+			env.Setenv("KUBECONFIGS", filepath.Join(dir, "kubeconfigs"))
 			for _, who := range []string{"AUTHOR", "COMMITTER"} {
 				env.Setenv("GIT_"+who+"_NAME", "lab")
 				env.Setenv("GIT_"+who+"_EMAIL", "lab@example.org")
@@ -54,14 +65,17 @@ func TestStories(t *testing.T) {
 				for _, process := range processesOf(dir) {
 					t.Errorf("left after down: %s", process)
 				}
+				left, _ := os.ReadDir(dir)
+				for _, entry := range left {
+					t.Errorf("left after down --delete: %s", entry)
+				}
 			})
 			env.Values[receiverKey{}] = newReceiver(env)
+			env.Values[hubKey{}] = &hubProcess{}
+			env.Defer(func() { env.Values[hubKey{}].(*hubProcess).stop() })
 			return nil
 		},
-		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"eventually": eventually, "kill-up": killUp, "kill-process": killProcess,
-			"same": same, "nothing-runs": nothingRuns, "received": received,
-		},
+		Cmds: commands,
 	})
 }
 
@@ -89,7 +103,7 @@ func program(ts *testscript.TestScript, name string, args ...string) *exec.Cmd {
 	}
 	cmd := exec.Command(name, args...)
 	cmd.Dir = ts.MkAbs(".")
-	for _, variable := range []string{"HOME", "PATH", "TMPDIR", "NAVE_LAB_DIR"} {
+	for _, variable := range []string{"HOME", "PATH", "TMPDIR", "NAVE_LAB_DIR", "NAVE_DIR", "KUBECONFIGS"} {
 		cmd.Env = append(cmd.Env, variable+"="+ts.Getenv(variable))
 	}
 	return cmd
@@ -119,7 +133,28 @@ func eventually(ts *testscript.TestScript, _ bool, args []string) {
 // killUp ARGUMENT… runs nave-lab up and kills it as soon as the first control
 // plane has a process.
 func killUp(ts *testscript.TestScript, _ bool, args []string) {
+	cmd := startUp(ts, args)
+	ts.Check(cmd.Process.Kill())
+	var exit *exec.ExitError
+	if err := cmd.Wait(); !errors.As(err, &exit) || exit.Sys().(syscall.WaitStatus).Signal() != syscall.SIGKILL {
+		ts.Fatalf("up was not killed: %v", err)
+	}
+}
+
+// interruptUp ARGUMENT… is killUp with an interrupt, as from the keyboard.
+func interruptUp(ts *testscript.TestScript, _ bool, args []string) {
+	cmd := startUp(ts, args)
+	ts.Check(cmd.Process.Signal(os.Interrupt))
+	var exit *exec.ExitError
+	if err := cmd.Wait(); !errors.As(err, &exit) || exit.ExitCode() != 130 {
+		ts.Fatalf("an interrupted up: %v, want exit code 130", err)
+	}
+}
+
+// startUp runs nave-lab up until the first control plane has a process.
+func startUp(ts *testscript.TestScript, args []string) *exec.Cmd {
 	cmd := program(ts, "nave-lab", append([]string{"up"}, args...)...)
+	cmd.Stderr = ts.Stderr()
 	ts.Check(cmd.Start())
 	deadline, tick := time.After(time.Minute), time.Tick(5*time.Millisecond)
 	for {
@@ -132,11 +167,7 @@ func killUp(ts *testscript.TestScript, _ bool, args []string) {
 		case <-tick:
 		}
 	}
-	ts.Check(cmd.Process.Kill())
-	var exit *exec.ExitError
-	if err := cmd.Wait(); !errors.As(err, &exit) || exit.Sys().(syscall.WaitStatus).Signal() != syscall.SIGKILL {
-		ts.Fatalf("up was not killed: %v", err)
-	}
+	return cmd
 }
 
 // killProcess TEXT kills the one process of the lab whose command line has the text.

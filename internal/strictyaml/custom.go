@@ -35,6 +35,9 @@ func (d *decoder) custom(n *yaml.Node, u json.Unmarshaler, t reflect.Type, p *pl
 		d.wrong(n, p, form.want, form.hint)
 		return
 	}
+	if d.leadingZero(n, p) {
+		return
+	}
 	var tree any = n.Value
 	_, old := oldBoolean(n)
 	if !old {
@@ -73,7 +76,8 @@ func (d *decoder) refused(n *yaml.Node, t reflect.Type, p *place, err error) {
 	}
 	var mismatch *json.UnmarshalTypeError
 	if n.Kind != yaml.ScalarNode || !errors.As(err, &mismatch) {
-		d.report(n, p, "", "%s", strings.TrimPrefix(err.Error(), "json: "))
+		text := strings.TrimPrefix(err.Error(), "json: ")
+		d.report(n, p, "", "%s", strings.Join(strings.Fields(text), " ")) // on one line
 		return
 	}
 	// The usual way to implement json.Unmarshaler is to decode into a plain type first: say which one it wanted.

@@ -32,6 +32,7 @@ type place struct {
 	index  int           // in the list, otherwise
 	key    *yaml.Node    // nil in a list
 	within *structFields // of the struct that the walk is in at up, or nil if that is none
+	alias  *yaml.Node    // if that is what stands here
 	path   string        // what String returned
 }
 
@@ -60,11 +61,22 @@ func (p *place) String() string {
 	return p.path
 }
 
+// at returns the node that n, which stands at p, stands for.
+func (p *place) at(n *yaml.Node) *yaml.Node {
+	if n.Kind == yaml.AliasNode {
+		p.alias = n // an alias has an anchor above it, so p is not the whole document
+	}
+	return target(n)
+}
+
 // report adds a problem with n, which stands at p.
 func (d *decoder) report(n *yaml.Node, p *place, hint, format string, args ...any) {
 	var key *yaml.Node
 	if p != nil {
 		key = p.key
+		if p.alias != nil && p.alias.Alias == n { // wrong for this place, if not where it was written
+			n = p.alias
+		}
 	}
 	problem := Problem{File: d.file, Message: fmt.Sprintf(format, args...), Hint: hint}
 	problem.Line, problem.Column = position(n, key)
@@ -98,7 +110,7 @@ func (d *decoder) wrong(n *yaml.Node, p *place, want, hint string) {
 
 // value sets v, which is addressable, from n, which stands at p.
 func (d *decoder) value(n *yaml.Node, v reflect.Value, p *place) {
-	n = target(n)
+	n = p.at(n)
 	if !d.untagged(n, p) {
 		return
 	}
@@ -161,7 +173,7 @@ func (d *decoder) untagged(n *yaml.Node, p *place) bool {
 	if n.Style&yaml.TaggedStyle == 0 || n.Tag == stringTag && n.Kind == yaml.ScalarNode {
 		return true
 	}
-	d.report(n, p, "remove the tag", "tag %s is not supported", clip(n.Tag))
+	d.report(n, p, "remove the tag", "tag %q is not supported", clip(n.Tag))
 	return false
 }
 

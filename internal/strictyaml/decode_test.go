@@ -102,7 +102,7 @@ func (s *schemaless) UnmarshalJSON(data []byte) error {
 
 func (schemaless) OpenAPISchemaType() []string { return nil }
 
-// commaPair is decoded from text such as a,b; its error names no type.
+// commaPair is decoded from text such as a,b; its error names no type and has two lines.
 type commaPair struct{ left, right string }
 
 func (p *commaPair) UnmarshalJSON(data []byte) error {
@@ -112,7 +112,7 @@ func (p *commaPair) UnmarshalJSON(data []byte) error {
 	}
 	var found bool
 	if p.left, p.right, found = strings.Cut(text, ","); !found {
-		return fmt.Errorf("no comma in %q", text)
+		return fmt.Errorf("no comma\nin %q", text)
 	}
 	return nil
 }
@@ -356,7 +356,7 @@ spec:
   numbers:
 `,
 			want: `f.yaml:1:11: metadata: want a mapping, have "name:x"
-  hint: put a space after the colon: name: x
+  hint: put a space after the colon: name: …
 f.yaml:4:4: spec.clusters[0]: has no value
   hint: remove it, or give it a value
 f.yaml:5:13: spec.clusters[1].labels: want a mapping, have "prod"
@@ -385,7 +385,7 @@ f.yaml:8:9: spec.free: want a mapping, have a list`,
     errs: x
   inner:
     custom: {pair: 1.10, address: 10, target: on, data: 5, soak: !!str 5m, tags: [a, 1], owner: {team: [a]}}
-    inner: {custom: {pair: }}
+    inner: {custom: {pair: , target: 0100, limits: {cpu: 010}}, numbers: {weight: -010}}
 `,
 			want: `f.yaml:3:14: spec.custom.limits.cpu: has no value
   hint: remove it, or give it a value
@@ -428,7 +428,13 @@ f.yaml:19:57: spec.inner.custom.data: want base64 text, have 5
   hint: put it in quotes: "5"
 f.yaml:19:82: spec.inner.custom.tags: cannot unmarshal number into Go value of type string
 f.yaml:19:97: spec.inner.custom.owner: cannot unmarshal array into Go struct field plain.team of type string
-f.yaml:20:22: spec.inner.inner.custom.pair: no comma in ""`,
+f.yaml:20:22: spec.inner.inner.custom.pair: no comma in ""
+f.yaml:20:38: spec.inner.inner.custom.target: want a number without a leading zero, have 0100
+  hint: write 100, or 0o100 if octal is meant
+f.yaml:20:58: spec.inner.inner.custom.limits.cpu: want a number without a leading zero, have 010
+  hint: write 10, or 0o10 if octal is meant
+f.yaml:20:83: spec.inner.inner.numbers.weight: want a number without a leading zero, have -010
+  hint: write -10, or -0o10 if octal is meant`,
 		},
 		"FreeForm": {
 			reason: "where no type says what is wanted, only what parsers disagree on is refused",
@@ -445,7 +451,7 @@ f.yaml:20:22: spec.inner.inner.custom.pair: no comma in ""`,
 f.yaml:3:30: spec.free.values.b[1]: 9007199254740993 has more digits than a number can keep here
   hint: put it in quotes: "9007199254740993"
 f.yaml:3:48: spec.free.values.b[2]: want a finite number, have .nan
-f.yaml:3:58: spec.free.values.c: tag !!binary is not supported
+f.yaml:3:58: spec.free.values.c: tag "!!binary" is not supported
   hint: remove the tag
 f.yaml:3:73: spec.free.values["1.10"]: want text as a key, have 1.10
   hint: put it in quotes: "1.10"
@@ -457,7 +463,7 @@ f.yaml:5:38: spec.free.raw.a[0]: yes without quotes is a boolean for some YAML p
   hint: write true, or put it in quotes: "yes"
 f.yaml:6:13: spec.free.items[0]: y without quotes is a boolean for some YAML parsers and text for others
   hint: write true, or put it in quotes: "y"
-f.yaml:6:16: spec.free.items[1]: tag !x is not supported
+f.yaml:6:16: spec.free.items[1]: tag "!x" is not supported
   hint: remove the tag
 f.yaml:7:25: spec.free.named.b.c: n without quotes is a boolean for some YAML parsers and text for others
   hint: write false, or put it in quotes: "n"`,
@@ -471,9 +477,9 @@ spec: !!map
   clusters: !!set {a}
   suspend: !!str yes
 `,
-			want: `f.yaml:2:1: apiVersion: tag !!binary is not supported
+			want: `f.yaml:2:1: apiVersion: tag "!!binary" is not supported
   hint: remove the tag
-f.yaml:3:1: spec: tag !!map is not supported
+f.yaml:3:1: spec: tag "!!map" is not supported
   hint: remove the tag`,
 		},
 		"Anchors": {
@@ -499,7 +505,7 @@ f.yaml:10:14: spec.clusters[3]: want a mapping to merge, have 3
 f.yaml:11:8: spec.clusters[4]: want a mapping to merge, have nothing
 f.yaml:12:12: spec.version: want a string, have 1
   hint: put it in quotes: "1"
-f.yaml:12:12: spec.suspend: want true or false, have 1`,
+f.yaml:13:12: spec.suspend: want true or false, have 1`,
 		},
 		"LongText": {
 			reason: "a message quotes the beginning of what it is about",

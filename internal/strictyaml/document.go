@@ -48,8 +48,8 @@ func (d *Document) Problem(field, format string, args ...any) Problem {
 	return Problem{File: d.File, Line: line, Column: column, Field: field, Message: fmt.Sprintf(format, args...)}
 }
 
-// Position returns the line and column, from 1, of the field's value, or of its key if the value is a mapping or list
-// that starts on the next line or is absent. A field that is not in the document is where the nearest thing above it
+// Position returns the line and column, from 1, of the field's value, or of its key if there is no value or it is a
+// mapping or list that starts on a later line. A field that is not in the document is where the nearest thing above it
 // is.
 func (d *Document) Position(field string) (line, column int) {
 	n, key, _ := d.find(field)

@@ -18,8 +18,8 @@ type entry struct {
 func (d *decoder) entries(n *yaml.Node, p *place) ([]entry, bool) {
 	if n.Kind != yaml.MappingNode {
 		hint := ""
-		if name, rest, found := strings.Cut(n.Value, ":"); found && isText(n) && plainName.MatchString(name) {
-			hint = "put a space after the colon: " + clip(name+": "+rest)
+		if name, _, found := strings.Cut(n.Value, ":"); found && n.Style == 0 && plainName.MatchString(name) {
+			hint = "put a space after the colon: " + clip(name) + ": …"
 		}
 		d.wrong(n, p, "a mapping", hint)
 		return nil, false
@@ -92,7 +92,7 @@ const (
 
 // free returns n as maps, lists and scalars, or false if it reported problems.
 func (d *decoder) free(n *yaml.Node, p *place, as numbers) (any, bool) {
-	n = target(n)
+	n = p.at(n)
 	if !d.untagged(n, p) {
 		return nil, false
 	}

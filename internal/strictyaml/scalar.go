@@ -149,27 +149,16 @@ func (d *decoder) integer(n *yaml.Node, v reflect.Value, p *place) {
 	case v.CanUint() && isUnsigned && !v.OverflowUint(u):
 		v.SetUint(u)
 	case v.CanInt():
-		d.wrong(n, p, fmt.Sprintf("a number from %d to %d", math.MinInt64>>unused, math.MaxInt64>>unused), "")
+		d.wrong(n, p, fmt.Sprintf("a number from %d to %d", int64(math.MinInt64)>>unused, int64(math.MaxInt64)>>unused), "")
 	default:
 		d.wrong(n, p, fmt.Sprintf("a number from 0 to %d", uint64(math.MaxUint64)>>unused), "")
 	}
 }
 
-var leadingZero = regexp.MustCompile(`^([-+]?)0[0_]*([0-9][0-9_]*)$`)
-
-// whole returns the int64 or uint64 that n is, or reports that it is none. A number with a leading zero is refused:
-// YAML 1.1 reads it as octal, YAML 1.2 as decimal.
+// whole returns the int64 or uint64 that n is, or reports that it is none.
 func (d *decoder) whole(n *yaml.Node, p *place) (any, bool) {
 	number, ok := d.number(n, p)
-	if !ok {
-		return nil, false
-	}
-	if m := leadingZero.FindStringSubmatch(n.Value); m != nil {
-		hint := "write " + clip(m[1]+m[2])
-		if n.Tag == intTag {
-			hint += ", or " + clip(m[1]+"0o"+m[2]) + " if octal is meant"
-		}
-		d.wrong(n, p, "a number without a leading zero", hint)
+	if !ok || d.leadingZero(n, p) {
 		return nil, false
 	}
 	if _, isFloat := number.(float64); isFloat {
@@ -179,9 +168,26 @@ func (d *decoder) whole(n *yaml.Node, p *place) (any, bool) {
 	return number, true
 }
 
+var zeroAndMore = regexp.MustCompile(`^([-+]?)0[0_]*([0-9][0-9_]*)$`)
+
+// leadingZero reports a number with a leading zero, which YAML 1.1 reads as octal and YAML 1.2 as decimal. In free
+// forms it is accepted, as 1.1 reads it: file modes are written so there.
+func (d *decoder) leadingZero(n *yaml.Node, p *place) bool {
+	m := zeroAndMore.FindStringSubmatch(n.Value)
+	if m == nil || isText(n) {
+		return false
+	}
+	hint := "write " + clip(m[1]+m[2])
+	if n.Tag == intTag {
+		hint += ", or " + clip(m[1]+"0o"+m[2]) + " if octal is meant"
+	}
+	d.wrong(n, p, "a number without a leading zero", hint)
+	return true
+}
+
 func (d *decoder) float(n *yaml.Node, v reflect.Value, p *place) {
 	number, ok := d.number(n, p)
-	if !ok {
+	if !ok || d.leadingZero(n, p) {
 		return
 	}
 	float, _ := asFloat(number)

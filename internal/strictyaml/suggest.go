@@ -8,8 +8,8 @@ import (
 	"strings"
 )
 
-// unknownHint says what may be meant by the unknown field at p: the same name one level off, since an indentation is
-// easily wrong, a similar name at this level, or else the names there are.
+// unknownHint says what may be meant by the unknown field at p: the same name on a level above or the next one below,
+// since an indentation is easily wrong, a similar name on this level, or else the names there are.
 func unknownHint(p *place) string {
 	for above := p.up; above != nil; above = above.up {
 		if above.within != nil && above.within.has(p.name) {

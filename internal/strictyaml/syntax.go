@@ -13,10 +13,9 @@ import (
 // mark is a place in the text that the parser saw, counted from 1. The zero mark is no place.
 type mark struct{ line, column int }
 
-// complaint is what the parser says is wrong: at problem it gave up, and context is what it was in the middle of and
-// where that began.
+// complaint is what the parser says is wrong, where it gave up, and where what it was in the middle of began.
 type complaint struct {
-	text, context        string
+	text                 string
 	problemAt, contextAt mark
 }
 
@@ -33,7 +32,6 @@ func complain(decoder *yaml.Decoder, err error) complaint {
 	}
 	if text := inside(scanner, "problem"); text.Kind() == reflect.String && text.Len() > 0 {
 		c.text = text.String()
-		c.context = inside(scanner, "context").String()
 		c.problemAt = markOf(inside(scanner, "problem_mark"))
 		c.contextAt = markOf(inside(scanner, "context_mark"))
 	}

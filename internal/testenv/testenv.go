@@ -7,6 +7,7 @@ package testenv
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -40,7 +41,7 @@ type Env struct {
 	Cluster controlplane.Cluster
 }
 
-// start bounds how long a control plane may take to be ready on a slow machine.
+// startLimit bounds how long a control plane may take to be ready on a slow machine.
 const startLimit = 3 * time.Minute
 
 // host is what the test binary's control planes have in common.
@@ -157,14 +158,12 @@ func (h *host) startEtcd() (controlplane.Etcd, error) {
 		Binaries:  bin,
 		Processes: &process.Table{Dir: filepath.Join(h.dir, "run"), Tied: true},
 	}
-	ports, err := controlplane.FreePorts(2, nil)
-	if err != nil {
-		return controlplane.Etcd{}, err
-	}
-	etcd := controlplane.Etcd{Name: "etcd", Dir: filepath.Join(h.dir, "etcd"), ClientPort: ports[0], PeerPort: ports[1]}
-	ctx, cancel := context.WithTimeout(context.Background(), startLimit)
-	defer cancel()
-	return etcd, h.host.StartEtcd(ctx, etcd)
+	etcd := controlplane.Etcd{Name: "etcd", Dir: filepath.Join(h.dir, "etcd")}
+	err = onFreePorts(context.Background(), 2, func(ctx context.Context, ports []int) error {
+		etcd.ClientPort, etcd.PeerPort = ports[0], ports[1]
+		return h.host.StartEtcd(ctx, etcd)
+	})
+	return etcd, err
 }
 
 func (h *host) startShared() (controlplane.Cluster, error) {
@@ -176,23 +175,41 @@ func (h *host) startCluster(ctx context.Context, name string, bare bool) (contro
 	if err != nil {
 		return controlplane.Cluster{}, err
 	}
-	ports, err := controlplane.FreePorts(4, nil)
-	if err != nil {
-		return controlplane.Cluster{}, err
-	}
-	cluster := controlplane.Cluster{
-		Name: name, Dir: filepath.Join(h.dir, name), Etcd: etcd, Bare: bare,
-		Ports: controlplane.Ports{APIServer: ports[0], ControllerManager: ports[1], Scheduler: ports[2], Kwok: ports[3]},
-	}
+	cluster := controlplane.Cluster{Name: name, Dir: filepath.Join(h.dir, name), Etcd: etcd, Bare: bare}
 	if !bare {
 		cluster.Nodes = []controlplane.NodePool{{
 			Name: "general", Count: 3, CPU: resource.MustParse("4"), Memory: resource.MustParse("16Gi"),
 			Region: "test", Zones: []string{"test-a", "test-b", "test-c"},
 		}}
 	}
+	err = onFreePorts(ctx, 4, func(ctx context.Context, ports []int) error {
+		cluster.Ports = controlplane.Ports{APIServer: ports[0], ControllerManager: ports[1], Scheduler: ports[2], Kwok: ports[3]}
+		err := h.host.Start(ctx, cluster)
+		if err != nil {
+			err = errors.Join(err, h.host.Stop(context.WithoutCancel(ctx), cluster))
+		}
+		return err
+	})
+	return cluster, err
+}
+
+// onFreePorts calls start with n free ports, and again with others when a
+// process ended instead of starting: another test binary may have taken a port
+// between the choice and its use.
+func onFreePorts(ctx context.Context, n int, start func(ctx context.Context, ports []int) error) error {
 	ctx, cancel := context.WithTimeout(ctx, startLimit)
 	defer cancel()
-	return cluster, h.host.Start(ctx, cluster)
+	for attempt := 1; ; attempt++ {
+		ports, err := controlplane.FreePorts(n, nil)
+		if err != nil {
+			return err
+		}
+		err = start(ctx, ports)
+		var ended *controlplane.EndedError
+		if attempt == 3 || !errors.As(err, &ended) {
+			return err
+		}
+	}
 }
 
 // moduleRoot walks up from the test's directory to the module's.

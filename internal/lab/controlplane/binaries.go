@@ -30,6 +30,8 @@ func FindBinaries(dir string) (Binaries, error) {
 // run runs one of etcd's own commands to its end.
 func (b Binaries) run(ctx context.Context, args ...string) error {
 	cmd := exec.CommandContext(ctx, b.Kube, args...)
+	// Variables such as ETCDCTL_ENDPOINTS, meant for another etcd, do not count.
+	cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "HOME=" + os.Getenv("HOME"), "TMPDIR=" + os.TempDir()}
 	var output bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &output, &output
 	if err := cmd.Run(); err != nil {

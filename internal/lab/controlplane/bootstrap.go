@@ -4,8 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"maps"
-	"slices"
 
 	corev1 "k8s.io/api/core/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
@@ -53,8 +51,8 @@ func (c Cluster) registerNodes(ctx context.Context, client kubernetes.Interface)
 		for _, node := range pool.nodes(c.Name) {
 			have, exists := present[node.Name]
 			delete(present, node.Name)
-			if exists && sameNode(&have, node) {
-				continue
+			if exists && have.Annotations[madeFromAnnotation] == node.Annotations[madeFromAnnotation] {
+				continue // labels and taints that others gave it meanwhile stay
 			}
 			if exists { // resized or relabelled: as with real machines, a new one takes the name
 				if err := api.Delete(ctx, node.Name, metav1.DeleteOptions{}); err != nil && !apierrors.IsNotFound(err) {
@@ -72,22 +70,6 @@ func (c Cluster) registerNodes(ctx context.Context, client kubernetes.Interface)
 		}
 	}
 	return nil
-}
-
-// sameNode reports whether a registered node is what its pool says. Taints are
-// compared without those that the node lifecycle controller sets.
-func sameNode(have, want *corev1.Node) bool {
-	for name, quantity := range want.Status.Capacity {
-		if has := have.Status.Capacity[name]; has.Cmp(quantity) != 0 {
-			return false
-		}
-	}
-	taints := slices.DeleteFunc(slices.Clone(have.Spec.Taints), func(t corev1.Taint) bool {
-		return t.TimeAdded != nil || t.Key == corev1.TaintNodeNotReady || t.Key == corev1.TaintNodeUnreachable
-	})
-	return maps.Equal(have.Labels, want.Labels) && slices.EqualFunc(taints, want.Spec.Taints, func(a, b corev1.Taint) bool {
-		return a.MatchTaint(&b) && a.Value == b.Value
-	})
 }
 
 // kwokRole grants what a kubelet would have, and the volumes that a storage

@@ -4,8 +4,10 @@ import (
 	"context"
 	"crypto/tls"
 	"crypto/x509"
+	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -61,8 +63,17 @@ func (e Etcd) dataDir() string            { return filepath.Join(e.Dir, "data") 
 func (e Etcd) pki(file string) string     { return filepath.Join(e.Dir, "pki", file) }
 func (e Etcd) clientName(c string) string { return "client-" + c }
 
-// Prepare makes the member's keys.
+// Prepare makes the member's keys, and ends a replacement of its data that was
+// killed half-way.
 func (e Etcd) Prepare() error {
+	if _, err := os.Stat(e.dataDir()); errors.Is(err, fs.ErrNotExist) {
+		if err := os.Rename(e.unpacked(), e.dataDir()); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+	}
+	if err := os.RemoveAll(e.replaced()); err != nil {
+		return err
+	}
 	ca, err := openAuthority(e.pki(""), e.Name+" authority")
 	if err == nil {
 		_, _, err = ca.issue("server", subject{name: e.Name, server: true})
@@ -107,35 +118,50 @@ func (e Etcd) Snapshot(ctx context.Context, bin Binaries, file string) error {
 	return bin.run(ctx, append([]string{"etcdctl", "snapshot", "save", file}, e.clientFlags()...)...)
 }
 
-// Restore replaces the stopped member's data by a snapshot's. Revisions go back
-// to those of the snapshot, as when an operator restores a real cluster.
-func (e Etcd) Restore(ctx context.Context, bin Binaries, file string) error {
-	fresh, old := e.dataDir()+".restored", e.dataDir()+".replaced"
-	if err := os.RemoveAll(fresh); err != nil {
-		return err
+// Unpack checks a snapshot and unpacks it beside the member's data, which may
+// be in use.
+func (e Etcd) Unpack(ctx context.Context, bin Binaries, file string) error {
+	partial := e.unpacked() + ".partial"
+	for _, dir := range []string{partial, e.unpacked()} {
+		if err := os.RemoveAll(dir); err != nil {
+			return err
+		}
 	}
 	err := bin.run(ctx, "etcdutl", "snapshot", "restore", file,
 		"--name="+etcdMember,
 		"--initial-cluster="+etcdMember+"="+loopback(e.PeerPort),
 		"--initial-advertise-peer-urls="+loopback(e.PeerPort),
-		"--data-dir="+fresh)
+		"--data-dir="+partial)
 	if err != nil {
+		return errors.Join(err, os.RemoveAll(partial))
+	}
+	return os.Rename(partial, e.unpacked())
+}
+
+// Replace puts what was unpacked in the place of the stopped member's data.
+// Revisions go back to those of the snapshot, as when an operator restores a
+// real cluster.
+func (e Etcd) Replace() error {
+	if err := os.RemoveAll(e.replaced()); err != nil {
 		return err
 	}
-	if err := os.RemoveAll(old); err != nil {
+	// Killed between the two, Prepare does the second.
+	if err := os.Rename(e.dataDir(), e.replaced()); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
-	if err := os.Rename(e.dataDir(), old); err != nil && !os.IsNotExist(err) {
+	if err := os.Rename(e.unpacked(), e.dataDir()); err != nil {
 		return err
 	}
-	if err := os.Rename(fresh, e.dataDir()); err != nil {
-		return err
-	}
-	return os.RemoveAll(old)
+	return os.RemoveAll(e.replaced())
 }
 
 // Wipe deletes the stopped member's data.
-func (e Etcd) Wipe() error { return os.RemoveAll(e.dataDir()) }
+func (e Etcd) Wipe() error {
+	return errors.Join(os.RemoveAll(e.unpacked()), os.RemoveAll(e.replaced()), os.RemoveAll(e.dataDir()))
+}
+
+func (e Etcd) unpacked() string { return e.dataDir() + ".unpacked" }
+func (e Etcd) replaced() string { return e.dataDir() + ".replaced" }
 
 func etcdPrefix(cluster string) string { return "/" + cluster }
 

@@ -1,6 +1,7 @@
 package controlplane
 
 import (
+	"crypto/sha256"
 	"fmt"
 
 	corev1 "k8s.io/api/core/v1"
@@ -10,6 +11,11 @@ import (
 
 // PoolLabel names, on a node, the pool it came from.
 const PoolLabel = "lab.nave.dev/node-pool"
+
+// madeFromAnnotation holds, on a node, a digest of what its pool said when it
+// was registered. Comparing live labels and taints would not do: controllers
+// and people add to them.
+const madeFromAnnotation = "lab.nave.dev/made-from"
 
 // NodePool is a number of equal nodes.
 type NodePool struct {
@@ -61,7 +67,7 @@ func (p NodePool) nodes(cluster string) []*corev1.Node {
 		for key, value := range p.Labels {
 			labels[key] = value
 		}
-		nodes = append(nodes, &corev1.Node{
+		node := &corev1.Node{
 			TypeMeta:   metav1.TypeMeta{APIVersion: "v1", Kind: "Node"},
 			ObjectMeta: metav1.ObjectMeta{Name: name, Labels: labels},
 			Spec: corev1.NodeSpec{
@@ -69,7 +75,9 @@ func (p NodePool) nodes(cluster string) []*corev1.Node {
 				Taints:     p.Taints,
 			},
 			Status: corev1.NodeStatus{Capacity: p.capacity(), Allocatable: p.allocatable()},
-		})
+		}
+		node.Annotations = map[string]string{madeFromAnnotation: fmt.Sprintf("%x", sha256.Sum256(encode(node)))}
+		nodes = append(nodes, node)
 	}
 	return nodes
 }

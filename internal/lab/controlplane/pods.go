@@ -12,8 +12,8 @@ import (
 // Annotations of a pod, or of a pod template, by which its fate is staged.
 const (
 	// FailAnnotation makes a pod fail: image-pull (never starts), never-ready
-	// (runs, is never ready), crash-loop (restarts for ever) or exit (phase
-	// Failed, as a Job's pod with a non-zero exit code).
+	// (runs, is never ready), crash-loop (restarts ten times and stays in
+	// back-off) or exit (phase Failed, as a Job's pod with a non-zero exit code).
 	FailAnnotation = "lab.nave.dev/fail"
 	// StartAnnotation is the time from being scheduled to ready, such as "30s".
 	StartAnnotation = "lab.nave.dev/start-delay"

@@ -1,6 +1,7 @@
 package controlplane
 
 import (
+	"bytes"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
@@ -85,3 +86,10 @@ func (c Cluster) writeKubeconfig(ca *authority, file string, user subject, serve
 }
 
 func (c Cluster) stagesFile() string { return filepath.Join(c.Dir, "stages.yaml") }
+
+// stagesDiffer reports whether the stages on disk are not those of the
+// cluster's timing.
+func (c Cluster) stagesDiffer() bool {
+	data, err := os.ReadFile(c.stagesFile())
+	return err != nil || !bytes.Equal(data, c.Pods.stages())
+}

@@ -23,7 +23,8 @@ import (
 type Host struct {
 	Binaries  Binaries
 	Processes *process.Table
-	// Progress, if set, is told what a cluster or an etcd waits for next.
+	// Progress, if set, is told what a cluster or an etcd waits for, again and
+	// again while it does, and then that it waits for nothing.
 	Progress func(name, waitsFor string)
 }
 
@@ -49,6 +50,15 @@ func (h Host) Start(ctx context.Context, c Cluster, components ...string) error 
 	if len(components) == 0 {
 		components = c.Components()
 	}
+	wanted := map[string]bool{}
+	for _, component := range components {
+		wanted[component] = true
+	}
+	if wanted[Kwok] && c.stagesDiffer() { // it reads them only when it starts
+		if err := h.Processes.Stop(ctx, c.ProcessName(Kwok), 0); err != nil {
+			return err
+		}
+	}
 	if err := c.prepare(); err != nil {
 		return fmt.Errorf("preparing %s: %w", c.Name, err)
 	}
@@ -57,10 +67,6 @@ func (h Host) Start(ctx context.Context, c Cluster, components ...string) error 
 		record, err := h.Processes.Start(c.Process(component, h.Binaries))
 		running = append(running, record)
 		return err
-	}
-	wanted := map[string]bool{}
-	for _, component := range components {
-		wanted[component] = true
 	}
 	if wanted[APIServer] {
 		if err := start(APIServer); err != nil {
@@ -80,17 +86,12 @@ func (h Host) Start(ctx context.Context, c Cluster, components ...string) error 
 	if c.Bare {
 		return nil
 	}
-	h.progress(c.Name, "first objects")
 	client, err := c.client()
 	if err != nil {
 		return err
 	}
 	// An API server that has just become ready may still refuse a request.
-	var bootstrapped error
-	err = h.await(ctx, c.Name, "first objects", running, func(ctx context.Context) error {
-		bootstrapped = c.bootstrap(ctx, client)
-		return bootstrapped
-	})
+	err = h.await(ctx, c.Name, "first objects", running, func(ctx context.Context) error { return c.bootstrap(ctx, client) })
 	if err != nil {
 		return err
 	}
@@ -132,19 +133,14 @@ func (c Cluster) serves(ctx context.Context) error {
 }
 
 // ComponentReady reports why a component does not do its work, or nil: the API
-// server answers ready, the controller manager has made what every namespace
-// has, the scheduler has its view of the cluster, and kwok keeps all nodes ready.
+// server answers ready, the controller manager answers and has made what every
+// namespace has, the scheduler has its view of the cluster, and kwok keeps all nodes ready.
 func (c Cluster) ComponentReady(ctx context.Context, component string) error {
 	switch component {
 	case APIServer:
 		return c.serves(ctx)
 	case Scheduler:
-		client, err := mutualTLS(c.pki("ca.crt"), c.pki("lab-admin"))
-		if err != nil {
-			return err
-		}
-		defer client.CloseIdleConnections()
-		return getOK(ctx, client, loopback(c.Ports.Scheduler)+"/readyz")
+		return c.answersOK(ctx, loopback(c.Ports.Scheduler)+"/readyz")
 	}
 	client, err := c.client()
 	if err != nil {
@@ -154,6 +150,9 @@ func (c Cluster) ComponentReady(ctx context.Context, component string) error {
 		_, err := client.CoreV1().ServiceAccounts(metav1.NamespaceDefault).Get(ctx, "default", metav1.GetOptions{})
 		if err == nil {
 			_, err = client.CoreV1().ConfigMaps(metav1.NamespaceDefault).Get(ctx, "kube-root-ca.crt", metav1.GetOptions{})
+		}
+		if err == nil { // those may be from an earlier start
+			err = c.answersOK(ctx, loopback(c.Ports.ControllerManager)+"/healthz")
 		}
 		return err
 	}
@@ -171,6 +170,16 @@ func (c Cluster) ComponentReady(ctx context.Context, component string) error {
 		return fmt.Errorf("%d of %d nodes are not ready: %s", len(waiting), len(nodes.Items), strings.Join(waiting, ", "))
 	}
 	return getOK(ctx, http.DefaultClient, fmt.Sprintf("http://127.0.0.1:%d/healthz", c.Ports.Kwok))
+}
+
+// answersOK asks one of the cluster's own components as its administrator.
+func (c Cluster) answersOK(ctx context.Context, url string) error {
+	client, err := mutualTLS(c.pki("ca.crt"), c.pki("lab-admin"))
+	if err != nil {
+		return err
+	}
+	defer client.CloseIdleConnections()
+	return getOK(ctx, client, url)
 }
 
 // usable reports whether a node is ready and free of the taint that keeps pods
@@ -212,12 +221,14 @@ func (h Host) progress(name, waitsFor string) {
 }
 
 // await polls until the condition holds. It gives up when ctx is done or when
-// one of the processes has ended, and then shows the last lines of its log.
+// one of the processes has ended, and then shows the last lines of its log,
+// unless it was the caller who called it off.
 func (h Host) await(ctx context.Context, name, waitsFor string, running []process.Record, condition func(context.Context) error) error {
-	h.progress(name, waitsFor)
+	defer h.progress(name, "")
 	tick := time.NewTicker(100 * time.Millisecond)
 	defer tick.Stop()
 	for {
+		h.progress(name, waitsFor)
 		err := condition(ctx)
 		if err == nil {
 			return nil
@@ -230,6 +241,9 @@ func (h Host) await(ctx context.Context, name, waitsFor string, running []proces
 		select {
 		case <-tick.C:
 		case <-ctx.Done():
+			if errors.Is(ctx.Err(), context.Canceled) {
+				return fmt.Errorf("waiting for %s of %s: %w", waitsFor, name, context.Cause(ctx))
+			}
 			err = fmt.Errorf("waiting for %s of %s: %w; last answer: %w", waitsFor, name, context.Cause(ctx), err)
 			if len(running) > 0 {
 				last := running[len(running)-1]
@@ -260,6 +274,16 @@ func tail(log string) string {
 	return string(lines)
 }
 
+// PortFree reports whether nothing listens on the loopback port now.
+func PortFree(port int) bool {
+	listener, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", port))
+	if err != nil {
+		return false
+	}
+	listener.Close()
+	return true
+}
+
 // FreePorts returns n loopback ports on which nothing listens, none of which
 // taken refuses. They lie below the range from which systems choose the ports
 // of outgoing connections, so that a port stays free while its cluster is stopped.
@@ -276,12 +300,9 @@ func FreePorts(n int, taken func(port int) bool) ([]int, error) {
 		if taken != nil && taken(port) {
 			continue
 		}
-		listener, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", port))
-		if err != nil {
-			continue
+		if PortFree(port) {
+			ports = append(ports, port)
 		}
-		listener.Close()
-		ports = append(ports, port)
 	}
 	if len(ports) < n {
 		return nil, fmt.Errorf("finding %d free ports between %d and %d: only %d are", n, first, last, len(ports))

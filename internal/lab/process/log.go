@@ -32,8 +32,8 @@ func Tail(file string, n int) ([]byte, error) {
 }
 
 // Trim bounds a log that its process keeps open for appending: past the limit
-// in bytes, the newer half moves to FILE.1 and the file starts again. Lines
-// written at that very moment can be lost.
+// in bytes, the last half-limit of it moves to FILE.1 and the file starts
+// again. Lines written at that very moment can be lost.
 func Trim(file string, limit int64) error {
 	info, err := os.Stat(file)
 	if errors.Is(err, fs.ErrNotExist) || err == nil && info.Size() <= limit {

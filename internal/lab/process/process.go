@@ -43,7 +43,7 @@ type Record struct {
 // pid, still runs.
 func (r Record) Running() bool {
 	start, err := startOf(r.PID)
-	return err == nil && start == r.Start
+	return err == nil && r.PID > 0 && start == r.Start
 }
 
 // Table is a set of processes recorded in a directory. The zero value is not
@@ -128,15 +128,17 @@ func (t *Table) start(spec Spec) (Record, error) {
 }
 
 // Get returns the record of a process; the error is fs.ErrNotExist when the
-// table has none.
+// table has none. A record that cannot be decoded is that of a process which
+// does not run: records are renamed into place, so only a machine that went
+// down leaves a torn one, and with it went the process.
 func (t *Table) Get(name string) (Record, error) {
 	data, err := os.ReadFile(t.file(name))
 	if err != nil {
 		return Record{}, err
 	}
 	var record Record
-	if err := json.Unmarshal(data, &record); err != nil {
-		return Record{}, fmt.Errorf("reading the record of %s: %w", name, err)
+	if json.Unmarshal(data, &record) != nil {
+		return Record{Name: name}, nil
 	}
 	return record, nil
 }

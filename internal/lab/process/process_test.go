@@ -195,6 +195,32 @@ func TestRecordSurvivesAsJSON(t *testing.T) {
 	}
 }
 
+func TestTornRecordIsOfAProcessThatIsGone(t *testing.T) {
+	table := &Table{Dir: t.TempDir()}
+	if err := os.WriteFile(table.file("one/torn"), nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	spec := child(t.TempDir(), "whole", "sleep")
+	if _, err := table.Start(spec); err != nil {
+		t.Fatal(err)
+	}
+	records, err := table.List()
+	if err != nil || len(records) != 2 {
+		t.Fatalf("list: %v, %v", records, err)
+	}
+	for _, record := range records {
+		if record.Running() != (record.Name == "whole") {
+			t.Errorf("%q is running: %t", record.Name, record.Running())
+		}
+		if err := table.Stop(t.Context(), record.Name, 0); err != nil {
+			t.Error(err)
+		}
+	}
+	if records, err := table.List(); err != nil || len(records) != 0 {
+		t.Errorf("list after stop: %v, %v", records, err)
+	}
+}
+
 func TestTailAndTrim(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "log")
 	if data, err := Tail(file, 3); err != nil || data != nil {

@@ -6,10 +6,12 @@
 package proxy
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"io"
 	"net"
+	"os"
 	"sync"
 	"time"
 )
@@ -86,20 +88,68 @@ func (p *Proxy) Serve(ctx context.Context, listener net.Listener) error {
 // forward carries one connection until both directions have ended.
 func (p *Proxy) forward(ctx context.Context, client net.Conn) {
 	defer client.Close()
-	if !p.wait(ctx) {
+	early, ok := p.hold(ctx, client)
+	if !ok {
 		return
 	}
 	server, err := (&net.Dialer{}).DialContext(ctx, "tcp", p.target)
 	if err != nil {
-		return // the client sees its connection closed, as by a host without the server
+		if conn, ok := client.(*net.TCPConn); ok {
+			conn.SetLinger(0) // a reset, which is as near to a refusal as comes after accepting
+		}
+		return
 	}
 	defer server.Close()
-	defer context.AfterFunc(ctx, func() { client.Close(); server.Close() })()
 	var directions sync.WaitGroup
-	directions.Go(func() { p.carry(ctx, server, client) })
-	directions.Go(func() { p.carry(ctx, client, server) })
+	broken := func() { client.Close(); server.Close() }
+	defer context.AfterFunc(ctx, broken)()
+	directions.Go(func() { p.carry(ctx, broken, server, io.MultiReader(bytes.NewReader(early), client)) })
+	directions.Go(func() { p.carry(ctx, broken, client, server) })
 	directions.Wait()
 }
+
+// hold keeps a new connection while the link is partitioned and returns what
+// the client sent meanwhile. A client that gave up, or ctx being done, returns
+// false: a partition of hours does not gather the attempts of hours.
+func (p *Proxy) hold(ctx context.Context, client net.Conn) (early []byte, ok bool) {
+	if link, _ := p.state(); !link.Partitioned {
+		return nil, true
+	}
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
+	read := make(chan error, 1)
+	go func() {
+		for len(early) < maxEarly {
+			buffer := make([]byte, maxEarly-len(early))
+			n, err := client.Read(buffer)
+			early = append(early, buffer[:n]...)
+			if err != nil {
+				read <- err
+				return
+			}
+		}
+		read <- nil
+	}()
+	whole := make(chan bool, 1)
+	go func() { whole <- p.wait(ctx) }()
+	select {
+	case ok = <-whole:
+		client.SetReadDeadline(time.Unix(1, 0)) // ends the reading above
+		err := <-read
+		client.SetReadDeadline(time.Time{})
+		ok = ok && (err == nil || errors.Is(err, os.ErrDeadlineExceeded))
+	case err := <-read:
+		if err != nil {
+			return nil, false
+		}
+		ok = <-whole // it has sent all that is held
+	}
+	return early, ok
+}
+
+// maxEarly bounds, in bytes, what is held of a connection that began while the
+// link was partitioned.
+const maxEarly = 64 << 10
 
 // wait blocks while the link is partitioned; false means that ctx is done.
 func (p *Proxy) wait(ctx context.Context) bool {
@@ -125,9 +175,9 @@ type chunk struct {
 // inFlight bounds, in chunks of up to 16 KiB, what a direction holds back.
 const inFlight = 256
 
-// carry moves one direction. Reading goes on while earlier bytes are on their
+// carry moves one direction, and calls broken when it cannot. Reading goes on while earlier bytes are on their
 // way, so that latency does not become a limit on throughput.
-func (p *Proxy) carry(ctx context.Context, to, from net.Conn) {
+func (p *Proxy) carry(ctx context.Context, broken func(), to net.Conn, from io.Reader) {
 	ctx, cancel := context.WithCancel(ctx)
 	flight := make(chan chunk, inFlight)
 	var reader sync.WaitGroup
@@ -153,8 +203,7 @@ func (p *Proxy) carry(ctx context.Context, to, from net.Conn) {
 		if !p.deliver(ctx, to, piece) {
 			// A direction that broke takes the connection with it.
 			cancel()
-			to.Close()
-			from.Close()
+			broken()
 		}
 	}
 	reader.Wait()

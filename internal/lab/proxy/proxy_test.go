@@ -8,6 +8,7 @@ import (
 	"net"
 	"os"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 )
@@ -155,8 +156,51 @@ func TestServerAway(t *testing.T) {
 	target := listener.Addr().String()
 	listener.Close()
 	_, address := serve(t, target)
-	if _, err := dial(t, address).Read(make([]byte, 1)); err == nil || errors.Is(err, os.ErrDeadlineExceeded) {
-		t.Errorf("reading from a server that is away: %v, want a closed connection", err)
+	// The reset may come before the client has noticed that it is connected.
+	conn, err := net.Dial("tcp", address)
+	if err == nil {
+		defer conn.Close()
+		conn.SetDeadline(time.Now().Add(30 * time.Second))
+		_, err = conn.Read(make([]byte, 1))
+	}
+	if !errors.Is(err, syscall.ECONNRESET) {
+		t.Errorf("reading from a server that is away: %v, want a reset connection", err)
+	}
+}
+
+func TestGivenUpWhilePartitionedIsNotDelivered(t *testing.T) {
+	arrivals, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { arrivals.Close() })
+	proxy, address := serve(t, arrivals.Addr().String())
+	proxy.SetLink(Link{Partitioned: true})
+	gone := dial(t, address)
+	if _, err := gone.Write([]byte("gone")); err != nil {
+		t.Fatal(err)
+	}
+	gone.Close()
+	patient := dial(t, address)
+	if _, err := patient.Write([]byte("patient")); err != nil {
+		t.Fatal(err)
+	}
+	silent(t, patient) // time enough for the first to be dropped
+	proxy.SetLink(Link{})
+	conn, err := arrivals.Accept()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	conn.SetDeadline(time.Now().Add(30 * time.Second))
+	got := make([]byte, len("patient"))
+	if n, err := io.ReadFull(conn, got); err != nil || string(got) != "patient" {
+		t.Errorf("%q arrived, %v; want %q", got[:n], err, "patient")
+	}
+	arrivals.(*net.TCPListener).SetDeadline(time.Now().Add(150 * time.Millisecond))
+	if conn, err := arrivals.Accept(); err == nil {
+		conn.Close()
+		t.Error("a connection whose client had given up was opened after healing")
 	}
 }
 

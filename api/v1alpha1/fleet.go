@@ -1,0 +1,98 @@
+package v1alpha1
+
+import (
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+)
+
+// Fleet is the one document that speaks for the whole repository. Its name is the fleet's identity, which is written
+// on every object that Nave applies: under another name, the same repository is another fleet, which owns nothing yet.
+type Fleet struct {
+	// APIVersion is nave.dev/v1alpha1.
+	APIVersion string `json:"apiVersion"`
+	// Kind is Fleet.
+	Kind string `json:"kind"`
+	// Metadata names the fleet.
+	Metadata Metadata `json:"metadata"`
+	// Spec may be left out by a fleet that has nothing but its own repository.
+	Spec FleetSpec `json:"spec,omitzero"`
+}
+
+// FleetSpec says what holds for all Deliveries.
+type FleetSpec struct {
+	// Sources are repositories beside the fleet repository.
+	Sources []Source `json:"sources,omitempty"`
+	// Verify wants commits of the fleet repository to be signed. The list of signers is read from the commit that was
+	// accepted last, so that a commit cannot admit its own author; the first commit is accepted with the list in it.
+	Verify *Verification `json:"verify,omitempty"`
+	// Defaults are for Deliveries and sources that do not say otherwise.
+	Defaults Defaults `json:"defaults,omitzero"`
+}
+
+// Source is a Git repository that Deliveries may use beside the fleet repository.
+type Source struct {
+	// Name by which Deliveries refer to it.
+	// +pattern=^[a-z0-9]([a-z0-9.-]{0,61}[a-z0-9])?$
+	// +example=payments
+	Name string `json:"name"`
+	// URL is https://…, ssh://…, file://…, or user@host:path for ssh. http:// is accepted as well, with credentials only
+	// to the same machine. It holds no password.
+	// +example=https://git.example.com/payments/deploy.git
+	URL string `json:"url"`
+	// Revision that is delivered, unless a Delivery names another.
+	// +example={branch: main}
+	Revision Revision `json:"revision"`
+	// Credential for a repository that not everyone may read.
+	Credential *Credential `json:"credential,omitempty"`
+	// Deliveries that may use the source, by name; "*" in a name stands for anything.
+	// +example=[payments-*]
+	Deliveries []string `json:"deliveries"`
+	// Verify wants commits of the source to be signed.
+	Verify *Verification `json:"verify,omitempty"`
+}
+
+// Credential says where the hub finds what a remote asks for. All files are relative to the directory of credentials
+// that the hub was started with, since a commit must not be able to send any other file of that machine to a remote.
+// They hold one line each, and are read again at every fetch.
+type Credential struct {
+	// UsernameFile goes with passwordFile.
+	// +example=payments/username
+	UsernameFile string `json:"usernameFile,omitempty"`
+	// PasswordFile holds a password for https.
+	// +example=payments/password
+	PasswordFile string `json:"passwordFile,omitempty"`
+	// TokenFile holds an access token for https.
+	// +example=payments/token
+	TokenFile string `json:"tokenFile,omitempty"`
+	// SSHKeyFile is a private key for ssh, without a passphrase.
+	// +example=payments/id_ed25519
+	SSHKeyFile string `json:"sshKeyFile,omitempty"`
+	// KnownHostsFile has the host keys that are trusted, as ssh has them. It goes with sshKeyFile.
+	// +example=known_hosts
+	KnownHostsFile string `json:"knownHostsFile,omitempty"`
+	// Helper names a Git credential helper for https: "NAME" runs git-credential-NAME of the hub's machine.
+	// +pattern=^[A-Za-z0-9][A-Za-z0-9._-]*$
+	// +example=manager
+	Helper string `json:"helper,omitempty"`
+}
+
+// Verification says whose signature a commit must bear.
+type Verification struct {
+	// AllowedSignersFile is a file of the fleet repository in the format of ssh-keygen's ALLOWED SIGNERS.
+	// +example=signers/payments
+	AllowedSignersFile string `json:"allowedSignersFile"`
+}
+
+// Defaults are for what Deliveries and sources leave open.
+type Defaults struct {
+	// Prune is the default of a Delivery's spec.prune.
+	// +default=true
+	Prune *bool `json:"prune,omitempty"`
+	// Drift is the default of a Delivery's spec.drift. Its mode gives way to the Delivery's; fields to ignore add up.
+	Drift Drift `json:"drift,omitzero"`
+	// Interval is how often remotes are asked for new commits; webhooks do not wait for it. At least 5s.
+	// +default=1m
+	Interval *metav1.Duration `json:"interval,omitempty"`
+	// Deadline is the default of a Delivery's spec.deadline.
+	// +default=10m
+	Deadline *metav1.Duration `json:"deadline,omitempty"`
+}

@@ -1,0 +1,306 @@
+// Package app is the vocabulary for applications on their way from Git to a
+// cluster: what to render, what came of it, and what one cluster should hold. Its
+// values cross between the engines; it renders, compares and applies nothing.
+package app
+
+import (
+	"bytes"
+	"cmp"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+
+	"nave.dev/internal/object"
+)
+
+// Spec is one app of one cluster before it is rendered.
+type Spec struct {
+	Name     string // unique within its cluster
+	Delivery string // of which it is, or is a child
+	Source   Source
+	Render   Render
+	Options  Options
+}
+
+// Source says where an app's files are. Repository is the name of a source of
+// the Fleet, empty for the fleet repository itself; Commit is what its revision
+// resolved to.
+type Source struct {
+	Repository string `json:"repository,omitempty"`
+	Commit     string `json:"commit"`
+	Path       string `json:"path"` // slash-separated, "." for the root
+}
+
+// Kind is a way to render.
+type Kind string
+
+// The ways to render. Auto is Helm where there is a Chart.yaml, Kustomize where
+// there is a kustomization file, and otherwise plain manifests.
+const (
+	Auto      Kind = ""
+	Plain     Kind = "plain"
+	Kustomize Kind = "kustomize"
+	Helm      Kind = "helm"
+)
+
+// Render says how an app's files become objects.
+type Render struct {
+	Kind Kind `json:"kind,omitempty"`
+	// Namespace is that of objects which state none and need one.
+	Namespace string `json:"namespace,omitempty"`
+	// Variables are what Substitute replaces, by name; empty without it.
+	Variables map[string]string `json:"variables,omitempty"`
+	// Substitute replaces ${NAME} in rendered manifests by Variables.
+	Substitute bool        `json:"substitute,omitempty"`
+	Helm       HelmOptions `json:"helm,omitzero"`
+}
+
+// HelmOptions are the parameters of a chart.
+type HelmOptions struct {
+	ReleaseName string         `json:"releaseName,omitempty"`
+	ValueFiles  []string       `json:"valueFiles,omitempty"` // relative to the chart, or absolute from the source's root
+	Values      map[string]any `json:"values,omitempty"`
+	SkipCRDs    bool           `json:"skipCRDs,omitempty"`
+}
+
+// Facts are what a cluster says of itself that rendering may need. The zero
+// value means that nothing is known.
+type Facts struct {
+	KubernetesVersion string   `json:"kubernetesVersion,omitempty"` // such as v1.36.3
+	APIVersions       []string `json:"apiVersions,omitempty"`       // group/version and group/version/Kind, sorted
+	// Scopes says of each kind, as Kind.group, whether it has namespaces.
+	Scopes map[string]bool `json:"scopes,omitempty"`
+}
+
+// Namespaced reports whether a kind has namespaces, and whether that is known.
+func (f Facts) Namespaced(kind schema.GroupKind) (namespaced, known bool) {
+	namespaced, known = f.Scopes[kind.String()]
+	return namespaced, known
+}
+
+// Options say how an app is kept on its cluster.
+type Options struct {
+	Prune bool `json:"prune"` // delete what Git no longer has
+	// CorrectDrift undoes changes by others; otherwise they are only reported.
+	CorrectDrift bool `json:"correctDrift"`
+	// IgnoreFields are never drift, such as spec.replicas, per kind.
+	IgnoreFields []FieldRule `json:"ignoreFields,omitempty"`
+	// ConfirmPrune is the digest of a held list of prunes whose deletion was
+	// reviewed with the commit.
+	ConfirmPrune string `json:"confirmPrune,omitempty"`
+	// Replace deletes and creates objects whose immutable fields changed.
+	Replace bool `json:"replace,omitempty"`
+	// PruneFirst does not wait for what is new to be healthy.
+	PruneFirst bool `json:"pruneFirst,omitempty"`
+	// ServiceAccount, as NAMESPACE/NAME, is impersonated for writes.
+	ServiceAccount string        `json:"serviceAccount,omitempty"`
+	Limits         Limits        `json:"limits,omitzero"`
+	DependsOn      []string      `json:"dependsOn,omitempty"` // names of apps of the same cluster
+	Deadline       time.Duration `json:"deadline,omitempty"`  // to become healthy; 0 means 10 minutes
+	Suspend        bool          `json:"suspend,omitempty"`   // nothing is written
+	// CreateNamespace makes the namespaces of the app's objects that no app has.
+	CreateNamespace bool `json:"createNamespace,omitempty"`
+}
+
+// FieldRule names fields of some kinds.
+type FieldRule struct {
+	Group string   `json:"group,omitempty"`
+	Kind  string   `json:"kind"`            // "*" is every kind
+	Name  string   `json:"name,omitempty"`  // empty is every name
+	Paths []string `json:"paths,omitempty"` // such as spec.replicas or metadata.annotations["a/b"]
+}
+
+// Limits are what an app may touch. A zero value allows everything.
+type Limits struct {
+	// Namespaces that objects may be in, as glob patterns; empty allows all.
+	Namespaces []string `json:"namespaces,omitempty"`
+	// Kinds that are allowed, as KIND or KIND.GROUP, with "*" for any; empty allows all.
+	Kinds []string `json:"kinds,omitempty"`
+	// NamespacedOnly refuses objects of cluster-wide kinds.
+	NamespacedOnly bool `json:"namespacedOnly,omitempty"`
+}
+
+// Permits reports whether an object may be written or deleted, and if not, which
+// limit refuses it. An unknown scope is refused where scope matters.
+func (l Limits) Permits(id object.ID, namespaced, known bool) (reason string, ok bool) {
+	if l.NamespacedOnly && !(known && namespaced) {
+		if !known {
+			return fmt.Sprintf("limits allow only namespaced kinds, and whether %s is one is not known", id.Kind), false
+		}
+		return fmt.Sprintf("limits allow only namespaced kinds, and %s is cluster-wide", id.Kind), false
+	}
+	if len(l.Kinds) > 0 && !slices.ContainsFunc(l.Kinds, func(pattern string) bool { return kindMatches(pattern, id) }) {
+		return fmt.Sprintf("limits allow the kinds %s, not %s", strings.Join(l.Kinds, ", "), id.GroupKind()), false
+	}
+	if len(l.Namespaces) == 0 {
+		return "", true
+	}
+	namespace := id.Namespace
+	if id.Group == "" && id.Kind == "Namespace" {
+		namespace = id.Name // a namespace is touched like what is in it
+	} else if known && !namespaced {
+		return "", true
+	}
+	if slices.ContainsFunc(l.Namespaces, func(pattern string) bool { return Match(pattern, namespace) }) {
+		return "", true
+	}
+	return fmt.Sprintf("limits allow the namespaces %s, not %q", strings.Join(l.Namespaces, ", "), namespace), false
+}
+
+// kindMatches reports whether KIND or KIND.GROUP names the object's kind; "*"
+// stands for any kind, and without a group any group is meant.
+func kindMatches(pattern string, id object.ID) bool {
+	kind, group, hasGroup := strings.Cut(pattern, ".")
+	return (kind == "*" || kind == id.Kind) && (!hasGroup || group == id.Group)
+}
+
+// Match reports whether text fits a pattern in which each "*" stands for
+// anything, nothing included.
+func Match(pattern, text string) bool {
+	head, rest, star := strings.Cut(pattern, "*")
+	if !star {
+		return pattern == text
+	}
+	text, ok := strings.CutPrefix(text, head)
+	if !ok {
+		return false
+	}
+	for {
+		// The leftmost place for each piece leaves most room for those after it.
+		piece, after, more := strings.Cut(rest, "*")
+		if !more {
+			return strings.HasSuffix(text, piece)
+		}
+		_, text, ok = strings.Cut(text, piece)
+		if !ok {
+			return false
+		}
+		rest = after
+	}
+}
+
+// Bundle is the rendered objects of one app for one cluster: clean, in the
+// order of application, and named by their content. It is immutable.
+type Bundle struct {
+	Objects []*unstructured.Unstructured
+	Digest  string
+	// Hooks are objects that run at a phase of a sync and are not kept; they are
+	// not among Objects.
+	Hooks []*unstructured.Unstructured
+}
+
+// NewBundle cleans and orders objects and names them by their content, whatever
+// order they are given in. Two objects of one identity are an error that names
+// it; hooks may share one, since their names may be generated.
+func NewBundle(objects, hooks []*unstructured.Unstructured) (*Bundle, error) {
+	seen := map[object.ID]bool{}
+	for _, u := range objects {
+		id := object.Of(u)
+		if seen[id] {
+			return nil, &DuplicateError{ID: id}
+		}
+		seen[id] = true
+	}
+	bundle := &Bundle{}
+	var objectParts, hookParts [][]byte
+	var err error
+	if bundle.Objects, objectParts, err = settle(objects); err != nil {
+		return nil, err
+	}
+	if bundle.Hooks, hookParts, err = settle(hooks); err != nil {
+		return nil, err
+	}
+	bundle.Digest = object.Digest(slices.Concat(objectParts, [][]byte{nil}, hookParts, [][]byte{nil})...)
+	return bundle, nil
+}
+
+// settle returns objects clean and in order, and their canonical forms. Those of
+// one identity are in the order of these.
+func settle(objects []*unstructured.Unstructured) (clean []*unstructured.Unstructured, parts [][]byte, err error) {
+	encoded := make(map[*unstructured.Unstructured][]byte, len(objects))
+	for _, u := range objects {
+		u = object.Clean(u)
+		if encoded[u], err = object.Canonical(u); err != nil {
+			return nil, nil, err
+		}
+		clean = append(clean, u)
+	}
+	slices.SortFunc(clean, func(a, b *unstructured.Unstructured) int { return bytes.Compare(encoded[a], encoded[b]) })
+	object.Sort(clean)
+	for _, u := range clean {
+		parts = append(parts, encoded[u])
+	}
+	return clean, parts, nil
+}
+
+// DuplicateError says that an app has two objects of one identity.
+type DuplicateError struct{ ID object.ID }
+
+// Error names the object.
+func (e *DuplicateError) Error() string { return fmt.Sprintf("%s is there twice", e.ID) }
+
+// Desired is what a cluster should hold of one app.
+type Desired struct {
+	Name    string
+	Options Options
+	// Bundle is nil if the app's present state is in error; then Err says why, and
+	// what was last accepted stays in force.
+	Bundle *Bundle
+	Err    error
+}
+
+// Assignment is what one cluster should hold.
+type Assignment struct {
+	Cluster string
+	Fleet   string
+	Apps    []Desired // by name
+	// Incomplete says why the evaluation could not tell all apps, if so: then no
+	// app that is missing from Apps is taken for removed.
+	Incomplete error
+}
+
+// Digest names the assignment's content: apps, bundles and options, and the
+// fleet, whose name is written on every object; not the commits that they came
+// from.
+func (a *Assignment) Digest() string {
+	parts := [][]byte{[]byte(a.Fleet)}
+	for _, desired := range a.Apps {
+		options, err := json.Marshal(desired.Options)
+		if err != nil {
+			panic(err) // plain data
+		}
+		digest := "error"
+		if desired.Bundle != nil {
+			digest = desired.Bundle.Digest
+		}
+		parts = append(parts, []byte(desired.Name), []byte(digest), options)
+	}
+	return object.Digest(parts...)
+}
+
+// Sort puts the apps into the order of their names.
+func (a *Assignment) Sort() {
+	slices.SortFunc(a.Apps, func(x, y Desired) int { return cmp.Compare(x.Name, y.Name) })
+}
+
+// Snapshot is one state of all inputs: the fleet repository's commit and what
+// every other source resolved to, by its name and revision.
+type Snapshot struct {
+	Fleet   string            `json:"fleet"`
+	Sources map[string]string `json:"sources,omitempty"` // "name@revision" to commit
+}
+
+// ID names the snapshot by its content.
+func (s Snapshot) ID() string {
+	parts := [][]byte{[]byte(s.Fleet)}
+	for _, key := range slices.Sorted(maps.Keys(s.Sources)) {
+		parts = append(parts, []byte(key), []byte(s.Sources[key]))
+	}
+	return object.Digest(parts...)
+}

@@ -1,0 +1,82 @@
+package apply
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+
+	"nave.dev/internal/apply/cluster"
+	"nave.dev/internal/apply/ownership"
+	"nave.dev/internal/object"
+)
+
+// Recover finds the baselines of apps for which none were kept. Each kind is
+// read whole once, in pages, compared object by object and dropped: an object
+// that is as its app wants it has a baseline in the result, and need not be
+// applied again. Nothing is written. What could not be listed has no baselines,
+// which costs reads later; the error says what that was.
+func (c *Client) Recover(ctx context.Context, targets []Target) (map[object.ID]Baseline, error) {
+	type place struct {
+		run  *run
+		item *item
+	}
+	wanted := map[object.Owner]map[object.ID]place{}
+	kinds := map[schema.GroupKind]cluster.Resource{}
+	for _, t := range targets {
+		t.Known = nil
+		r, err := c.begin(t, showing)
+		if err != nil {
+			return nil, err
+		}
+		places := map[object.ID]place{}
+		for _, it := range r.items {
+			if r.prepare(ctx, it); it.err == nil {
+				places[it.id] = place{r, it}
+				// Compared in the version in which it is written.
+				kinds[it.id.GroupKind()] = it.resource
+			}
+		}
+		wanted[r.owner] = places
+	}
+	baselines := map[object.ID]Baseline{}
+	var failures []error
+	for kind, resource := range kinds {
+		_, err := c.cluster.List(ctx, resource, cluster.Whole, metav1.ListOptions{LabelSelector: object.AppLabel}, func(live *unstructured.Unstructured) {
+			owner, _, ok := object.OwnerOf(live)
+			at, has := wanted[owner][object.Of(live)]
+			if ok && has && at.item.source.GetAPIVersion() == live.GetAPIVersion() && at.run.inPlace(at.item, live) {
+				baselines[at.item.id] = c.baseline(live, at.item.digest)
+			}
+		})
+		if err != nil {
+			failures = append(failures, fmt.Errorf("listing objects of kind %s: %w", kind, err))
+		}
+	}
+	return baselines, errors.Join(failures...)
+}
+
+// inPlace reports whether an object with the app's marks is all that is wanted.
+func (r *run) inPlace(it *item, live *unstructured.Unstructured) bool {
+	_, adopted, _ := object.OwnerOf(live)
+	o := ownership.Read(live)
+	standing, added := stands(it, o, r.wantedOf(it, o, adopted))
+	return standing.Holds() && !added && live.GetDeletionTimestamp() == nil
+}
+
+// wantedOf returns what is to be applied to a live object.
+func (r *run) wantedOf(it *item, o ownership.Object, adopted bool) *unstructured.Unstructured {
+	body := it.body.DeepCopy()
+	object.Mark(body, r.owner, it.id, adopted)
+	ownership.Cut(body, o.Theirs(bundlePatterns[it.id.GroupKind().String()], it.rules))
+	return body
+}
+
+// stands compares a live object with what is wanted of it, and reports whether
+// people or former deployers added to it.
+func stands(it *item, o ownership.Object, body *unstructured.Unstructured) (standing ownership.Standing, added bool) {
+	return o.Compare(body), !o.Added(body, it.rules).Empty()
+}

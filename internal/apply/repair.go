@@ -1,0 +1,109 @@
+package apply
+
+import (
+	"context"
+	"errors"
+	"slices"
+
+	"k8s.io/apimachinery/pkg/runtime/schema"
+
+	"nave.dev/internal/apply/cluster"
+	"nave.dev/internal/change"
+	"nave.dev/internal/object"
+)
+
+// Repair looks at some objects of an app, because an event differed from their
+// baselines, and undoes what others changed, or only reports it where the app's
+// options say so. Each entry says which fields, by whom and when. Nothing is
+// pruned, and identities that the app does not have are passed over.
+func (c *Client) Repair(ctx context.Context, t Target, ids []object.ID) (Result, error) {
+	if t.Options.Suspend {
+		return Result{WaitsFor: "the app is suspended"}, nil
+	}
+	r, err := c.begin(t, repairing)
+	if err != nil {
+		return Result{}, err
+	}
+	r.only(ctx, ids)
+	r.each(r.items, func(it *item) { r.one(ctx, it) })
+	return r.finish()
+}
+
+// only prepares the items and keeps those with the identities.
+func (r *run) only(ctx context.Context, ids []object.ID) {
+	var kept []*item
+	for _, it := range r.items {
+		// The bundle may state a namespace where the kind has none.
+		bare := object.ID{Group: it.id.Group, Kind: it.id.Kind, Name: it.id.Name}
+		if !slices.Contains(ids, it.id) && !slices.Contains(ids, bare) {
+			continue
+		}
+		if r.prepare(ctx, it); it.err != nil && r.stop(ctx, it.err) {
+			break
+		}
+		if slices.Contains(ids, it.id) {
+			kept = append(kept, it)
+		}
+	}
+	r.items = kept
+	r.definitions, r.namespaces = nil, nil // what is not looked at is taken to be there
+}
+
+// Diff returns what Sync would do to the cluster as it is now, every field with
+// its manager, by dry runs of the API server. It writes nothing.
+func (c *Client) Diff(ctx context.Context, t Target) (change.Set, error) {
+	r, err := c.begin(t, showing)
+	if err != nil {
+		return nil, err
+	}
+	r.prepareAll(ctx)
+	for _, s := range stages(r.items) {
+		r.each(s.items, func(it *item) { r.show(ctx, it) })
+	}
+	if !r.stopped() {
+		plan, err := r.prunePlan(ctx)
+		if err != nil && !r.stop(ctx, err) {
+			return nil, err
+		}
+		r.report(plan)
+		for _, o := range plan.Delete {
+			r.result.Changes = append(r.result.Changes, change.Entry{Object: o.ID, Action: change.Deleted, Reason: "no longer in Git"})
+		}
+	}
+	result, err := r.finish()
+	return result.Changes, err
+}
+
+// show finds out what would be done to one item. An object whose definition or
+// namespace the app is yet to make cannot be tried, and would be created.
+func (r *run) show(ctx context.Context, it *item) {
+	var unknown *cluster.UnknownKindError
+	if _, own := r.definitions[it.id.GroupKind()]; own && errors.As(it.err, &unknown) && unknown.Failing == nil {
+		it.entry = change.Entry{Action: change.Created}
+		return
+	}
+	r.one(ctx, it)
+}
+
+// Kinds returns the group-kinds that a target's objects are of, sorted: those
+// that a cluster record must name before the target is first applied.
+func Kinds(t Target) []schema.GroupKind {
+	seen := map[schema.GroupKind]bool{}
+	var kinds []schema.GroupKind
+	add := func(kind schema.GroupKind) {
+		if !seen[kind] {
+			seen[kind] = true
+			kinds = append(kinds, kind)
+		}
+	}
+	for _, u := range t.Bundle.Objects {
+		add(object.Of(u).GroupKind())
+	}
+	if t.Options.CreateNamespace {
+		add(namespaceKind)
+	}
+	slices.SortFunc(kinds, func(a, b schema.GroupKind) int {
+		return object.Compare(object.ID{Group: a.Group, Kind: a.Kind}, object.ID{Group: b.Group, Kind: b.Kind})
+	})
+	return kinds
+}

@@ -1,0 +1,329 @@
+package apply
+
+import (
+	"context"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+
+	"nave.dev/internal/apply/cluster"
+	"nave.dev/internal/apply/ownership"
+	"nave.dev/internal/change"
+	"nave.dev/internal/object"
+)
+
+// mode is what a run is for.
+type mode int
+
+const (
+	syncing   mode = iota // bring to what Git says
+	repairing             // undo what others changed
+	showing               // say what syncing would do
+)
+
+// run is one call of Sync, Repair or Diff.
+type run struct {
+	client *Client
+	target Target
+	mode   mode
+	owner  object.Owner
+	user   string // impersonated for writes; empty for the client's own
+	rules  []fieldRule
+	items  []*item
+	// definitions are the bundle's own, by the kind that they define.
+	definitions map[schema.GroupKind]*item
+	namespaces  map[string]*item     // the bundle's own, by name
+	scaled      map[object.ID]string // workloads that the bundle's own autoscalers target
+	waits       []string
+	result      Result
+
+	mu    sync.Mutex
+	fatal error // why nothing more can be done
+}
+
+// fieldRule is one of the target's IgnoreFields, read.
+type fieldRule struct {
+	group, kind, name string
+	patterns          []ownership.Pattern
+}
+
+// item is one object of the bundle on its way to the cluster.
+type item struct {
+	source *unstructured.Unstructured // as the bundle has it
+	wave   int
+
+	id       object.ID
+	resource cluster.Resource
+	body     *unstructured.Unstructured // what to apply, marks and all
+	digest   string
+	rules    ownership.Rules
+	known    *Baseline
+	err      error // why it could not be prepared
+
+	surprise bool // it existed when it was believed not to
+	optional bool // a namespace that is made only if nobody has it
+	entry    change.Entry
+	live     *unstructured.Unstructured // as last seen in this run
+	baseline *Baseline
+}
+
+// ok reports whether the object is as it should be.
+func (it *item) ok() bool { return it.baseline != nil }
+
+// namespace and definition are the kinds that others depend on.
+var (
+	namespaceKind  = schema.GroupKind{Kind: "Namespace"}
+	definitionKind = schema.GroupKind{Group: "apiextensions.k8s.io", Kind: "CustomResourceDefinition"}
+)
+
+// begin reads a target into a run.
+func (c *Client) begin(t Target, m mode) (*run, error) {
+	r := &run{client: c, target: t, mode: m, owner: c.owner(t.App), definitions: map[schema.GroupKind]*item{}, namespaces: map[string]*item{}}
+	r.result.Baselines = map[object.ID]Baseline{}
+	if name := t.Options.ServiceAccount; name != "" {
+		namespace, account, ok := strings.Cut(name, "/")
+		if !ok || namespace == "" || account == "" {
+			return nil, fmt.Errorf("reading the service account %q of the app %q: want NAMESPACE/NAME", name, t.App)
+		}
+		r.user = "system:serviceaccount:" + namespace + ":" + account
+	}
+	for _, rule := range t.Options.IgnoreFields {
+		read := fieldRule{group: rule.Group, kind: rule.Kind, name: rule.Name}
+		for _, text := range rule.Paths {
+			pattern, err := ownership.ParsePattern(text)
+			if err != nil {
+				return nil, fmt.Errorf("reading ignoreFields of the app %q: %w", t.App, err)
+			}
+			read.patterns = append(read.patterns, pattern)
+		}
+		r.rules = append(r.rules, read)
+	}
+	r.scaled = autoscaled(t.Bundle.Objects)
+	for _, source := range t.Bundle.Objects {
+		r.items = append(r.items, &item{source: source, id: object.Of(source), wave: object.Wave(source)})
+	}
+	if t.Options.CreateNamespace {
+		r.addNamespaces()
+	}
+	for _, it := range r.items {
+		switch it.id.GroupKind() {
+		case namespaceKind:
+			r.namespaces[it.id.Name] = it
+		case definitionKind:
+			group, _, _ := unstructured.NestedString(it.source.Object, "spec", "group")
+			kind, _, _ := unstructured.NestedString(it.source.Object, "spec", "names", "kind")
+			r.definitions[schema.GroupKind{Group: group, Kind: kind}] = it
+		}
+	}
+	return r, nil
+}
+
+// addNamespaces adds the namespaces of the app's objects that no app has in Git.
+func (r *run) addNamespaces() {
+	seen := map[string]bool{"": true}
+	for _, it := range r.items {
+		if it.id.GroupKind() == namespaceKind {
+			seen[it.id.Name] = true
+		}
+	}
+	for _, it := range slices.Clone(r.items) {
+		name := it.id.Namespace
+		if seen[name] {
+			continue
+		}
+		seen[name] = true
+		u := &unstructured.Unstructured{Object: map[string]any{
+			"apiVersion": "v1", "kind": "Namespace", "metadata": map[string]any{"name": name},
+		}}
+		if _, claimed := r.claimant(object.Of(u)); !claimed {
+			r.items = append(r.items, &item{source: u, id: object.Of(u), optional: true})
+		}
+	}
+}
+
+// prepare resolves an item's identity and makes what is to be applied, as far as
+// that can be told without the live object.
+func (r *run) prepare(ctx context.Context, it *item) {
+	it.err = nil
+	it.resource, it.err = r.client.cluster.Find(ctx, it.source.GroupVersionKind())
+	if it.err != nil {
+		return
+	}
+	body := it.source.DeepCopy()
+	switch {
+	case !it.resource.Namespaced:
+		body.SetNamespace("")
+	case body.GetNamespace() == "":
+		it.err = fmt.Errorf("it states no namespace, and %s needs one", it.id.Kind)
+		return
+	}
+	it.id = object.Of(body)
+	it.rules = ownership.Rules{Former: r.client.options.FormerManagers}
+	for _, rule := range r.rules {
+		if rule.applies(it.id) {
+			it.rules.Left = append(it.rules.Left, rule.patterns...)
+		}
+	}
+	if err := plainData(body); err != nil {
+		it.err = err
+		return
+	}
+	if _, aggregated := body.Object["aggregationRule"]; aggregated && it.id.Kind == "ClusterRole" {
+		delete(body.Object, "rules") // a controller fills them in
+	}
+	for _, pattern := range it.rules.Left {
+		pattern.Remove(body.Object)
+	}
+	if _, ok, _ := unstructured.NestedFieldNoCopy(body.Object, "spec", "replicas"); ok {
+		scaler, err := r.scaler(ctx, it.id)
+		if err != nil {
+			it.err = err
+			return
+		}
+		if scaler != "" {
+			unstructured.RemoveNestedField(body.Object, "spec", "replicas")
+		}
+	}
+	object.Mark(body, r.owner, it.id, false)
+	data, err := object.Canonical(body)
+	if err != nil {
+		it.err = err
+		return
+	}
+	it.body, it.digest = body, object.Digest(data)
+	if known, ok := r.target.Known[it.id]; ok {
+		it.known = &known
+	}
+}
+
+// applies reports whether a rule is about an object.
+func (f fieldRule) applies(id object.ID) bool {
+	return (f.kind == "*" || f.kind == id.Kind) && (f.group == "" || f.group == id.Group) && (f.name == "" || f.name == id.Name)
+}
+
+// plainData turns a Secret's stringData, which only the server's input knows,
+// into data, so that what is applied is what is owned.
+func plainData(u *unstructured.Unstructured) error {
+	if u.GroupVersionKind().Group != "" || u.GetKind() != "Secret" || u.Object["stringData"] == nil {
+		return nil
+	}
+	texts, ok := u.Object["stringData"].(map[string]any)
+	data, isMap := u.Object["data"].(map[string]any)
+	if !ok || u.Object["data"] != nil && !isMap {
+		return errors.New("its data or stringData is no map")
+	}
+	if data == nil {
+		data = map[string]any{}
+	}
+	for key, v := range texts {
+		text, ok := v.(string)
+		if !ok {
+			return fmt.Errorf("its stringData[%q] is no string", key)
+		}
+		data[key] = base64.StdEncoding.EncodeToString([]byte(text))
+	}
+	u.Object["data"] = data
+	delete(u.Object, "stringData")
+	return nil
+}
+
+// claimant names another app that has the object in Git.
+func (r *run) claimant(id object.ID) (string, bool) {
+	if r.target.ClaimedBy == nil {
+		return "", false
+	}
+	return r.target.ClaimedBy(id)
+}
+
+// each runs a function for the items at once, as many as the client allows,
+// until something happens that would befall the others too.
+func (r *run) each(items []*item, work func(*item)) {
+	var group sync.WaitGroup
+	places := make(chan struct{}, r.client.options.Concurrency)
+	for _, it := range items {
+		if r.stopped() {
+			break
+		}
+		places <- struct{}{}
+		group.Add(1)
+		go func() {
+			defer group.Done()
+			defer func() { <-places }()
+			if !r.stopped() {
+				work(it)
+			}
+		}()
+	}
+	group.Wait()
+}
+
+func (r *run) stopped() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.fatal != nil
+}
+
+// stop ends the run if an error concerns the cluster and not one object.
+func (r *run) stop(ctx context.Context, err error) bool {
+	var unreachable *cluster.UnreachableError
+	if ctx.Err() == nil && !errors.As(err, &unreachable) && !apierrors.IsUnauthorized(err) {
+		return false
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.fatal == nil {
+		r.fatal = err
+	}
+	return true
+}
+
+// wait notes what must happen before the rest can be done.
+func (r *run) wait(format string, values ...any) string {
+	text := fmt.Sprintf(format, values...)
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if !slices.Contains(r.waits, text) {
+		r.waits = append(r.waits, text)
+	}
+	return text
+}
+
+// finish collects what became of the items.
+func (r *run) finish() (Result, error) {
+	kinds := map[schema.GroupKind]bool{}
+	for _, it := range r.items {
+		if it.entry.Action != "" {
+			it.entry.Object = it.id
+			r.result.Changes = append(r.result.Changes, it.entry)
+		}
+		if it.baseline != nil {
+			r.result.Baselines[it.id] = *it.baseline
+		}
+		if !it.optional || it.baseline != nil {
+			kinds[it.id.GroupKind()] = true
+		}
+	}
+	for _, entry := range r.result.Changes {
+		if entry.Action != change.Deleted {
+			kinds[entry.Object.GroupKind()] = true
+		}
+	}
+	for kind := range kinds {
+		r.result.Kinds = append(r.result.Kinds, kind)
+	}
+	slices.SortFunc(r.result.Kinds, func(a, b schema.GroupKind) int { return strings.Compare(a.String(), b.String()) })
+	r.result.Changes.Sort()
+	slices.Sort(r.waits)
+	r.result.WaitsFor = strings.Join(r.waits, "; ")
+	if r.fatal != nil {
+		return r.result, fmt.Errorf("applying the app %q: %w", r.target.App, r.fatal)
+	}
+	return r.result, nil
+}

@@ -1,0 +1,476 @@
+package apply
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/types"
+
+	"nave.dev/internal/apply/cluster"
+	"nave.dev/internal/apply/ownership"
+	"nave.dev/internal/change"
+	"nave.dev/internal/object"
+)
+
+// errAgain says that an object changed between a read and a write.
+var errAgain = errors.New("the object kept changing while it was being applied")
+
+// settle brings one object to what is wanted, or finds out what that would
+// take, and records the outcome in the item.
+func (r *run) settle(ctx context.Context, it *item) {
+	if reason, ok := r.target.Options.Limits.Permits(it.id, it.resource.Namespaced, true); !ok {
+		if _, err := r.client.cluster.Get(ctx, it.resource, it.id); !it.optional || err != nil {
+			it.fail(reason)
+		}
+		return
+	}
+	if r.mode == syncing && !it.pending() {
+		it.entry, it.baseline = change.Entry{Action: change.Unchanged}, it.known
+		return
+	}
+	done, err := r.client.turns.take(ctx, it.id)
+	if err == nil {
+		err = r.try(ctx, it)
+		// The server may take a moment until it serves what it has established.
+		_, own := r.definitions[it.id.GroupKind()]
+		for attempts := 0; attempts < 20 && own && unserved(err, it.id) && ctx.Err() == nil; attempts++ {
+			if err = cluster.Pause(ctx, 100*time.Millisecond); err == nil {
+				err = r.try(ctx, it)
+			}
+		}
+		done()
+	}
+	switch {
+	case err == nil:
+	case r.stop(ctx, err) && ctx.Err() != nil:
+		it.entry = change.Entry{} // nothing is known of it
+	case len(cluster.ImmutableFields(err)) > 0 && r.target.Options.Replace:
+		r.replace(ctx, it, err)
+	default:
+		if unserved(err, it.id) {
+			r.client.cluster.Forget()
+		}
+		it.fail(cluster.Explain(err))
+	}
+}
+
+// unserved reports whether an answer says that the server does not know the kind.
+func unserved(err error, id object.ID) bool {
+	var answer apierrors.APIStatus
+	if !apierrors.IsNotFound(err) || !errors.As(err, &answer) {
+		return false
+	}
+	details := answer.Status().Details
+	return details == nil || details.Name == ""
+}
+
+func (it *item) fail(reason string) {
+	it.entry, it.baseline = change.Entry{Action: change.Failed, Reason: reason}, nil
+}
+
+// try settles an object, from the start whenever it changed in between.
+func (r *run) try(ctx context.Context, it *item) error {
+	if r.mode == syncing {
+		settled, err := r.shortcut(ctx, it)
+		if settled || err != nil {
+			return err
+		}
+	}
+	err := errAgain
+	for attempts := 0; attempts < 4 && errors.Is(err, errAgain); attempts++ {
+		err = r.reconcile(ctx, it)
+	}
+	return err
+}
+
+// shortcut settles with one request an object of which enough is known.
+func (r *run) shortcut(ctx context.Context, it *item) (settled bool, err error) {
+	_, contested := r.claimant(it.id)
+	switch {
+	case contested || it.optional:
+		return false, nil
+	case it.known == nil:
+		if !r.client.absent(it.id) {
+			return false, nil
+		}
+		created, err := r.create(ctx, it)
+		if created {
+			it.entry = change.Entry{Action: change.Created}
+		}
+		return created, err
+	case r.delicate(it):
+		return false, nil
+	}
+	body := it.body.DeepCopy()
+	if it.known.Adopted {
+		object.Mark(body, r.owner, it.id, true)
+	}
+	after, err := r.apply(ctx, it, body, it.known.UID)
+	if cluster.UIDMismatch(err) {
+		return false, nil
+	}
+	if err != nil {
+		return false, err
+	}
+	if o := ownership.Read(after); r.target.Options.CorrectDrift && !o.Added(it.body, it.rules).Empty() {
+		return false, nil // Git dropped what a former deployer still holds
+	}
+	it.entry = change.Entry{Action: change.Updated}
+	r.done(it, after)
+	return true, nil
+}
+
+// delicate reports whether fields of the object may have to be handed over, so
+// that it must be read before it is applied.
+func (r *run) delicate(it *item) bool {
+	_, states, _ := unstructured.NestedFieldNoCopy(it.body.Object, "spec", "replicas")
+	return len(it.rules.Left) > 0 || it.known.Replicas && !states || len(bundlePatterns[it.id.GroupKind().String()]) > 0
+}
+
+// write completes a request that is about an item.
+func (r *run) write(it *item, verb string, request cluster.Request) write {
+	request.Object, request.Resource, request.As = it.id, it.resource, r.user
+	if request.Manager == "" {
+		request.Manager = object.FieldManager
+	}
+	return write{request, verb}
+}
+
+// create applies an object that is believed not to exist. If it does exist,
+// nothing that others own in it is overridden, and it counts as adopted.
+func (r *run) create(ctx context.Context, it *item) (bool, error) {
+	after, created, err := r.client.put(ctx, r.write(it, "apply", cluster.Request{Body: it.body}))
+	if apierrors.IsConflict(err) {
+		it.surprise = true
+		return false, nil
+	}
+	if err != nil {
+		return false, err
+	}
+	if !created && !alone(ownership.Read(after)) {
+		it.surprise = true
+		return false, nil
+	}
+	r.client.appeared(it.id)
+	r.done(it, after)
+	return true, nil
+}
+
+// alone reports whether nobody but Nave has written the object, as when the
+// answer to its creation was lost and the request was sent again.
+func alone(o ownership.Object) bool {
+	for _, entry := range o.Entries {
+		if entry.Manager != object.FieldManager {
+			return false
+		}
+	}
+	return len(o.Entries) > 0
+}
+
+// done records that the object is as it should be.
+func (r *run) done(it *item, after *unstructured.Unstructured) {
+	it.live = after
+	if after.GetDeletionTimestamp() != nil {
+		it.entry = change.Entry{Action: change.Skipped, Reason: r.wait("%s is being deleted", it.id)}
+		return
+	}
+	baseline := r.client.baseline(after, it.digest)
+	it.baseline = &baseline
+}
+
+// apply applies an object that exists.
+func (r *run) apply(ctx context.Context, it *item, body *unstructured.Unstructured, uid types.UID) (*unstructured.Unstructured, error) {
+	body.SetUID(uid)
+	after, _, err := r.client.put(ctx, r.write(it, "apply", cluster.Request{Body: body, Force: true}))
+	return after, err
+}
+
+// reconcile reads an object and does what it takes.
+func (r *run) reconcile(ctx context.Context, it *item) error {
+	live, err := r.client.cluster.Get(ctx, it.resource, it.id)
+	if cluster.Missing(err, it.id) {
+		return r.absent(ctx, it)
+	}
+	if err != nil {
+		return err
+	}
+	it.live = live
+	if live.GetDeletionTimestamp() != nil {
+		it.entry = change.Entry{Action: change.Skipped, Reason: r.wait("%s is being deleted", it.id)}
+		return nil
+	}
+	claim, note := r.claim(it, live)
+	switch {
+	case it.optional && claim != mine:
+		return nil // somebody has it, which is all that matters
+	case claim == another:
+		it.entry = change.Entry{Action: change.Conflict, Reason: note}
+		return nil
+	}
+	o := ownership.Read(live)
+	adopted := claim == nobodys
+	if claim != nobodys {
+		_, before, _ := object.OwnerOf(live)
+		adopted = before || it.known != nil && it.known.Adopted
+	}
+	body := r.wantedOf(it, o, adopted)
+	standing, added := stands(it, o, body)
+	if claim == mine && standing.Holds() && !added {
+		it.entry = change.Entry{Action: change.Unchanged}
+		r.done(it, live)
+		return nil
+	}
+	// Drift is only reported where corrections are off, and so it is where all
+	// that differs is drift.
+	reporting := !r.target.Options.CorrectDrift && (r.mode == repairing || claim == mine && !standing.Stale)
+	taking := claim != mine || added && (reporting || r.target.Options.CorrectDrift)
+	var after *unstructured.Unstructured
+	if reporting || r.mode == showing {
+		after, err = r.preview(ctx, it, o, body, taking)
+	} else {
+		after, err = r.enforce(ctx, it, o, body, taking)
+	}
+	if err != nil {
+		return err
+	}
+	fields := o.Changes(after, claim == mine, r.client.options.DigestKey)
+	it.entry = change.Entry{Action: r.action(claim, reporting, len(fields) > 0), Reason: note, Fields: fields}
+	switch it.entry.Action {
+	case change.Corrected, change.Drifted:
+		if note == "" {
+			it.entry.Reason = blame(o, fields)
+		}
+	}
+	if reporting || r.mode == showing {
+		after = live
+	}
+	r.done(it, after)
+	return nil
+}
+
+// action names what was done, or would be.
+func (r *run) action(claim claim, reporting, differs bool) change.Action {
+	switch {
+	case reporting && (differs || claim != mine):
+		return change.Drifted
+	case claim != mine:
+		return change.Adopted
+	case !differs:
+		return change.Unchanged
+	case r.mode == repairing:
+		return change.Corrected
+	}
+	return change.Updated
+}
+
+// blame says who changed the object, and when.
+func blame(o ownership.Object, fields []change.Field) string {
+	managers := map[string]bool{}
+	for _, field := range fields {
+		managers[field.Manager] = true
+	}
+	var parts []string
+	for _, entry := range o.Entries {
+		if managers[entry.Manager] && entry.Subresource != "status" {
+			delete(managers, entry.Manager)
+			parts = append(parts, entry.Manager+at(entry.Time))
+		}
+	}
+	if len(parts) > 0 {
+		return "changed by " + strings.Join(parts, " and ")
+	}
+	if manager, when := o.LastChange(); manager != "" {
+		return "fields were removed; the last other change was by " + manager + at(when)
+	}
+	return "fields were removed"
+}
+
+// claim says to whom an object belongs.
+type claim int
+
+const (
+	mine     claim = iota // this app's
+	released              // another app's that no longer wants it, or is gone
+	nobodys               // not marked
+	another               // somebody's who keeps it
+)
+
+// claim reads the marks of a live object.
+func (r *run) claim(it *item, live *unstructured.Unstructured) (claim, string) {
+	owner, _, marked := object.OwnerOf(live)
+	switch {
+	case !marked && it.known != nil && it.known.UID == live.GetUID():
+		return mine, "" // its marks were removed
+	case !marked:
+		return nobodys, "it existed before"
+	case it.surprise && owner == r.owner:
+		return nobodys, "it existed before" // and was marked unawares
+	case owner == r.owner:
+		return mine, ""
+	case owner.Fleet != r.owner.Fleet:
+		return another, fmt.Sprintf("it belongs to the app %q of the fleet %q", owner.App, owner.Fleet)
+	}
+	if r.target.Living == nil || r.target.Living(owner.App) {
+		claimant, claimed := r.claimant(it.id)
+		if r.target.ClaimedBy == nil || claimed && claimant == owner.App {
+			return another, fmt.Sprintf("the app %q has it too, and keeps it", owner.App)
+		}
+	}
+	return released, fmt.Sprintf("it was the app %q's", owner.App)
+}
+
+// absent deals with an object that is not there.
+func (r *run) absent(ctx context.Context, it *item) error {
+	switch {
+	case r.mode == showing:
+		_, _, err := r.client.put(ctx, r.write(it, "apply", cluster.Request{Body: it.body, Force: true, DryRun: true}))
+		if err != nil && !apierrors.IsNotFound(err) { // its namespace comes first
+			return err
+		}
+		it.entry = change.Entry{Action: change.Created}
+		return nil
+	case r.mode == repairing && !r.target.Options.CorrectDrift:
+		it.entry = change.Entry{Action: change.Drifted, Reason: "it was deleted"}
+		return nil
+	}
+	created, err := r.create(ctx, it)
+	if err != nil {
+		return err
+	}
+	if !created {
+		return errAgain
+	}
+	it.entry = change.Entry{Action: change.Created}
+	if r.mode == repairing {
+		it.entry = change.Entry{Action: change.Corrected, Reason: "it was deleted"}
+	}
+	return nil
+}
+
+// enforce writes what is wanted over a live object: it takes former deployers'
+// fields over, hands over what Nave gives up, and applies.
+func (r *run) enforce(ctx context.Context, it *item, o ownership.Object, body *unstructured.Unstructured, taking bool) (*unstructured.Unstructured, error) {
+	var err error
+	if taking {
+		if o, err = r.takeOver(ctx, it, o, body); err != nil {
+			return nil, err
+		}
+	}
+	if err = r.handOver(ctx, it, o, body); err != nil {
+		return nil, err
+	}
+	after, err := r.apply(ctx, it, body, o.GetUID())
+	if cluster.UIDMismatch(err) {
+		return nil, errAgain
+	}
+	return after, err
+}
+
+// takeOver makes Nave the owner of what former deployers and people own of the
+// object. Nothing but managed fields changes, and only in the version that was read.
+func (r *run) takeOver(ctx context.Context, it *item, o ownership.Object, body *unstructured.Unstructured) (ownership.Object, error) {
+	o, err := r.tracked(ctx, it, o, body)
+	if err != nil {
+		return o, err
+	}
+	entries, taken := o.TakeOver(body, it.rules)
+	if taken.Empty() {
+		return o, nil
+	}
+	patch, err := json.Marshal([]map[string]any{
+		{"op": "replace", "path": "/metadata/resourceVersion", "value": o.GetResourceVersion()},
+		{"op": "add", "path": "/metadata/managedFields", "value": entries},
+	})
+	if err != nil {
+		return o, fmt.Errorf("encoding the managed fields of %s: %w", it.id, err)
+	}
+	after, _, err := r.client.put(ctx, r.write(it, "take over", cluster.Request{Form: types.JSONPatchType, Content: patch}))
+	if apierrors.IsConflict(err) {
+		return o, errAgain
+	}
+	if err != nil {
+		return o, err
+	}
+	return ownership.Read(after), nil
+}
+
+// tracked returns the object with managed fields even if it has none: those
+// that its first apply would give it.
+func (r *run) tracked(ctx context.Context, it *item, o ownership.Object, body *unstructured.Unstructured) (ownership.Object, error) {
+	if len(o.GetManagedFields()) > 0 {
+		return o, nil
+	}
+	after, _, err := r.client.put(ctx, r.write(it, "apply", cluster.Request{Body: body, Force: true, DryRun: true}))
+	if err != nil {
+		return o, err
+	}
+	before := o.DeepCopy()
+	for _, entry := range after.GetManagedFields() {
+		if entry.Manager == ownership.BeforeFirstApply {
+			before.SetManagedFields(append(before.GetManagedFields(), entry))
+		}
+	}
+	return ownership.Read(before), nil
+}
+
+// handOver applies the live value of the fields that Nave gives up under a
+// second manager, so that they do not fall back to a default.
+func (r *run) handOver(ctx context.Context, it *item, o ownership.Object, body *unstructured.Unstructured) error {
+	given := o.GivenUp(body, it.rules)
+	if given.Empty() {
+		return nil
+	}
+	fields, _ := ownership.Extract(o.Object, given.Union(o.Kept())).(map[string]any)
+	kept := &unstructured.Unstructured{Object: fields}
+	kept.SetAPIVersion(body.GetAPIVersion())
+	kept.SetKind(body.GetKind())
+	kept.SetNamespace(it.id.Namespace)
+	kept.SetName(it.id.Name)
+	kept.SetUID(o.GetUID())
+	_, _, err := r.client.put(ctx, r.write(it, "hand over", cluster.Request{Body: kept, Manager: ownership.HandoverManager}))
+	if apierrors.IsConflict(err) {
+		return errAgain
+	}
+	return err
+}
+
+// preview returns the object as enforce would leave it, by dry runs.
+func (r *run) preview(ctx context.Context, it *item, o ownership.Object, body *unstructured.Unstructured, taking bool) (*unstructured.Unstructured, error) {
+	body = body.DeepCopy()
+	if given := o.GivenUp(body, it.rules); !given.Empty() {
+		ownership.Fill(body.Object, o.DeepCopy().Object, given)
+	}
+	body.SetUID(o.GetUID())
+	after, _, err := r.client.put(ctx, r.write(it, "apply", cluster.Request{Body: body, Force: true, DryRun: true}))
+	if cluster.UIDMismatch(err) {
+		return nil, errAgain
+	}
+	if err != nil || !taking {
+		return after, err
+	}
+	if o, err = r.tracked(ctx, it, o, body); err != nil {
+		return nil, err
+	}
+	_, taken := o.TakeOver(body, it.rules)
+	result := ownership.Read(after)
+	if result.Ours == nil || taken.Difference(result.Ours).Empty() {
+		return after, nil
+	}
+	without := result.Without(taken, result.Ours, it.rules)
+	without.SetResourceVersion(o.GetResourceVersion())
+	content, err := object.Canonical(without)
+	if err != nil {
+		return nil, err
+	}
+	after, _, err = r.client.put(ctx, r.write(it, "update", cluster.Request{Content: content, DryRun: true}))
+	if apierrors.IsConflict(err) {
+		return nil, errAgain
+	}
+	return after, err
+}

@@ -1,0 +1,127 @@
+package apply
+
+import (
+	"strings"
+	"testing"
+
+	"nave.dev/internal/object"
+)
+
+const web = `
+apiVersion: v1
+kind: ConfigMap
+metadata: {name: settings, namespace: NS}
+data: {mode: fast}
+---
+apiVersion: v1
+kind: Service
+metadata: {name: web, namespace: NS}
+spec:
+  selector: {app: web}
+  ports: [{name: http, port: 80}, {name: metrics, port: 9090}]
+---
+apiVersion: apps/v1
+kind: Deployment
+metadata: {name: web, namespace: NS}
+spec:
+  replicas: 2
+  selector: {matchLabels: {app: web}}
+  template:
+    metadata: {labels: {app: web}}
+    spec:
+      containers:
+      - name: web
+        image: example.org/web:1
+        env: [{name: LEVEL, value: info}]
+        ports: [{containerPort: 8080}]
+        resources: {limits: {cpu: 1000m, memory: 64Mi}}
+`
+
+func TestSyncCreatesWithMarksThenCostsNothing(t *testing.T) {
+	g := on(t)
+	target := g.target("web", web)
+	target.FirstApply = true
+	first := g.sync(target)
+	g.want("created ConfigMap settings; created Deployment web; created Service web", "a first sync creates", first.Changes)
+	_, writes := g.requests.take()
+	if len(writes) != 3 {
+		t.Errorf("wrote %q, want a request an object", writes)
+	}
+	for _, u := range target.Bundle.Objects {
+		live := g.live(u.GetKind(), u.GetName())
+		owner, adopted, ok := object.OwnerOf(live)
+		if !ok || adopted || owner != (object.Owner{Fleet: g.env.Prefix, App: "web"}) {
+			t.Errorf("%s is marked %v, adopted %v, counts %v", object.Of(live), owner, adopted, ok)
+		}
+	}
+
+	target.FirstApply, target.Known, target.Tracked = false, first.Baselines, []Tracked{}
+	again := g.sync(target)
+	g.want("unchanged ConfigMap settings; unchanged Deployment web; unchanged Service web", "nothing changed", again.Changes)
+	if all, _ := g.requests.take(); len(all) > 0 {
+		t.Errorf("known and unchanged objects cost %q", all)
+	}
+	if len(again.Baselines) != 3 {
+		t.Errorf("%d baselines, want those that were given", len(again.Baselines))
+	}
+
+	target = g.with(target, strings.Replace(web, "mode: fast", "mode: slow", 1))
+	changed := g.sync(target)
+	g.want("unchanged Deployment web; unchanged Service web; updated ConfigMap settings", "one object changed", changed.Changes)
+	all, writes := g.requests.take()
+	if len(writes) != 1 || len(all) > 1 {
+		t.Errorf("one changed object cost %q", all)
+	}
+	g.wantField(`"slow"`, "the change was applied", "ConfigMap", "settings", "data", "mode")
+}
+
+func TestSyncWithoutBaselinesOnlyReadsWhatIsInPlace(t *testing.T) {
+	g := on(t)
+	target := g.target("web", web)
+	g.sync(target)
+	g.client = g.another()
+	g.requests.take()
+	result := g.sync(target)
+	g.want("unchanged ConfigMap settings; unchanged Deployment web; unchanged Service web", "a restart changes nothing", result.Changes)
+	all, writes := g.requests.take()
+	if len(writes) > 0 {
+		t.Errorf("wrote %q", writes)
+	}
+	objects := 0
+	for _, line := range all {
+		if strings.Contains(line, "/namespaces/"+g.namespace+"/") {
+			objects++
+		}
+	}
+	if objects > 3 {
+		t.Errorf("three objects cost %q", all)
+	}
+}
+
+func TestRecoverFindsBaselinesByOneListAKind(t *testing.T) {
+	g := on(t)
+	target := g.target("web", web)
+	want := g.sync(target).Baselines
+	g.patch("kubectl-edit", "Service", "web", `{"spec":{"selector":{"app":"other"}}}`)
+	g.client = g.another()
+	g.requests.take()
+	got, err := g.client.Recover(t.Context(), []Target{target})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, writes := g.requests.take(); len(writes) > 0 {
+		t.Errorf("wrote %q", writes)
+	}
+	for _, u := range target.Bundle.Objects {
+		id := object.Of(u)
+		baseline, ok := got[id]
+		if ok != (id.Kind != "Service") || ok && baseline != want[id] {
+			t.Errorf("%s: %v %+v, want %+v", id, ok, baseline, want[id])
+		}
+	}
+	target.Known, target.Tracked = got, []Tracked{}
+	g.want("unchanged ConfigMap settings; unchanged Deployment web; updated Service web", "only what differs is applied", g.sync(target).Changes)
+	if all, writes := g.requests.take(); len(writes) != 1 || len(all) > 3 {
+		t.Errorf("one object that differs cost %q", all)
+	}
+}

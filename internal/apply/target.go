@@ -1,0 +1,160 @@
+package apply
+
+import (
+	"time"
+
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/types"
+
+	"nave.dev/internal/app"
+	"nave.dev/internal/apply/ownership"
+	"nave.dev/internal/apply/prune"
+	"nave.dev/internal/change"
+	"nave.dev/internal/object"
+)
+
+// Target is what one app should be on the cluster, and what its caller knows.
+type Target struct {
+	App     string
+	Bundle  *app.Bundle
+	Options app.Options
+
+	// FirstApply says that the app has not been applied before. It changes no
+	// result: it makes existing objects known by one list a kind, not by a read
+	// an object.
+	FirstApply bool
+	// Complete says that the evaluation told all objects of the app, so that
+	// absence counts.
+	Complete bool
+	// Confirmed are the digests of held lists whose deletion people confirmed,
+	// besides the one in Options.
+	Confirmed []string
+	// Kinds are those in which the app may have objects, from the cluster
+	// record. Those of the bundle need not be among them.
+	Kinds []schema.GroupKind
+	// Tracked are the objects with the app's marks as the caller's watches show
+	// them; nil means that they are to be listed. One that is missing is pruned
+	// later, one too many is found out before anything is deleted.
+	Tracked []Tracked
+	// Known are baselines that still hold: no event has differed from them. An
+	// object with one costs nothing unless Git changed it.
+	Known map[object.ID]Baseline
+
+	// ClaimedBy names another app of the assignment, or of the last good bundle
+	// of one in error, that has the object in Git. Nil means that every living
+	// app may claim what carries its marks, and none claims anything else.
+	ClaimedBy func(object.ID) (app string, ok bool)
+	// Needs names another app that has objects in a Namespace or of the kind of a
+	// CustomResourceDefinition. Nil means none.
+	Needs func(object.ID) (app string, ok bool)
+	// Living reports whether an app is in the cluster's assignment; nil means
+	// that every app is.
+	Living func(app string) bool
+	// Health says whether an object does its work, has failed, and why. Nil
+	// means that what exists is healthy.
+	Health func(*unstructured.Unstructured) (ready, failed bool, message string)
+
+	// ClusterObjects counts the objects that Nave manages on the cluster, and
+	// PrunedThisRound what other apps' prunes of the same round deleted.
+	ClusterObjects  int
+	PrunedThisRound int
+}
+
+// Result is what was done to the objects of an app.
+type Result struct {
+	Changes change.Set
+	// Held are the deletions that wait for people, nil if there are none.
+	Held *Held
+	// Pruned counts the deletions that used up the cluster's budget.
+	Pruned int
+	// Baselines are those of all objects that are as they should be, by identity.
+	Baselines map[object.ID]Baseline
+	// WaitsFor says what must happen before the rest is done; empty if all is.
+	WaitsFor string
+	// Kinds are those in which the app has objects now.
+	Kinds []schema.GroupKind
+}
+
+// Held is a list of deletions that wait for confirmation.
+type Held struct {
+	Digest  string // what people confirm
+	Objects []object.ID
+	Reason  string // which rule holds them
+}
+
+// Baseline is an object as the API server returned it after it was applied, as
+// far as a change of it matters. It is advisory: without one the object is read.
+type Baseline struct {
+	UID        types.UID `json:"uid"`
+	Generation int64     `json:"generation,omitempty"`
+	// Fields is the hash of the fields that Nave owns.
+	Fields string `json:"fields"`
+	// Foreign is the hash of fields that people and former deployers own.
+	Foreign string `json:"foreign,omitempty"`
+	// Desired is the digest of what was applied.
+	Desired string `json:"desired"`
+	Adopted bool   `json:"adopted,omitempty"`
+	// Replicas says that Nave owns spec.replicas.
+	Replicas bool `json:"replicas,omitempty"`
+}
+
+// Tracked is a marked object as its metadata shows it.
+type Tracked struct {
+	ID         object.ID
+	UID        types.UID
+	Owner      object.Owner // zero if the marks do not count
+	Adopted    bool
+	Kept       string // why it is never pruned; empty if it may be
+	Generation int64
+	Version    string // the resource version
+	Fields     string // as in Baseline
+	Foreign    string
+	Deleting   bool
+}
+
+// Differs reports whether an event shows that the object may no longer be what
+// the baseline says, so that it has to be read.
+func (b Baseline) Differs(e Event) bool {
+	switch e.Type {
+	case Added, Modified:
+		return e.UID != b.UID || e.Generation != b.Generation || e.Fields != b.Fields || e.Foreign != b.Foreign ||
+			e.Owner == object.Owner{} || e.Deleting
+	case Deleted:
+		return true
+	}
+	return false
+}
+
+// track reads what the metadata of an object shows.
+func (c *Client) track(u *unstructured.Unstructured) Tracked {
+	o := ownership.Read(u)
+	t := Tracked{
+		ID: object.Of(u), UID: u.GetUID(), Kept: prune.Kept(u),
+		Generation: u.GetGeneration(), Version: u.GetResourceVersion(),
+		Fields: o.OursHash(), Foreign: o.Foreign(ownership.Rules{Former: c.options.FormerManagers}),
+		Deleting: u.GetDeletionTimestamp() != nil,
+	}
+	if owner, adopted, ok := object.OwnerOf(u); ok {
+		t.Owner, t.Adopted = owner, adopted
+	}
+	return t
+}
+
+// baseline returns the baseline of an object that was just read or applied.
+func (c *Client) baseline(u *unstructured.Unstructured, desired string) Baseline {
+	t := c.track(u)
+	return Baseline{
+		UID: t.UID, Generation: t.Generation, Fields: t.Fields, Foreign: t.Foreign,
+		Desired: desired, Adopted: t.Adopted,
+		Replicas: ownership.Read(u).Owns("spec", "replicas"),
+	}
+}
+
+// at returns a point in time for a sentence, or nothing.
+func at(when time.Time) string {
+	if when.IsZero() {
+		return ""
+	}
+	return " at " + when.UTC().Format(time.RFC3339)
+}

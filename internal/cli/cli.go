@@ -1,0 +1,167 @@
+// Package cli is nave's command line: one file per group of commands. Commands
+// that look at files or Git work without a hub; the others ask the hub that
+// works in --dir. Data goes to standard output, talk to standard error. The
+// package prints what others decide.
+package cli
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"text/tabwriter"
+
+	"github.com/spf13/cobra"
+	"sigs.k8s.io/yaml"
+)
+
+// UsageError is wrong use of the command line: exit code 2.
+type UsageError struct{ error }
+
+// Unwrap returns what was wrong.
+func (e *UsageError) Unwrap() error { return e.error }
+
+// NotSoError says that a question was answered with no, such as a validation
+// that found problems: exit code 3, and all has been said already.
+type NotSoError struct{ message string }
+
+// Error says what is not so.
+func (e *NotSoError) Error() string { return e.message }
+
+// settings are the flags that all commands share.
+type settings struct {
+	dir    string
+	output string
+	worker []string // the command that starts a render worker
+}
+
+// New returns nave's command line. The worker command starts a render worker.
+func New(version string, worker []string) *cobra.Command {
+	s := &settings{worker: worker}
+	root := &cobra.Command{
+		Use:   "nave",
+		Short: "Run a fleet of Kubernetes clusters from one Git repository",
+		Long: `nave runs a fleet of Kubernetes clusters from one Git repository.
+
+Without a hub:    validate, render, plan
+The hub:          hub
+With a hub:       status, clusters, apps, events, drift, sync, confirm, pause, wait
+
+Exit codes: 0 done; 1 it could not be done; 2 wrong usage; 3 the answer is no
+(problems were found, or the fleet has not converged).`,
+		Example: `  nave validate
+  nave plan --from main --to HEAD
+  nave hub --repo https://git.example.com/fleet.git --kubeconfigs ./kubeconfigs
+  nave status`,
+		SilenceErrors: true,
+		SilenceUsage:  true,
+		Version:       version,
+		Args:          cobra.NoArgs,
+		RunE:          func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+	}
+	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
+		return &UsageError{fmt.Errorf("%w\nhint: %s --help", err, cmd.CommandPath())}
+	})
+	root.PersistentFlags().StringVar(&s.dir, "dir", "", "directory of the hub and its caches (default "+defaultDir()+")")
+	root.AddCommand(
+		newValidate(s), newRender(s), newPlan(s), newHub(s),
+		newStatus(s), newClusters(s), newApps(s), newEvents(s), newDrift(s),
+		newSync(s), newConfirm(s), newPause(s), newWait(s),
+	)
+	for _, command := range root.Commands() {
+		check := command.Args
+		command.Args = func(cmd *cobra.Command, args []string) error {
+			if check == nil {
+				return nil
+			}
+			if err := check(cmd, args); err != nil {
+				return &UsageError{fmt.Errorf("%w\nhint: usage is %s", err, cmd.UseLine())}
+			}
+			return nil
+		}
+	}
+	return root
+}
+
+// defaultDir is where a hub and its caches are unless told otherwise.
+func defaultDir() string {
+	if dir := os.Getenv("NAVE_DIR"); dir != "" {
+		return dir
+	}
+	state := os.Getenv("XDG_STATE_HOME")
+	if state == "" {
+		home, err := os.UserHomeDir()
+		if err != nil {
+			home = os.TempDir()
+		}
+		state = filepath.Join(home, ".local", "state")
+	}
+	return filepath.Join(state, "nave")
+}
+
+func (s *settings) directory() string {
+	if s.dir != "" {
+		return s.dir
+	}
+	return defaultDir()
+}
+
+// outputFlag adds -o to a command that prints a table.
+func (s *settings) outputFlag(cmd *cobra.Command) *cobra.Command {
+	cmd.Flags().StringVarP(&s.output, "output", "o", "", "json or yaml; a table if left out")
+	return cmd
+}
+
+// print writes data in the form that -o asks for, or as the table.
+func (s *settings) print(out io.Writer, data any, table func(io.Writer)) error {
+	switch s.output {
+	case "":
+		w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
+		table(w)
+		return w.Flush()
+	case "json":
+		encoder := json.NewEncoder(out)
+		encoder.SetIndent("", "  ")
+		return encoder.Encode(data)
+	case "yaml":
+		text, err := yaml.Marshal(data)
+		if err == nil {
+			_, err = out.Write(text)
+		}
+		return err
+	}
+	return &UsageError{fmt.Errorf("no output form %q\nhint: -o json or -o yaml, or none for a table", s.output)}
+}
+
+// Report writes an error as the command line shows it, and returns the exit code.
+func Report(ctx context.Context, err error, out io.Writer) int {
+	if err == nil {
+		return 0
+	}
+	fmt.Fprintln(out, "nave:", strings.TrimSpace(err.Error()))
+	var (
+		usage *UsageError
+		no    *NotSoError
+	)
+	switch {
+	case errors.As(err, &usage):
+		return 2
+	case errors.As(err, &no):
+		return 3
+	}
+	return 1
+}
+
+// actor is who an action is recorded as: the user of this machine.
+func actor() string {
+	for _, name := range []string{"NAVE_ACTOR", "USER", "LOGNAME"} {
+		if value := os.Getenv(name); value != "" {
+			return value
+		}
+	}
+	return fmt.Sprintf("uid %d", os.Getuid())
+}

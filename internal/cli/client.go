@@ -1,0 +1,92 @@
+package cli
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"net"
+	"net/http"
+	"slices"
+	"strings"
+	"syscall"
+	"time"
+
+	"nave.dev/internal/hub"
+)
+
+// client speaks with the hub that works in a directory.
+type client struct {
+	http *http.Client
+	dir  string
+}
+
+func (s *settings) client() *client {
+	dir := s.directory()
+	return &client{dir: dir, http: &http.Client{Transport: &http.Transport{
+		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+			return (&net.Dialer{}).DialContext(ctx, "unix", hub.Socket(dir))
+		},
+	}}}
+}
+
+func (c *client) call(ctx context.Context, method, path string, body, into any) error {
+	data, err := json.Marshal(body)
+	if err != nil {
+		return err
+	}
+	request, err := http.NewRequestWithContext(ctx, method, "http://hub"+path, bytes.NewReader(data))
+	if err != nil {
+		return err
+	}
+	response, err := c.http.Do(request)
+	if errors.Is(err, syscall.ENOENT) || errors.Is(err, syscall.ECONNREFUSED) {
+		return fmt.Errorf("no hub works in %s\nhint: nave hub --repo URL starts one; --dir or NAVE_DIR say where", c.dir)
+	}
+	if err != nil {
+		return fmt.Errorf("asking the hub: %w", err)
+	}
+	defer response.Body.Close()
+	if response.StatusCode != http.StatusOK {
+		text, _ := io.ReadAll(io.LimitReader(response.Body, 64<<10))
+		return errors.New(strings.TrimSpace(string(text)))
+	}
+	return json.NewDecoder(response.Body).Decode(into)
+}
+
+func (c *client) fleet(ctx context.Context) (hub.Fleet, error) {
+	var fleet hub.Fleet
+	return fleet, c.call(ctx, http.MethodGet, "/api/v1/fleet", nil, &fleet)
+}
+
+// events returns events from a number on, and waits for news if told to.
+func (c *client) events(ctx context.Context, from int64, wait time.Duration) (hub.Events, error) {
+	var events hub.Events
+	path := fmt.Sprintf("/api/v1/events?from=%d&wait=%s", from, wait)
+	return events, c.call(ctx, http.MethodGet, path, nil, &events)
+}
+
+// act has the hub do something and reports on which clusters it could not.
+func (c *client) act(ctx context.Context, out io.Writer, path string, action hub.Action, done string) error {
+	action.Actor = actor()
+	var outcome hub.Outcome
+	if err := c.call(ctx, http.MethodPost, path, action, &outcome); err != nil {
+		return err
+	}
+	failed := 0
+	for _, cluster := range slices.Sorted(maps.Keys(outcome)) {
+		if outcome[cluster] != "" {
+			failed++
+			fmt.Fprintf(out, "%s: %s\n", cluster, outcome[cluster])
+			continue
+		}
+		fmt.Fprintf(out, "%s: %s\n", cluster, done)
+	}
+	if failed > 0 {
+		return fmt.Errorf("%d of %d clusters could not", failed, len(outcome))
+	}
+	return nil
+}

@@ -1,0 +1,260 @@
+package desired
+
+import (
+	"cmp"
+	"encoding/json"
+	"maps"
+	"slices"
+	"strings"
+
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+
+	"nave.dev/internal/app"
+	"nave.dev/internal/apply/prune"
+	"nave.dev/internal/change"
+	"nave.dev/internal/object"
+)
+
+// comparison collects the differences for a plan, equal ones together.
+type comparison struct {
+	plan   *Plan
+	key    []byte                // veils secrets; no other plan has it
+	groups map[string]*PlanGroup // by all but their clusters
+}
+
+// compare fills the plan. What cannot be told of the wanted state is no
+// difference; incomplete says why there may be clusters that it does not name.
+func (c *comparison) compare(old, wanted map[string]*Compiled, incomplete error) {
+	clusters := map[string]bool{}
+	for name := range old {
+		clusters[name] = true
+	}
+	for name := range wanted {
+		clusters[name] = true
+	}
+	c.plan.Clusters = len(clusters)
+	problems := map[string]bool{}
+	for _, cluster := range slices.Sorted(maps.Keys(clusters)) {
+		if wanted[cluster] != nil {
+			c.compareCluster(cluster, old[cluster], wanted[cluster], problems)
+		} else if incomplete == nil {
+			c.add(cluster, PlanGroup{App: "*", Note: "the cluster leaves the fleet; its objects stay"})
+		}
+	}
+	c.plan.Problems = append(c.plan.Problems, slices.Sorted(maps.Keys(problems))...)
+	for _, group := range c.groups {
+		c.plan.Groups = append(c.plan.Groups, *group)
+	}
+	slices.SortFunc(c.plan.Groups, func(a, b PlanGroup) int {
+		return cmp.Or(cmp.Compare(a.App, b.App), cmp.Compare(a.Clusters[0], b.Clusters[0]))
+	})
+}
+
+// add adds a change of one cluster.
+func (c *comparison) add(cluster string, group PlanGroup) {
+	key, err := json.Marshal(group)
+	if err != nil {
+		panic(err) // plain data
+	}
+	if c.groups[string(key)] == nil {
+		c.groups[string(key)] = &group
+	}
+	c.groups[string(key)].Clusters = append(c.groups[string(key)].Clusters, cluster)
+}
+
+// compareCluster adds the changes of a cluster that is or comes to be in the
+// fleet, and what is wrong with its apps.
+func (c *comparison) compareCluster(cluster string, old, wanted *Compiled, problems map[string]bool) {
+	before, after := apps(old), apps(wanted)
+	round := &round{claims: map[object.ID][]string{}}
+	for name, now := range after {
+		if now.Bundle == nil {
+			now = before[name] // which stays in force
+		}
+		for _, u := range objectsOf(now) {
+			round.claims[object.Of(u)] = append(round.claims[object.Of(u)], name)
+		}
+	}
+	for _, was := range before {
+		round.objects += len(objectsOf(was))
+	}
+	for _, name := range slices.Sorted(maps.Keys(after)) {
+		now := after[name]
+		if now.Err != nil {
+			problems[name+": "+now.Err.Error()] = true
+			continue
+		}
+		if group := c.compareApps(before[name], now, round); group != nil {
+			c.add(cluster, *group)
+		}
+	}
+	if wanted.Incomplete != nil {
+		return
+	}
+	for name, was := range before {
+		if _, stays := after[name]; stays {
+			continue
+		}
+		group := PlanGroup{App: name, Note: "leaves the cluster; its objects stay as orphans"}
+		for _, u := range objectsOf(was) {
+			group.Changes = append(group.Changes, change.Entry{Object: object.Of(u), Action: change.Orphaned})
+		}
+		c.add(cluster, group)
+	}
+}
+
+func apps(c *Compiled) map[string]app.Desired {
+	found := map[string]app.Desired{}
+	if c != nil {
+		for _, desired := range c.Apps {
+			found[desired.Name] = desired
+		}
+	}
+	return found
+}
+
+func objectsOf(d app.Desired) []*unstructured.Unstructured {
+	if d.Bundle == nil {
+		return nil
+	}
+	return d.Bundle.Objects
+}
+
+// round is what the prunes of one cluster have in common.
+type round struct {
+	claims  map[object.ID][]string // apps that have an object
+	objects int                    // of all apps, before
+	pruned  int                    // that count, by the apps so far
+}
+
+// compareApps returns what changes in an app of one cluster, or nil.
+func (c *comparison) compareApps(was, now app.Desired, round *round) *PlanGroup {
+	group := &PlanGroup{App: now.Name, Note: notes(was, now)}
+	if was.Bundle == nil || was.Bundle.Digest != now.Bundle.Digest {
+		before := map[object.ID]*unstructured.Unstructured{}
+		for _, u := range objectsOf(was) {
+			before[object.Of(u)] = u
+		}
+		for _, u := range now.Bundle.Objects {
+			if entry, changed := c.compareObjects(before[object.Of(u)], u, now.Options.Limits); changed {
+				group.Changes = append(group.Changes, entry)
+			}
+		}
+		group.addPrunes(was, now, round)
+		group.Changes.Sort()
+	}
+	if len(group.Changes) == 0 && group.Note == "" {
+		return nil
+	}
+	if now.Options.Suspend {
+		group.Note = join(group.Note, "is suspended: nothing is written")
+	}
+	return group
+}
+
+// compareObjects returns what changes in an object, which may not have been.
+func (c *comparison) compareObjects(was, now *unstructured.Unstructured, limits app.Limits) (entry change.Entry, changed bool) {
+	entry = change.Entry{Object: object.Of(now), Action: change.Created}
+	if was != nil {
+		entry.Action = change.Updated
+		entry.Fields = change.Fields(object.Redact(was, c.key).Object, object.Redact(now, c.key).Object)
+		if len(entry.Fields) == 0 {
+			return entry, false
+		}
+	}
+	// Of other kinds than Kubernetes' own, an object that states no namespace may
+	// get one on the cluster.
+	namespaced := entry.Object.Namespace != ""
+	if known := namespaced || object.Builtin(entry.Object.Group); known {
+		if reason, ok := limits.Permits(entry.Object, namespaced, known); !ok {
+			entry.Action, entry.Reason, entry.Fields = change.Failed, reason, nil
+		}
+	}
+	return entry, true
+}
+
+// addPrunes adds what happens to the objects that an app no longer has, as far
+// as that can be told without asking the cluster.
+func (group *PlanGroup) addPrunes(was, now app.Desired, round *round) {
+	request := prune.Request{
+		App: now.Name, Enabled: now.Options.Prune, Complete: true, Size: len(objectsOf(was)),
+		Confirmed: []string{now.Options.ConfirmPrune}, ClusterObjects: round.objects, PrunedBefore: round.pruned,
+		ClaimedBy: func(id object.ID) (string, bool) {
+			i := slices.IndexFunc(round.claims[id], func(name string) bool { return name != now.Name })
+			if i < 0 {
+				return "", false
+			}
+			return round.claims[id][i], true
+		},
+	}
+	for _, u := range now.Bundle.Objects {
+		request.Wanted = append(request.Wanted, object.Of(u))
+	}
+	for _, u := range objectsOf(was) {
+		request.Tracked = append(request.Tracked, prune.Object{ID: object.Of(u), Kept: prune.Kept(u)})
+	}
+	plan := prune.New(request)
+	round.pruned += plan.Counted
+	for _, o := range plan.Delete {
+		group.Changes = append(group.Changes, change.Entry{Object: o.ID, Action: change.Deleted})
+	}
+	for _, o := range plan.Held {
+		group.Changes = append(group.Changes, change.Entry{Object: o.ID, Action: change.Held, Reason: plan.WhyHeld})
+	}
+	group.Changes = append(group.Changes, plan.Kept...)
+	group.Confirm = plan.Digest
+}
+
+// notes says what changes in an app beside its objects.
+func notes(was, now app.Desired) string {
+	if was.Name == "" {
+		return ""
+	}
+	if was.Err != nil {
+		return "what it was before cannot be told, so that all of it counts as new"
+	}
+	var note string
+	if digestOf(was.Bundle.Hooks) != digestOf(now.Bundle.Hooks) {
+		note = "its hooks change"
+	}
+	if fields := change.Fields(plain(was.Options), plain(now.Options)); len(fields) > 0 {
+		var texts []string
+		for _, field := range fields {
+			texts = append(texts, field.String())
+		}
+		note = join(note, "its options change: "+strings.Join(texts, ", "))
+	}
+	return note
+}
+
+// join joins two remarks, of which one may be empty.
+func join(a, b string) string {
+	if a == "" || b == "" {
+		return a + b
+	}
+	return a + "; " + b
+}
+
+func digestOf(objects []*unstructured.Unstructured) string {
+	var parts [][]byte
+	for _, u := range objects {
+		data, err := object.Canonical(u)
+		if err != nil {
+			panic(err) // it is of a bundle, which was encoded
+		}
+		parts = append(parts, data)
+	}
+	return object.Digest(parts...)
+}
+
+// plain returns options as their document has them.
+func plain(options app.Options) (fields map[string]any) {
+	data, err := json.Marshal(options)
+	if err == nil {
+		err = json.Unmarshal(data, &fields)
+	}
+	if err != nil {
+		panic(err) // plain data
+	}
+	return fields
+}

@@ -1,0 +1,105 @@
+package desired
+
+import (
+	"context"
+	"fmt"
+	"runtime"
+	"sync"
+
+	"nave.dev/internal/app"
+	"nave.dev/internal/fleet"
+	"nave.dev/internal/render"
+)
+
+// Compiled is what one cluster should hold, and how that was found.
+type Compiled struct {
+	*app.Assignment
+	// Warnings by app: what was rendered otherwise than it may have been meant.
+	Warnings map[string][]string
+	// Sources by app: where its files are.
+	Sources map[string]app.Source
+	// FactsUsed says that what is known of the cluster decided a render.
+	FactsUsed bool
+}
+
+// Compile returns what the named clusters should hold of a snapshot. It is pure
+// given the snapshot and the facts: an app whose render fails is in the
+// assignment with its error. A cluster that the snapshot's fleet does not know is
+// an error, unless it may be in a document that cannot be read: then its
+// assignment is incomplete and has no apps, and other clusters have theirs.
+// Renders that were done before, for any cluster, are not done again.
+func (p *Pipeline) Compile(ctx context.Context, pinned *Pinned, clusters []string, facts func(cluster string) app.Facts) (map[string]*Compiled, error) {
+	var (
+		mu       sync.Mutex
+		group    sync.WaitGroup
+		compiled = make(map[string]*Compiled, len(clusters))
+		placed   = make(map[string]fleet.Placement, len(clusters))
+		turn     = make(chan struct{}, 4*runtime.NumCPU())
+	)
+	for _, cluster := range clusters {
+		placement, err := pinned.Fleet.Apps(cluster, pinned.resolve)
+		if err != nil && placement.Incomplete == nil {
+			return nil, err
+		}
+		if err != nil {
+			placement.Incomplete = err
+		}
+		placed[cluster] = placement
+	}
+	for cluster, placement := range placed {
+		out := &Compiled{
+			Assignment: &app.Assignment{Cluster: cluster, Fleet: pinned.Fleet.Name, Incomplete: placement.Incomplete},
+			Warnings:   map[string][]string{}, Sources: map[string]app.Source{},
+		}
+		compiled[cluster] = out
+		for name, err := range placement.Failed {
+			mu.Lock()
+			out.Apps = append(out.Apps, app.Desired{Name: name, Err: err})
+			mu.Unlock()
+		}
+		known := facts(cluster)
+		if known.KubernetesVersion == "" {
+			known.KubernetesVersion = pinned.member(cluster).KubernetesVersion
+		}
+		for _, spec := range placement.Apps {
+			group.Go(func() {
+				turn <- struct{}{}
+				defer func() { <-turn }()
+				result, err := p.renderApp(ctx, pinned, spec, known)
+				mu.Lock()
+				defer mu.Unlock()
+				desired := app.Desired{Name: spec.Name, Options: spec.Options, Err: err}
+				if err == nil {
+					desired.Bundle = result.Bundle
+					out.FactsUsed = out.FactsUsed || result.FactsUsed
+					if len(result.Warnings) > 0 {
+						out.Warnings[spec.Name] = result.Warnings
+					}
+				}
+				out.Sources[spec.Name] = spec.Source
+				out.Apps = append(out.Apps, desired)
+			})
+		}
+	}
+	group.Wait()
+	for _, out := range compiled {
+		out.Sort()
+	}
+	return compiled, context.Cause(ctx)
+}
+
+func (p *Pipeline) renderApp(ctx context.Context, pinned *Pinned, spec app.Spec, facts app.Facts) (*render.Result, error) {
+	files, err := p.tree(ctx, pinned, spec.Source.Repository, spec.Source.Commit)
+	if err != nil {
+		return nil, err
+	}
+	request := render.Request{Files: files, Path: spec.Source.Path, Params: spec.Render, Facts: facts}
+	if _, plain := files.(worktree); !plain {
+		request.Hashes = files
+	}
+	result, err := p.render.Render(ctx, request)
+	if err != nil {
+		return nil, fmt.Errorf("rendering %s: %w", spec.Source.Path, err)
+	}
+	return result, nil
+}

@@ -1,0 +1,185 @@
+// Package desired is the one way from Git to what clusters should hold. A
+// Pipeline keeps mirrors of the fleet repository and its other sources, pins one
+// state of all of them as a Snapshot, and compiles a snapshot into an
+// Assignment for each cluster: which apps, rendered to which objects. What
+// cannot be told is carried as an error beside what can, since absence lets
+// things be removed. The package composes the engines gitsource, fleet and
+// render; it asks no cluster and writes to none.
+package desired
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"time"
+
+	"nave.dev/api/v1alpha1"
+	"nave.dev/internal/gitsource"
+	"nave.dev/internal/render"
+)
+
+// Repository is the fleet repository and the way in.
+type Repository struct {
+	URL        string
+	Revision   v1alpha1.Revision
+	Credential *v1alpha1.Credential
+}
+
+// Options configure a Pipeline.
+type Options struct {
+	// Dir holds mirrors and rendered objects. Losing it costs time alone.
+	Dir string
+	// Repository is the fleet's, unless Worktree is set.
+	Repository Repository
+	// Worktree is a directory taken for the fleet repository as it is, without
+	// Git: for commands that look at files being edited.
+	Worktree string
+	// CredentialsDir is where the files are that credentials of the fleet's other
+	// sources name. Those of Repository are found from the working directory.
+	CredentialsDir string
+	// WorkerCommand starts a render worker; empty renders in this process.
+	WorkerCommand []string
+	Workers       int
+	Now           func() time.Time
+	Listener      gitsource.Listener
+}
+
+// Pipeline turns commits into assignments. It is safe for concurrent use.
+type Pipeline struct {
+	opts      Options
+	mirrors   *gitsource.Mirrors
+	render    *render.Renderer
+	worktree  *os.Root // nil without one
+	accepting sync.Mutex
+}
+
+// Open makes a pipeline ready. Close it when done.
+func Open(ctx context.Context, opts Options) (*Pipeline, error) {
+	if opts.Now == nil {
+		opts.Now = time.Now
+	}
+	if err := os.MkdirAll(opts.Dir, 0o700); err != nil {
+		return nil, err
+	}
+	mirrors, err := gitsource.Open(ctx, filepath.Join(opts.Dir, "mirrors"), gitsource.Options{Now: opts.Now, Listener: opts.Listener})
+	if err != nil {
+		return nil, err
+	}
+	p := &Pipeline{opts: opts, mirrors: mirrors}
+	if opts.Worktree != "" {
+		if p.worktree, err = os.OpenRoot(opts.Worktree); err != nil {
+			return nil, errors.Join(err, mirrors.Close())
+		}
+	}
+	p.render = render.New(render.Options{
+		CacheDir: filepath.Join(opts.Dir, "renders"), Workers: opts.Workers, WorkerCommand: opts.WorkerCommand,
+	})
+	return p, nil
+}
+
+// Close ends the processes that read mirrors and render.
+func (p *Pipeline) Close() error {
+	p.render.Close()
+	err := p.mirrors.Close()
+	if p.worktree != nil {
+		err = errors.Join(err, p.worktree.Close())
+	}
+	return err
+}
+
+// fleetSource names the mirror of the fleet repository, which as a source has
+// the empty name.
+const fleetSource = "fleet-repository"
+
+// mirror returns the mirror of the fleet repository, or of a source of the fleet.
+// What was fetched can be read without the credential, so that nothing is said
+// of one that cannot be used until it is.
+func (p *Pipeline) mirror(name, url string, credential *v1alpha1.Credential) (*gitsource.Mirror, error) {
+	auth, _ := p.auth(name, credential)
+	if name == "" {
+		name = fleetSource
+	} else {
+		name = "source-" + name
+	}
+	return p.mirrors.Mirror(name, gitsource.Remote{URL: url, Auth: auth})
+}
+
+// auth returns the way into a source. A commit names the files of its sources'
+// credentials and must not be able to send any other file of this machine to a
+// remote, so these stay within the directory that is given.
+func (p *Pipeline) auth(source string, c *v1alpha1.Credential) (gitsource.Auth, error) {
+	if c == nil {
+		return gitsource.Auth{}, nil
+	}
+	var problem error
+	file := func(name string) string {
+		switch {
+		case name == "" || source == "":
+			return name
+		case p.opts.CredentialsDir == "":
+			problem = fmt.Errorf("source %q needs the credential %q, and there is no directory of credentials", source, name)
+		case !filepath.IsLocal(name):
+			problem = fmt.Errorf("source %q: the credential %q is not in the directory of credentials", source, name)
+		}
+		return filepath.Join(p.opts.CredentialsDir, name)
+	}
+	auth := gitsource.Auth{PasswordFile: file(c.PasswordFile), SSHKeyFile: file(c.SSHKeyFile), KnownHostsFile: file(c.KnownHostsFile)}
+	if c.TokenFile != "" {
+		auth.PasswordFile = file(c.TokenFile)
+	}
+	if user := file(c.UsernameFile); user != "" && problem == nil {
+		name, err := os.ReadFile(user)
+		if err != nil {
+			problem = fmt.Errorf("reading the user of source %q: %w", source, err)
+		}
+		auth.Username = strings.TrimSpace(string(name))
+	}
+	if c.Helper != "" {
+		auth.Helper = []string{"git-credential-" + c.Helper}
+	}
+	if problem != nil {
+		return gitsource.Auth{}, problem
+	}
+	return auth, nil
+}
+
+// tree is one commit as files, with the hash of each where it is known.
+type tree interface {
+	fs.FS
+	Hash(path string) (string, bool)
+}
+
+// worktree is a directory as it is; its files have no hashes. Links that lead out
+// of it are not followed.
+type worktree struct{ fs.FS }
+
+// Hash knows none.
+func (worktree) Hash(string) (string, bool) { return "", false }
+
+// WorktreeCommit stands for the commit of a worktree.
+const WorktreeCommit = "worktree"
+
+// tree returns the files of a commit of a source.
+func (p *Pipeline) tree(ctx context.Context, pinned *Pinned, source, commit string) (tree, error) {
+	if source == "" && commit == WorktreeCommit {
+		return worktree{p.worktree.FS()}, nil
+	}
+	url, credential := p.opts.Repository.URL, p.opts.Repository.Credential
+	if source != "" {
+		s, ok := pinned.source(source)
+		if !ok {
+			return nil, fmt.Errorf("the fleet has no source %q", source)
+		}
+		url, credential = s.URL, s.Credential
+	}
+	mirror, err := p.mirror(source, url, credential)
+	if err != nil {
+		return nil, err
+	}
+	return mirror.Tree(ctx, commit)
+}

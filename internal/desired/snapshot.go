@@ -1,0 +1,289 @@
+package desired
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net/http"
+	"slices"
+	"sync"
+	"time"
+
+	"nave.dev/api/v1alpha1"
+	"nave.dev/internal/app"
+	"nave.dev/internal/fleet"
+	"nave.dev/internal/gitsource"
+	"nave.dev/internal/gitsource/webhook"
+	"nave.dev/internal/strictyaml"
+)
+
+// Pinned is a snapshot and what its fleet repository says.
+type Pinned struct {
+	app.Snapshot
+	Fleet *fleet.Fleet
+	// Problems of the fleet's documents; those without any are in force.
+	Problems strictyaml.Problems
+	// Commit describes the fleet repository's; it is zero for a worktree.
+	Commit gitsource.Commit
+	// Unresolved says of revisions why they stand for no commit.
+	Unresolved map[string]error
+}
+
+func (p *Pinned) source(name string) (v1alpha1.Source, bool) {
+	i := slices.IndexFunc(p.Fleet.Sources, func(s v1alpha1.Source) bool { return s.Name == name })
+	if i < 0 {
+		return v1alpha1.Source{}, false
+	}
+	return p.Fleet.Sources[i], true
+}
+
+// member returns a cluster of the fleet, or nothing.
+func (p *Pinned) member(name string) fleet.Member {
+	i := slices.IndexFunc(p.Fleet.Members, func(m fleet.Member) bool { return m.Name == name })
+	if i < 0 {
+		return fleet.Member{}
+	}
+	return p.Fleet.Members[i]
+}
+
+// resolve answers for fleet.Fleet.Apps from what was pinned.
+func (p *Pinned) resolve(source, revision string) (string, error) {
+	if source == "" && revision == "" {
+		return p.Snapshot.Fleet, nil
+	}
+	key := source + "@" + revision
+	if commit, ok := p.Sources[key]; ok {
+		return commit, nil
+	}
+	if err := p.Unresolved[key]; err != nil {
+		return "", err
+	}
+	return "", fmt.Errorf("%s is not in the snapshot", key)
+}
+
+// SourceState is how fetching one source goes. The fleet repository's name is
+// empty.
+type SourceState struct {
+	Name string `json:"name"`
+	gitsource.State
+}
+
+// Fetch brings the mirrors of the fleet repository and of the sources that the
+// pinned fleet names, if any is given, up to date, all at the same time. One that
+// is down does not keep the others; its state says why, and what was fetched
+// before stays in force.
+func (p *Pipeline) Fetch(ctx context.Context, pinned *Pinned) []SourceState {
+	type remote struct {
+		name, url  string
+		credential *v1alpha1.Credential
+	}
+	var remotes []remote
+	if p.opts.Worktree == "" {
+		remotes = append(remotes, remote{"", p.opts.Repository.URL, p.opts.Repository.Credential})
+	}
+	if pinned != nil {
+		for _, s := range pinned.Fleet.Sources {
+			remotes = append(remotes, remote{s.Name, s.URL, s.Credential})
+		}
+	}
+	states := make([]SourceState, len(remotes))
+	var group sync.WaitGroup
+	for i, r := range remotes {
+		group.Go(func() {
+			states[i].Name = r.name
+			var err error
+			if states[i].State, err = p.fetch(ctx, r.name, r.url, r.credential); err != nil && states[i].Err == "" {
+				states[i].Err = err.Error()
+			}
+		})
+	}
+	group.Wait()
+	return states
+}
+
+// fetch brings one mirror up to date. Only this needs the credential to be right.
+func (p *Pipeline) fetch(ctx context.Context, name, url string, credential *v1alpha1.Credential) (gitsource.State, error) {
+	if _, err := p.auth(name, credential); err != nil {
+		return gitsource.State{}, err
+	}
+	mirror, err := p.mirror(name, url, credential)
+	if err != nil {
+		return gitsource.State{}, err
+	}
+	return mirror.Fetch(ctx)
+}
+
+// Pin pins one state of all inputs as of the last fetch: the head of the fleet
+// repository's revision and what every other revision in use stands for. Sources
+// that the fleet names for the first time are fetched. An error means that the
+// fleet repository itself cannot be read or is not signed as it must be; what a
+// document or source has wrong is in the result.
+func (p *Pipeline) Pin(ctx context.Context) (*Pinned, error) {
+	if p.opts.Worktree != "" {
+		pinned, files, err := p.read(ctx, nil, WorktreeCommit)
+		if err != nil {
+			return nil, err
+		}
+		p.resolveSources(ctx, pinned, files)
+		return pinned, nil
+	}
+	mirror, err := p.mirror("", p.opts.Repository.URL, p.opts.Repository.Credential)
+	if err != nil {
+		return nil, err
+	}
+	resolution, err := mirror.Resolve(ctx, revision(p.opts.Repository.Revision))
+	if err != nil {
+		return nil, fmt.Errorf("resolving the fleet repository: %w", err)
+	}
+	pinned, files, err := p.read(ctx, mirror, resolution.Commit)
+	if err != nil {
+		return nil, err
+	}
+	// Before anything else is done that the commit asks for.
+	if err := p.accept(ctx, mirror, pinned, files); err != nil {
+		return nil, fmt.Errorf("the fleet repository: %w", err)
+	}
+	p.resolveSources(ctx, pinned, files)
+	return pinned, nil
+}
+
+// PinAt is Pin for another revision of the fleet repository: to look at, not to
+// deliver. It asks for no signature of the fleet repository's commit, and what
+// Pin accepted last stays that.
+func (p *Pipeline) PinAt(ctx context.Context, rev v1alpha1.Revision) (*Pinned, error) {
+	if p.opts.Worktree != "" {
+		return nil, errors.New("a directory has no revisions\nhint: use the repository's URL")
+	}
+	mirror, err := p.mirror("", p.opts.Repository.URL, p.opts.Repository.Credential)
+	if err != nil {
+		return nil, err
+	}
+	resolution, err := mirror.Resolve(ctx, revision(rev))
+	if err != nil {
+		return nil, fmt.Errorf("resolving the fleet repository: %w", err)
+	}
+	pinned, files, err := p.read(ctx, mirror, resolution.Commit)
+	if err != nil {
+		return nil, err
+	}
+	p.resolveSources(ctx, pinned, files)
+	return pinned, nil
+}
+
+// read reads what the fleet repository says at a commit. The mirror is nil for a
+// worktree.
+func (p *Pipeline) read(ctx context.Context, mirror *gitsource.Mirror, commit string) (*Pinned, fs.FS, error) {
+	pinned := &Pinned{Snapshot: app.Snapshot{Fleet: commit, Sources: map[string]string{}}, Unresolved: map[string]error{}}
+	files, err := p.tree(ctx, pinned, "", commit)
+	if err != nil {
+		return nil, nil, fmt.Errorf("reading the fleet repository at %s: %w", commit, err)
+	}
+	pinned.Fleet, pinned.Problems = fleet.Load(files)
+	if mirror != nil {
+		if pinned.Commit, err = mirror.Commit(ctx, commit); err != nil {
+			return nil, nil, fmt.Errorf("reading the fleet repository at %s: %w", commit, err)
+		}
+	}
+	return pinned, files, nil
+}
+
+// resolveSources asks the fleet which revisions its clusters use and pins each.
+func (p *Pipeline) resolveSources(ctx context.Context, pinned *Pinned, files fs.FS) {
+	used := map[[2]string]bool{}
+	for _, member := range pinned.Fleet.Members {
+		// What the apps are does not matter here, only what they ask for.
+		pinned.Fleet.Apps(member.Name, func(source, revision string) (string, error) {
+			if source != "" || revision != "" {
+				used[[2]string{source, revision}] = true
+			}
+			return pinned.Snapshot.Fleet, nil
+		})
+	}
+	var mu sync.Mutex
+	var group sync.WaitGroup
+	for use := range used {
+		group.Go(func() { // one that has to be fetched first does not keep the others
+			commit, err := p.resolveSource(ctx, pinned, files, use[0], use[1])
+			mu.Lock()
+			defer mu.Unlock()
+			if key := use[0] + "@" + use[1]; err != nil {
+				pinned.Unresolved[key] = err
+			} else {
+				pinned.Sources[key] = commit
+			}
+		})
+	}
+	group.Wait()
+}
+
+func (p *Pipeline) resolveSource(ctx context.Context, pinned *Pinned, files fs.FS, name, text string) (string, error) {
+	if name == "" && p.opts.Worktree != "" {
+		return "", fmt.Errorf("%s of the fleet repository cannot be told from a directory\nhint: use the repository's URL", text)
+	}
+	rev, err := v1alpha1.ParseRevision(text)
+	if err != nil {
+		return "", err
+	}
+	url, credential, signers := p.opts.Repository.URL, p.opts.Repository.Credential, pinned.Fleet.Verify
+	if name != "" {
+		source, ok := pinned.source(name)
+		if !ok {
+			return "", fmt.Errorf("the fleet has no source %q", name)
+		}
+		url, credential, signers = source.URL, source.Credential, source.Verify
+	}
+	mirror, err := p.mirror(name, url, credential)
+	if err != nil {
+		return "", err
+	}
+	resolution, err := mirror.Resolve(ctx, revision(rev))
+	if errors.Is(err, gitsource.ErrNotFetched) {
+		if _, err = p.fetch(ctx, name, url, credential); err == nil {
+			resolution, err = mirror.Resolve(ctx, revision(rev))
+		}
+	}
+	if err != nil {
+		return "", err
+	}
+	if signers == nil {
+		return resolution.Commit, nil
+	}
+	list, err := readSigners(files, signers)
+	if err != nil {
+		return "", err
+	}
+	return resolution.Commit, verify(ctx, mirror, resolution.Commit, signers.AllowedSignersFile, list)
+}
+
+func revision(r v1alpha1.Revision) gitsource.Revision {
+	return gitsource.Revision{Branch: r.Branch, Tag: r.Tag, SemVer: r.Semver, Commit: r.Commit}
+}
+
+// ReadWebhook checks a Git server's call and reports whether it tells of a push
+// to the fleet repository or one of its sources. The status is the one to answer
+// a refused call with.
+func (p *Pipeline) ReadWebhook(r *http.Request, secret []byte, pinned *Pinned) (concerned bool, status int, err error) {
+	push, err := webhook.Parse(r.Header, r.Body, secret)
+	if refusal := (*webhook.Refusal)(nil); errors.As(err, &refusal) {
+		return false, refusal.Status, err
+	}
+	if err != nil {
+		return false, http.StatusBadRequest, err
+	}
+	concerned = push.Concerns(p.opts.Repository.URL)
+	if pinned != nil {
+		concerned = concerned || slices.ContainsFunc(pinned.Fleet.Sources, func(s v1alpha1.Source) bool { return push.Concerns(s.URL) })
+	}
+	return concerned, http.StatusOK, nil
+}
+
+// NextFetch returns when to fetch next.
+func (p *Pipeline) NextFetch(interval time.Duration) time.Time {
+	now := p.opts.Now()
+	mirror, err := p.mirror("", p.opts.Repository.URL, p.opts.Repository.Credential)
+	if err != nil {
+		return now.Add(interval)
+	}
+	return gitsource.NextPoll(now, mirror.State(), interval)
+}

@@ -1,0 +1,50 @@
+package health
+
+import (
+	"fmt"
+	"time"
+)
+
+// controllerGrace is how much longer than an object's own deadline is waited, so that the controller, which knows more,
+// speaks first.
+const controllerGrace = time.Minute
+
+// Deadline is how long an object may stay Progressing.
+type Deadline struct {
+	// Limit is the time allowed; 0 means for ever. Where the object states a longer deadline of its own that its
+	// controller enforces ([Result.OwnDeadline]), that one holds.
+	Limit time.Duration
+	// Since is when the object last changed for a reason that gives it new time: a change that was applied, or
+	// progress that was seen. The zero time means unknown, and nothing expires.
+	Since time.Time
+}
+
+// Expires returns when r becomes Degraded if nothing changes; ok is false if it does not.
+func (d Deadline) Expires(r Result) (at time.Time, ok bool) {
+	if r.Status != Progressing || d.Limit <= 0 || d.Since.IsZero() {
+		return time.Time{}, false
+	}
+	return d.Since.Add(d.limit(r)), true
+}
+
+func (d Deadline) limit(r Result) time.Duration {
+	if r.OwnDeadline > 0 {
+		return max(d.Limit, r.OwnDeadline+controllerGrace)
+	}
+	return d.Limit
+}
+
+// Apply returns r as it is to be seen at the time now: Degraded, with how long it has taken and what it waits for, if
+// it has been Progressing past the deadline, and otherwise unchanged.
+func (d Deadline) Apply(r Result, now time.Time) Result {
+	at, ok := d.Expires(r)
+	if !ok || now.Before(at) {
+		return r
+	}
+	message := fmt.Sprintf("progressing for %s, longer than %s", now.Sub(d.Since).Round(time.Second), d.limit(r))
+	if r.Message != "" {
+		message += ": " + r.Message
+	}
+	r.Status, r.Message = Degraded, shorten(message)
+	return r
+}

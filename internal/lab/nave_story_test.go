@@ -1,0 +1,174 @@
+package lab_test
+
+import (
+	"encoding/json"
+	"fmt"
+	"maps"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+
+	"github.com/rogpeppe/go-internal/testscript"
+)
+
+// TestNaveStories plays the stories of the product: a lab, a fleet repository on
+// its Git server, a hub, and the commands that a platform engineer types.
+func TestNaveStories(t *testing.T) {
+	play(t, filepath.Join("testdata", "nave"), map[string]func(*testscript.TestScript, bool, []string){
+		"git-init": gitInit, "commit": commit, "push": push, "start-hub": startHub, "stop-hub": stopHub,
+		"versions": versions, "diff-versions": diffVersions, "confirm-held": confirmHeld, "replicas": replicas,
+	})
+}
+
+// must runs a program in the story's current directory and returns what it prints.
+func must(ts *testscript.TestScript, name string, args ...string) string {
+	cmd := program(ts, name, args...)
+	cmd.Dir = ts.MkAbs(".")
+	for _, variable := range []string{"GIT_AUTHOR_NAME", "GIT_AUTHOR_EMAIL", "GIT_COMMITTER_NAME", "GIT_COMMITTER_EMAIL", "GIT_CONFIG_GLOBAL"} {
+		cmd.Env = append(cmd.Env, variable+"="+ts.Getenv(variable))
+	}
+	var stderr strings.Builder
+	cmd.Stderr = &stderr
+	out, err := cmd.Output()
+	if err != nil {
+		ts.Fatalf("%s %s: %v\n%s%s", name, strings.Join(args, " "), err, out, stderr.String())
+	}
+	return strings.TrimSpace(string(out))
+}
+
+// gitInit makes the current directory a repository with one commit, and sets
+// $GIT to the lab's Git server.
+func gitInit(ts *testscript.TestScript, _ bool, _ []string) {
+	must(ts, "git", "init", "-q", "-b", "main")
+	ts.Setenv("GIT", must(ts, "nave-lab", "git", "url"))
+	commit(ts, false, []string{"first"})
+}
+
+// commit MESSAGE commits everything and sets $HEAD.
+func commit(ts *testscript.TestScript, _ bool, args []string) {
+	must(ts, "git", "add", "-A")
+	must(ts, "git", "commit", "-q", "--allow-empty", "-m", args[0])
+	ts.Setenv("HEAD", must(ts, "git", "rev-parse", "HEAD"))
+}
+
+// push pushes to the fleet repository on the lab's Git server, whose webhook
+// tells the hub.
+func push(ts *testscript.TestScript, _ bool, _ []string) {
+	must(ts, "git", "push", "-q", must(ts, "nave-lab", "git", "url")+"/fleet.git", "main")
+}
+
+type hubKey struct{}
+
+// hubProcess is the story's hub while it runs.
+type hubProcess struct{ cmd *exec.Cmd }
+
+func (h *hubProcess) stop() {
+	if h.cmd == nil {
+		return
+	}
+	h.cmd.Process.Signal(syscall.SIGTERM)
+	h.cmd.Wait()
+	h.cmd = nil
+}
+
+// startHub starts a hub on the fleet repository. It looks at Git every second.
+func startHub(ts *testscript.TestScript, _ bool, _ []string) {
+	h := ts.Value(hubKey{}).(*hubProcess)
+	h.cmd = program(ts, "nave", "hub", "--interval", "1s",
+		"--repo", must(ts, "nave-lab", "git", "url")+"/fleet.git", "--kubeconfigs", ts.Getenv("KUBECONFIGS"))
+	log, err := os.OpenFile(filepath.Join(ts.Getenv("WORK"), "hub.log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+	ts.Check(err)
+	defer log.Close()
+	h.cmd.Stdout, h.cmd.Stderr = log, log
+	ts.Check(h.cmd.Start())
+	eventually(ts, false, []string{"nave", "status"})
+}
+
+func stopHub(ts *testscript.TestScript, _ bool, _ []string) {
+	ts.Value(hubKey{}).(*hubProcess).stop()
+}
+
+// versions FILE writes down the generation and resource version of every object
+// that carries Nave's marks, on every cluster. Status changes the version too, so
+// only what Nave writes by itself is compared: its managed-fields times and
+// generations.
+func versions(ts *testscript.TestScript, _ bool, args []string) {
+	written := map[string]string{}
+	files, err := filepath.Glob(filepath.Join(ts.Getenv("KUBECONFIGS"), "*.kubeconfig"))
+	ts.Check(err)
+	for _, file := range files {
+		cluster := strings.TrimSuffix(filepath.Base(file), ".kubeconfig")
+		out := must(ts, "kubectl", "--kubeconfig", file, "get", "--show-managed-fields", "-A", "-l", "nave.dev/app",
+			"deployments,services,configmaps,namespaces", "-o", "json")
+		var list struct {
+			Items []struct {
+				Kind     string
+				Metadata struct {
+					Name          string
+					UID           string
+					Generation    int64
+					ManagedFields []struct{ Manager, Operation, Time string }
+				}
+			}
+		}
+		ts.Check(json.Unmarshal([]byte(out), &list))
+		for _, item := range list.Items {
+			text := fmt.Sprint(item.Metadata.UID, item.Metadata.Generation)
+			for _, entry := range item.Metadata.ManagedFields {
+				if entry.Manager == "nave" {
+					text += entry.Operation + entry.Time
+				}
+			}
+			written[cluster+" "+item.Kind+"/"+item.Metadata.Name] = text
+		}
+	}
+	data, err := json.Marshal(written)
+	ts.Check(err)
+	ts.Check(os.WriteFile(filepath.Join(ts.Getenv("WORK"), args[0]), data, 0o600))
+}
+
+// diffVersions FILE FILE prints the objects that were written in between.
+func diffVersions(ts *testscript.TestScript, _ bool, args []string) {
+	read := func(name string) (written map[string]string) {
+		data, err := os.ReadFile(filepath.Join(ts.Getenv("WORK"), name))
+		ts.Check(err)
+		ts.Check(json.Unmarshal(data, &written))
+		return written
+	}
+	before, after := read(args[0]), read(args[1])
+	out := ""
+	for _, name := range slices.Sorted(maps.Keys(after)) {
+		if before[name] != after[name] {
+			out += name + "\n"
+		}
+	}
+	// As the output of the story's last command, for stdout and cmp.
+	file := filepath.Join(ts.Getenv("WORK"), "diff")
+	ts.Check(os.WriteFile(file, []byte(out), 0o600))
+	ts.Check(ts.Exec("cat", file))
+}
+
+// confirmHeld confirms the one held list that the hub shows.
+func confirmHeld(ts *testscript.TestScript, _ bool, _ []string) {
+	var rows []struct{ Held *struct{ Digest string } }
+	ts.Check(json.Unmarshal([]byte(must(ts, "nave", "apps", "-o", "json")), &rows))
+	for _, row := range rows {
+		if row.Held != nil {
+			must(ts, "nave", "confirm", row.Held.Digest, "--reason", "the story says so")
+			return
+		}
+	}
+	ts.Fatalf("nothing is held")
+}
+
+// replicas NAME N waits until a deployment of cluster one has N replicas, stated
+// and ready.
+func replicas(ts *testscript.TestScript, _ bool, args []string) {
+	eventually(ts, false, []string{"sh", "-c", fmt.Sprintf(
+		`test "$(kubectl --kubeconfig $KUBECONFIGS/one.kubeconfig -n shop get deployment %s -o 'jsonpath={.spec.replicas} {.status.readyReplicas}')" = "%s %s"`,
+		args[0], args[1], args[1])})
+}

@@ -1,0 +1,195 @@
+package lab
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"nave.dev/examples"
+	"nave.dev/internal/lab/controlplane"
+	"nave.dev/internal/lab/gitserver/webhook"
+	"nave.dev/internal/lab/process"
+)
+
+// The sample's fleet repository in examples, and the process that keeps the fleet.
+const (
+	sampleFleet = "ecommerce/fleet"
+	hubProcess  = "hub"
+)
+
+// RunCommand is the nave-lab command that waits at the gate and then becomes the
+// program it is given, so that a program which knows nothing of the lab can be
+// one of its processes.
+const RunCommand = "run"
+
+// SampleDir is the working copy of the sample's fleet repository.
+func (l *Lab) SampleDir() string { return filepath.Join(l.dir, "fleet") }
+
+// HubDir is where the lab's hub works.
+func (l *Lab) HubDir() string { return filepath.Join(l.dir, "nave") }
+
+// HubLog is where the lab's hub writes its log.
+func (l *Lab) HubLog() string { return filepath.Join(l.dir, "hub.log") }
+
+// PushSample writes the sample's fleet repository to SampleDir, with those of its
+// clusters that the lab has, and pushes it to the lab's Git server.
+func (l *Lab) PushSample(ctx context.Context) error {
+	names, err := l.Names()
+	if err != nil {
+		return err
+	}
+	present := map[string]bool{}
+	for _, name := range names {
+		present[name] = true
+	}
+	err = fs.WalkDir(examples.Files, sampleFleet, func(file string, entry fs.DirEntry, err error) error {
+		if err != nil || entry.IsDir() {
+			return err
+		}
+		rel := strings.TrimPrefix(file, sampleFleet+"/")
+		if path.Dir(rel) == "clusters" && !present[strings.TrimSuffix(path.Base(rel), ".yaml")] {
+			return nil
+		}
+		data, err := examples.Files.ReadFile(file)
+		if err != nil {
+			return err
+		}
+		target := filepath.Join(l.SampleDir(), filepath.FromSlash(rel))
+		if err := os.MkdirAll(filepath.Dir(target), 0o755); err != nil {
+			return err
+		}
+		return os.WriteFile(target, data, 0o644)
+	})
+	if err != nil {
+		return fmt.Errorf("writing the sample fleet: %w", err)
+	}
+	url, err := l.GitURL()
+	if err != nil {
+		return err
+	}
+	for _, args := range [][]string{
+		{"init", "-q", "-b", "main"},
+		{"config", "user.name", "Nave lab"},
+		{"config", "user.email", "lab@nave.invalid"},
+		{"add", "-A"},
+		{"commit", "-q", "-m", "The sample fleet"},
+		{"remote", "add", "origin", url + "/fleet.git"},
+		{"push", "-q", "-u", "origin", "main"},
+	} {
+		cmd := exec.CommandContext(ctx, "git", args...)
+		cmd.Dir = l.SampleDir()
+		if out, err := cmd.CombinedOutput(); err != nil {
+			return fmt.Errorf("git %s: %w: %s", args[0], err, strings.TrimSpace(string(out)))
+		}
+	}
+	return nil
+}
+
+// StartHub starts a hub that keeps the lab's clusters as the fleet repository on
+// the lab's Git server says, told of every push by a webhook. It ends with Down.
+func (l *Lab) StartHub(ctx context.Context) error {
+	url, err := l.GitURL()
+	if err != nil {
+		return err
+	}
+	var port int
+	err = l.change(ctx, func(s *state) error {
+		ports, err := controlplane.FreePorts(1, s.portTaken)
+		if err == nil {
+			port = ports[0]
+		}
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	secret := filepath.Join(l.dir, "webhook-secret")
+	key := rand.Text()
+	if err := os.WriteFile(secret, []byte(key), 0o600); err != nil {
+		return err
+	}
+	address := fmt.Sprintf("127.0.0.1:%d", port)
+	_, err = l.table.Start(process.Spec{
+		Name: hubProcess,
+		Path: filepath.Join(l.bin, "nave-lab"),
+		Args: []string{
+			RunCommand, filepath.Join(l.bin, "nave"), "hub", "--dir", l.HubDir(),
+			"--repo", url + "/fleet.git", "--kubeconfigs", l.Kubeconfigs(),
+			"--listen", address, "--webhook-secret-file", secret, "--interval", "30s",
+		},
+		Log: l.HubLog(),
+	})
+	if err != nil {
+		return err
+	}
+	return l.SetHooks(ctx, func([]webhook.Hook) ([]webhook.Hook, error) {
+		return []webhook.Hook{{URL: "http://" + address + "/webhook", Secret: key}}, nil
+	})
+}
+
+// AwaitFleet waits until the lab's hub says that every cluster is Synced and
+// Healthy, and shows how far it is on the given command's standard error.
+func (l *Lab) AwaitFleet(ctx context.Context, show func(*exec.Cmd)) error {
+	record, err := l.table.Get(hubProcess)
+	if err != nil {
+		return err
+	}
+	// The hub makes its directory and socket within moments.
+	for {
+		if _, err := os.Stat(filepath.Join(l.HubDir(), "hub.sock")); err == nil {
+			break
+		}
+		if !record.Running() {
+			tail, _ := process.Tail(l.HubLog(), 5)
+			return fmt.Errorf("the hub ended; last lines of %s:\n%s", l.HubLog(), tail)
+		}
+		if err := pause(ctx, 50*time.Millisecond); err != nil {
+			return err
+		}
+	}
+	wait := exec.CommandContext(ctx, filepath.Join(l.bin, "nave"), "wait", "--dir", l.HubDir(), "--timeout", "20m")
+	show(wait)
+	if err := wait.Run(); err != nil {
+		return errors.Join(context.Cause(ctx), fmt.Errorf("the fleet has not converged: %w\nhint: %s status --dir %s", err, wait.Path, l.HubDir()))
+	}
+	return nil
+}
+
+// Convergence is when a cluster first was as the fleet repository says.
+type Convergence struct {
+	Cluster string
+	Took    time.Duration // since the hub was started
+}
+
+// Converged asks the lab's hub when each cluster converged.
+func (l *Lab) Converged(ctx context.Context) ([]Convergence, error) {
+	record, err := l.table.Get(hubProcess)
+	if err != nil {
+		return nil, err
+	}
+	out, err := exec.CommandContext(ctx, filepath.Join(l.bin, "nave"), "clusters", "--dir", l.HubDir(), "-o", "json").Output()
+	if err != nil {
+		return nil, fmt.Errorf("asking the hub: %w", err)
+	}
+	var clusters []struct {
+		Cluster     string    `json:"cluster"`
+		ConvergedAt time.Time `json:"convergedAt"`
+	}
+	if err := json.Unmarshal(out, &clusters); err != nil {
+		return nil, fmt.Errorf("asking the hub: %w", err)
+	}
+	var converged []Convergence
+	for _, c := range clusters {
+		converged = append(converged, Convergence{Cluster: c.Cluster, Took: c.ConvergedAt.Sub(record.Started)})
+	}
+	return converged, nil
+}

@@ -1,0 +1,120 @@
+package object
+
+import (
+	"encoding/json"
+	"regexp"
+	"strings"
+
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/util/validation"
+)
+
+// Marks are what Nave writes on an object that it applies, in the same request,
+// as the inventory of what it manages (compare KEP-3659, ApplySet).
+const (
+	// AppLabel names the app; watches are filtered by it on the server.
+	AppLabel = "nave.dev/app"
+	// IdentityAnnotation repeats fleet, app and the object's own identity, so
+	// that a mark copied with an object's labels to another one does not count.
+	IdentityAnnotation = "nave.dev/identity"
+	// AdoptedAnnotation marks an object that existed, unmarked, before its
+	// app's first apply. Such an object is pruned only after confirmation.
+	AdoptedAnnotation = "nave.dev/adopted"
+	// FieldManager is the one under which Nave applies.
+	FieldManager = "nave"
+)
+
+// Owner says to whom an object belongs: the app, of which fleet. Its zero value
+// is nobody.
+type Owner struct {
+	Fleet string
+	App   string
+}
+
+// digested is the form of the labels that Label makes up. An app whose own name
+// has it gets a made-up one too, so that no two apps share a label.
+var digested = regexp.MustCompile(`\.[0-9a-f]{16}$`)
+
+// Label returns the value of AppLabel: the app's name where it fits a label,
+// otherwise its beginning and a digest of the whole.
+func (o Owner) Label() string {
+	if len(validation.IsValidLabelValue(o.App)) == 0 && !digested.MatchString(o.App) {
+		return o.App
+	}
+	fit := strings.Map(func(r rune) rune {
+		if r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || r == '-' || r == '.' {
+			return r
+		}
+		return '-'
+	}, o.App)
+	if len(fit) > 44 {
+		fit = fit[:44]
+	}
+	if fit = strings.Trim(fit, "-."); fit == "" {
+		fit = "app" // a label begins with a letter or a digit
+	}
+	return fit + "." + Digest([]byte(o.App))[:16]
+}
+
+// identity returns the value of IdentityAnnotation.
+func (o Owner) identity(id ID) string { return o.Fleet + "|" + o.App + "|" + id.String() }
+
+// Mark writes the owner's marks on an object. The identity is given apart from
+// the object since the cluster's answer decides whether it has a namespace.
+func Mark(u *unstructured.Unstructured, owner Owner, id ID, adopted bool) {
+	labels := u.GetLabels()
+	if labels == nil {
+		labels = map[string]string{}
+	}
+	labels[AppLabel] = owner.Label()
+	u.SetLabels(labels)
+	annotations := u.GetAnnotations()
+	if annotations == nil {
+		annotations = map[string]string{}
+	}
+	annotations[IdentityAnnotation] = owner.identity(id)
+	if adopted {
+		annotations[AdoptedAnnotation] = "true"
+	} else {
+		delete(annotations, AdoptedAnnotation)
+	}
+	u.SetAnnotations(annotations)
+}
+
+// OwnerOf reads the marks on a live object. They count only if they name that
+// very object and Nave's own field manager set them: a mark that somebody
+// copied or wrote by hand makes nobody the owner.
+func OwnerOf(u *unstructured.Unstructured) (owner Owner, adopted, ok bool) {
+	annotations := u.GetAnnotations()
+	parts := strings.SplitN(annotations[IdentityAnnotation], "|", 3)
+	if len(parts) != 3 || parts[2] != Of(u).String() {
+		return Owner{}, false, false
+	}
+	owner = Owner{Fleet: parts[0], App: parts[1]}
+	if owner.App == "" || u.GetLabels()[AppLabel] != owner.Label() || !marksAreOurs(u) {
+		return Owner{}, false, false
+	}
+	return owner, annotations[AdoptedAnnotation] == "true", true
+}
+
+// marksAreOurs looks for the identity annotation among the fields that Nave's
+// manager applied.
+func marksAreOurs(u *unstructured.Unstructured) bool {
+	for _, entry := range u.GetManagedFields() {
+		if entry.Manager != FieldManager || entry.Operation != "Apply" || entry.Subresource != "" || entry.FieldsV1 == nil {
+			continue
+		}
+		var fields struct {
+			Metadata struct {
+				Annotations map[string]json.RawMessage `json:"f:annotations"`
+			} `json:"f:metadata"`
+		}
+		if json.Unmarshal(entry.FieldsV1.GetRawBytes(), &fields) != nil {
+			continue
+		}
+		if _, ours := fields.Metadata.Annotations["f:"+IdentityAnnotation]; ours {
+			return true
+		}
+	}
+	return false
+}

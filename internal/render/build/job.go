@@ -1,0 +1,184 @@
+// Package build turns an app's files into the objects of its bundle. The main function is Run, which is pure: its
+// result depends on nothing but the tree and the Job. It composes the three ways to render with what they have in
+// common: substitution, hooks, namespaces, validation. It has no cache, no deadline and no process of its own.
+package build
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"path"
+	"runtime/debug"
+	"strings"
+
+	"nave.dev/internal/app"
+	"nave.dev/internal/render/chart"
+	"nave.dev/internal/render/kustomization"
+	"nave.dev/internal/render/manifest"
+	"nave.dev/internal/render/tree"
+)
+
+// Job is one app to render.
+type Job struct {
+	Path   string     `json:"path"` // of the app in the tree, "." for its root
+	Params app.Render `json:"params"`
+	Facts  app.Facts  `json:"facts"`
+	// MaxObjects and MaxBytes bound the result; 0 means no bound.
+	MaxObjects int   `json:"maxObjects,omitempty"`
+	MaxBytes   int64 `json:"maxBytes,omitempty"`
+}
+
+// Output is what came of a Job.
+type Output struct {
+	Objects  []json.RawMessage `json:"objects"`
+	Hooks    []json.RawMessage `json:"hooks,omitempty"`
+	Warnings []string          `json:"warnings,omitempty"`
+}
+
+// Fact is something about a cluster that a render looked at, with the value that it saw.
+type Fact struct {
+	Name  string `json:"name"`
+	Value string `json:"value"`
+}
+
+// Run renders a job. It also returns the facts of the cluster on which the outcome depends, be it an output or an
+// error. An error about the app's files is a manifest.Problem or manifest.Problems. What Run panics with (the libraries
+// below it do, on input that they did not expect) is an error as well.
+func Run(t tree.Tree, job Job) (out *Output, facts []Fact, err error) {
+	f := &finisher{job: job, out: &Output{Objects: []json.RawMessage{}}}
+	defer func() {
+		if reason := recover(); reason != nil {
+			out, facts = nil, f.facts
+			err = manifest.Problem{File: job.Path, Message: fmt.Sprintf("rendering panics: %v", reason), Hint: crashSite(debug.Stack())}
+		}
+	}()
+	objects, err := f.render(t)
+	if err == nil {
+		err = f.finish(objects)
+	}
+	if err != nil {
+		return nil, f.facts, err
+	}
+	return f.out, f.facts, nil
+}
+
+// crashSite names the function that panicked.
+func crashSite(stack []byte) string {
+	_, after, _ := strings.Cut(string(stack), "panic(")
+	lines := strings.Split(after, "\n")
+	for _, line := range lines[min(2, len(lines)):] {
+		if name, _, ok := strings.Cut(line, "("); ok && !strings.HasPrefix(line, "\t") && !strings.HasPrefix(name, "runtime") {
+			return "in " + name
+		}
+	}
+	return ""
+}
+
+// render runs the way to render that the job asks for, or that its files call for.
+func (f *finisher) render(t tree.Tree) ([]manifest.Object, error) {
+	job := f.job
+	kind, err := kindOf(t, job)
+	if err != nil {
+		return nil, err
+	}
+	limits := manifest.Limits{Objects: job.MaxObjects, Bytes: job.MaxBytes}
+	switch kind {
+	case app.Plain:
+		return f.plain(t, limits)
+	case app.Kustomize:
+		return kustomization.Build(t, job.Path)
+	case app.Helm:
+		rendered, err := chart.Render(t, chart.Input{
+			Dir: job.Path, Options: job.Params.Helm, Namespace: job.Params.Namespace, Facts: job.Facts, Limits: limits,
+		})
+		if rendered.Version {
+			f.look(FactVersion)
+		}
+		if rendered.APIs {
+			f.look(FactAPIs)
+		}
+		f.out.Warnings = append(f.out.Warnings, rendered.Warnings...)
+		return rendered.Objects, err
+	}
+	return nil, fmt.Errorf("rendering %q: there is no kind %q", job.Path, kind)
+}
+
+// kindOf decides how to render, and that there is something to render.
+func kindOf(t tree.Tree, job Job) (app.Kind, error) {
+	at, err := t.Stat(job.Path)
+	if err != nil {
+		return "", fmt.Errorf("looking for %q: %w", job.Path, err)
+	}
+	switch at {
+	case tree.Absent:
+		return "", manifest.Problem{File: job.Path, Message: "is not in the repository", Hint: "an app whose path is missing is kept as it was last accepted; to remove it, remove its Delivery"}
+	case tree.File:
+		return "", manifest.Problem{File: job.Path, Message: "is a file", Hint: "name its directory"}
+	}
+	if job.Params.Kind != app.Auto {
+		return job.Params.Kind, nil
+	}
+	chartFile, err := t.Stat(path.Join(job.Path, "Chart.yaml"))
+	if err != nil {
+		return "", fmt.Errorf("looking for a chart in %q: %w", job.Path, err)
+	}
+	if chartFile == tree.File {
+		return app.Helm, nil
+	}
+	is, err := kustomization.Is(t, job.Path)
+	if err != nil {
+		return "", fmt.Errorf("looking for a kustomization in %q: %w", job.Path, err)
+	}
+	if is {
+		return app.Kustomize, nil
+	}
+	return app.Plain, nil
+}
+
+// plain reads the manifests of a directory and of those below it, as `kubectl apply -R` would: not what links to
+// directories lead to, nor anything whose name begins with a dot.
+func (f *finisher) plain(t tree.Tree, limits manifest.Limits) ([]manifest.Object, error) {
+	decoder := &manifest.Decoder{Limits: limits}
+	var objects []manifest.Object
+	var problems manifest.Problems
+	var read func(dir string) error
+	read = func(dir string) error {
+		entries, err := t.List(dir)
+		if err != nil {
+			return fmt.Errorf("listing %q: %w", dir, err)
+		}
+		for _, entry := range entries {
+			name := path.Join(dir, entry.Name)
+			switch {
+			case strings.HasPrefix(entry.Name, "."):
+			case entry.Dir && entry.Link:
+				f.warn("%s: is left out: it is a link to a directory", name)
+			case entry.Dir:
+				if err := read(name); err != nil {
+					return err
+				}
+			case manifest.IsManifest(entry.Name):
+				data, err := t.ReadFile(name)
+				if err != nil {
+					problems = append(problems, manifest.Problem{File: name, Message: reason(err)})
+					continue
+				}
+				found, bad := decoder.Decode(name, data)
+				objects, problems = append(objects, found...), append(problems, bad...)
+			}
+		}
+		return nil
+	}
+	if err := read(f.job.Path); err != nil {
+		return nil, err
+	}
+	return objects, problems.Err()
+}
+
+// reason is what an error of the tree says, without the path that its problem names already.
+func reason(err error) string {
+	for inner := err; inner != nil; inner = errors.Unwrap(inner) {
+		err = inner
+	}
+	return "cannot be read: " + err.Error()
+}

@@ -1,0 +1,143 @@
+package chart
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"path"
+	"strings"
+
+	"github.com/santhosh-tekuri/jsonschema/v6"
+	chart "helm.sh/helm/v4/pkg/chart/v2"
+	"helm.sh/helm/v4/pkg/chart/v2/loader"
+
+	"nave.dev/internal/app"
+	"nave.dev/internal/render/manifest"
+	"nave.dev/internal/render/tree"
+)
+
+// readValues merges the values files, in their order, and then the values that are given directly; what comes later
+// wins. It also returns the text of all of them, to be searched.
+func readValues(t tree.Tree, dir string, options app.HelmOptions) (map[string]any, []byte, error) {
+	values := map[string]any{}
+	var text []byte
+	for _, name := range options.ValueFiles {
+		file := path.Join(dir, name)
+		if path.IsAbs(name) {
+			file = path.Join(".", name)
+		}
+		if file == ".." || strings.HasPrefix(file, "../") {
+			return nil, nil, manifest.Problem{File: dir, Message: fmt.Sprintf("values file %q is outside of the repository", name), Hint: "move it into the repository"}
+		}
+		data, err := t.ReadFile(file)
+		if errors.Is(err, fs.ErrNotExist) {
+			return nil, nil, manifest.Problem{File: dir, Message: fmt.Sprintf("there is no values file %q", file),
+				Hint: "a path of valueFiles is relative to the chart, or begins with a slash and is relative to the repository"}
+		}
+		if err != nil {
+			return nil, nil, fmt.Errorf("reading values file %q: %w", file, err)
+		}
+		read, err := loader.LoadValues(bytes.NewReader(data))
+		if err != nil {
+			return nil, nil, invalid(file, data, err)
+		}
+		values = loader.MergeMaps(values, read)
+		text = append(text, data...)
+	}
+	direct, data, err := asHelm(options.Values)
+	if err != nil {
+		return nil, nil, err
+	}
+	return loader.MergeMaps(values, direct), append(text, data...), nil
+}
+
+// invalid locates what is wrong with a file of YAML that Helm cannot read.
+func invalid(file string, data []byte, err error) error {
+	_, problems := new(manifest.Decoder).Decode(file, data)
+	for _, p := range problems {
+		if strings.Contains(p.Message, "is not valid YAML") || strings.Contains(p.Message, "is not UTF-8") {
+			return p
+		}
+	}
+	return manifest.Problem{File: file, Line: 1, Message: "cannot be read as what its name says: " + err.Error()}
+}
+
+// asHelm returns values with the types that Helm gives to what it reads from a file, so that a number prints the same
+// wherever it is stated.
+func asHelm(values map[string]any) (map[string]any, []byte, error) {
+	data, err := json.Marshal(values)
+	if err != nil {
+		return nil, nil, fmt.Errorf("encoding Helm values: %w", err)
+	}
+	var plain map[string]any
+	if err := json.Unmarshal(data, &plain); err != nil {
+		return nil, nil, fmt.Errorf("decoding Helm values: %w", err)
+	}
+	return plain, data, nil
+}
+
+// noLoader keeps a schema from reading files and URLs, which the validator otherwise would.
+type noLoader struct{}
+
+func (noLoader) Load(url string) (any, error) {
+	return nil, fmt.Errorf("%s is not read: a schema may refer only to itself", url)
+}
+
+// validate holds values against the schemas of a chart and of its dependencies.
+func (l *loaded) validate(c *chart.Chart, prefix string, values map[string]any) manifest.Problems {
+	var problems manifest.Problems
+	file := l.place(prefix + "values.schema.json")
+	if c.Schema != nil {
+		for _, message := range holdAgainst(c.Schema, values) {
+			problems = append(problems, manifest.Problem{File: file, Message: message})
+		}
+	}
+	for _, dependency := range c.Dependencies() {
+		if below, ok := values[dependency.Name()].(map[string]any); ok {
+			problems = append(problems, l.validate(dependency, prefix+"charts/"+dependency.Name()+"/", below)...)
+		}
+	}
+	return problems
+}
+
+// holdAgainst says what of the values a schema does not allow.
+func holdAgainst(schema []byte, values map[string]any) []string {
+	doc, err := jsonschema.UnmarshalJSON(bytes.NewReader(schema))
+	if err != nil {
+		return []string{"is not valid JSON: " + err.Error()}
+	}
+	const name = "nave:values.schema.json"
+	compiler := jsonschema.NewCompiler()
+	compiler.UseLoader(noLoader{})
+	if err := compiler.AddResource(name, doc); err != nil {
+		return []string{"is no schema: " + err.Error()}
+	}
+	compiled, err := compiler.Compile(name)
+	if err != nil {
+		return []string{"is no schema: " + err.Error()}
+	}
+	data, err := json.Marshal(values)
+	if err != nil {
+		return []string{"values cannot be encoded: " + err.Error()}
+	}
+	instance, err := jsonschema.UnmarshalJSON(bytes.NewReader(data))
+	if err != nil {
+		return []string{"values cannot be decoded: " + err.Error()}
+	}
+	err = compiled.Validate(instance)
+	if err == nil {
+		return nil
+	}
+	var messages []string
+	for line := range strings.Lines(err.Error()) {
+		if at, ok := strings.CutPrefix(strings.TrimSpace(line), "- at "); ok {
+			messages = append(messages, "values at "+strings.Replace(at, "''", "the top", 1))
+		}
+	}
+	if len(messages) == 0 {
+		messages = append(messages, err.Error())
+	}
+	return messages
+}

@@ -1,0 +1,189 @@
+package spoke
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/client-go/kubernetes"
+
+	"nave.dev/internal/object"
+)
+
+// Where the cluster record is. It is a Secret since it holds the key by which
+// secret values are veiled.
+const (
+	Namespace  = "nave-system"
+	recordName = "nave-record"
+	recordKey  = "record.json"
+	recordType = "nave.dev/record"
+	writerName = "nave-writer"
+)
+
+// Record is what a cluster itself remembers, so that it outlives every hub. It is
+// small, and written before what depends on it is done.
+type Record struct {
+	Fleet  string `json:"fleet"`
+	Number int64  `json:"number"` // of the accepted assignment
+	Digest string `json:"digest"` // of its content
+	// Kinds in which each app may have objects, as Kind.group: extended before the
+	// first apply of a new one, so that an interrupted apply leaves nothing that
+	// is not looked for.
+	Kinds map[string][]string `json:"kinds,omitempty"`
+	// Applied are the apps that have been applied here before.
+	Applied   []string `json:"applied,omitempty"`
+	Pauses    []Pause  `json:"pauses,omitempty"`
+	Confirmed []string `json:"confirmed,omitempty"` // digests of held prune lists
+	// DigestKey veils secret values in what is shown of this cluster.
+	DigestKey []byte `json:"digestKey"`
+}
+
+// Pause keeps an app, or the whole cluster, from being written for a while.
+type Pause struct {
+	App    string    `json:"app,omitempty"` // empty is the whole cluster
+	Until  time.Time `json:"until"`
+	Actor  string    `json:"actor"`
+	Reason string    `json:"reason"`
+}
+
+// recordStore reads and writes the record of one cluster.
+type recordStore struct {
+	client  kubernetes.Interface
+	version string // of the Secret as last read or written
+	record  Record
+}
+
+// WrongFleetError says that the cluster belongs to another fleet. Nothing is
+// written to it.
+type WrongFleetError struct{ Have, Want string }
+
+// Error names both fleets.
+func (e *WrongFleetError) Error() string {
+	return fmt.Sprintf("the cluster belongs to fleet %q, not %q\nhint: delete the secret %s/%s there if it is to change fleets", e.Have, e.Want, Namespace, recordName)
+}
+
+// load reads the record, and makes an empty one for a cluster without.
+func (s *recordStore) load(ctx context.Context, fleet string) error {
+	secret, err := s.client.CoreV1().Secrets(Namespace).Get(ctx, recordName, metav1.GetOptions{})
+	if apierrors.IsNotFound(err) {
+		s.version = ""
+		s.record = Record{Fleet: fleet, Kinds: map[string][]string{}, DigestKey: make([]byte, 32)}
+		_, err = rand.Read(s.record.DigestKey)
+		return err
+	}
+	if err != nil {
+		return fmt.Errorf("reading the cluster record: %w", err)
+	}
+	s.version = secret.ResourceVersion
+	s.record = Record{}
+	if err := json.Unmarshal(secret.Data[recordKey], &s.record); err != nil {
+		return fmt.Errorf("reading the cluster record: %w", err)
+	}
+	if s.record.Fleet != fleet {
+		return &WrongFleetError{Have: s.record.Fleet, Want: fleet}
+	}
+	if s.record.Kinds == nil {
+		s.record.Kinds = map[string][]string{}
+	}
+	return nil
+}
+
+// change writes the record as do leaves it. Nothing is written if do changes
+// nothing; a record that somebody else changed meanwhile is an error.
+func (s *recordStore) change(ctx context.Context, do func(*Record)) error {
+	before, err := json.Marshal(s.record)
+	if err != nil {
+		return err
+	}
+	var next Record
+	if err := json.Unmarshal(before, &next); err != nil {
+		return err
+	}
+	if next.Kinds == nil {
+		next.Kinds = map[string][]string{}
+	}
+	do(&next)
+	after, err := json.Marshal(next)
+	if err != nil {
+		return err
+	}
+	if string(before) == string(after) && s.version != "" {
+		return nil
+	}
+	secret := &corev1.Secret{
+		ObjectMeta: metav1.ObjectMeta{Namespace: Namespace, Name: recordName, ResourceVersion: s.version},
+		Type:       recordType,
+		Data:       map[string][]byte{recordKey: after},
+	}
+	api := s.client.CoreV1().Secrets(Namespace)
+	if s.version == "" {
+		if err := s.makeNamespace(ctx); err != nil {
+			return err
+		}
+		secret, err = api.Create(ctx, secret, metav1.CreateOptions{FieldManager: object.FieldManager})
+	} else {
+		secret, err = api.Update(ctx, secret, metav1.UpdateOptions{FieldManager: object.FieldManager})
+	}
+	if err != nil {
+		return fmt.Errorf("writing the cluster record: %w", err)
+	}
+	s.version, s.record = secret.ResourceVersion, next
+	return nil
+}
+
+func (s *recordStore) makeNamespace(ctx context.Context) error {
+	namespace := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: Namespace}}
+	_, err := s.client.CoreV1().Namespaces().Create(ctx, namespace, metav1.CreateOptions{FieldManager: object.FieldManager})
+	if err != nil && !apierrors.IsAlreadyExists(err) {
+		return fmt.Errorf("making the namespace of the cluster record: %w", err)
+	}
+	return nil
+}
+
+// pausedBy returns the pause that holds an app at a time, if any.
+func (r *Record) pausedBy(app string, now time.Time) (Pause, bool) {
+	for _, pause := range r.Pauses {
+		if now.Before(pause.Until) && (pause.App == "" || pause.App == app) {
+			return pause, true
+		}
+	}
+	return Pause{}, false
+}
+
+// addKinds extends the kinds of an app.
+func (r *Record) addKinds(app string, kinds []schema.GroupKind) {
+	for _, kind := range kinds {
+		if text := kind.String(); !slices.Contains(r.Kinds[app], text) {
+			r.Kinds[app] = append(r.Kinds[app], text)
+		}
+	}
+	slices.Sort(r.Kinds[app])
+}
+
+// kinds returns those in which an app may have objects; of all apps for "".
+func (r *Record) kinds(app string) []schema.GroupKind {
+	seen := map[schema.GroupKind]bool{}
+	var kinds []schema.GroupKind
+	for name, texts := range r.Kinds {
+		if app != "" && name != app {
+			continue
+		}
+		for _, text := range texts {
+			kind := schema.ParseGroupKind(text)
+			if !seen[kind] {
+				seen[kind] = true
+				kinds = append(kinds, kind)
+			}
+		}
+	}
+	slices.SortFunc(kinds, func(a, b schema.GroupKind) int { return strings.Compare(a.String(), b.String()) })
+	return kinds
+}

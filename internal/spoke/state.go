@@ -1,0 +1,114 @@
+package spoke
+
+import (
+	"time"
+
+	"nave.dev/internal/change"
+	"nave.dev/internal/health"
+	"nave.dev/internal/object"
+)
+
+// SyncStatus says whether an app's objects are what they should be.
+type SyncStatus string
+
+// The sync statuses.
+const (
+	Synced    SyncStatus = "Synced"
+	OutOfSync SyncStatus = "OutOfSync"
+	Unknown   SyncStatus = "Unknown"
+)
+
+// Health is the health of a whole and what decides it.
+type Health = health.Summary
+
+// The words for health that a State holds, of those of package health.
+const (
+	Healthy       = health.Healthy
+	HealthUnknown = health.Unknown
+)
+
+// FleetHealth returns the health of a fleet from what is known of its clusters.
+func FleetHealth(clusters []State) Health {
+	parts := make([]health.Part, 0, len(clusters))
+	for _, c := range clusters {
+		parts = append(parts, c.Health.Part(c.Cluster))
+	}
+	return health.Aggregate(parts, 0)
+}
+
+// State is what is known of a cluster at one moment. It is a copy.
+type State struct {
+	Cluster string `json:"cluster"`
+	// Online says whether the cluster answers; OfflineSince and Error since when
+	// and why not.
+	Online       bool      `json:"online"`
+	OfflineSince time.Time `json:"offlineSince,omitzero"`
+	Error        string    `json:"error,omitempty"`
+	// Writer is false while another writer holds the cluster: then nothing is written.
+	Writer  bool           `json:"writer"`
+	Version string         `json:"version,omitempty"` // of Kubernetes
+	Number  int64          `json:"number"`            // of the accepted assignment
+	Sync    SyncStatus     `json:"sync"`
+	Health  health.Summary `json:"health"`
+	Apps    []AppState     `json:"apps"`
+	Pauses  []Pause        `json:"pauses,omitempty"`
+	// ConvergedAt is when all apps were last seen to be Synced and Healthy.
+	ConvergedAt time.Time `json:"convergedAt,omitzero"`
+}
+
+// AppState is what is known of one app on one cluster.
+type AppState struct {
+	Name    string         `json:"name"`
+	Sync    SyncStatus     `json:"sync"`
+	Health  health.Summary `json:"health"`
+	Objects int            `json:"objects"`
+	// Message says in words why the app is not Synced, or what it waits for.
+	Message  string    `json:"message,omitempty"`
+	Digest   string    `json:"digest,omitempty"` // of the bundle that is wanted
+	Source   string    `json:"source,omitempty"`
+	SyncedAt time.Time `json:"syncedAt,omitzero"`
+	// Problems are objects that could not be brought about, held and conflicting
+	// ones among them.
+	Problems change.Set `json:"problems,omitempty"`
+	// Drift is what is different now and is not corrected.
+	Drift change.Set `json:"drift,omitempty"`
+	Held  *Held      `json:"held,omitempty"`
+}
+
+// Held is a list of deletions that wait for confirmation.
+type Held struct {
+	Digest  string      `json:"digest"` // what people confirm
+	Reason  string      `json:"reason"` // which safety rule holds them
+	Objects []object.ID `json:"objects"`
+}
+
+// EventKind is what an event is about.
+type EventKind string
+
+// The kinds of events.
+const (
+	EventApplied EventKind = "applied" // a sync changed objects
+	EventDrift   EventKind = "drift"   // somebody changed an object
+	EventHeld    EventKind = "held"    // deletions wait for confirmation
+	EventFailed  EventKind = "failed"
+	EventOnline  EventKind = "online"
+	EventOffline EventKind = "offline"
+	EventPaused  EventKind = "paused"
+)
+
+// Event is something that was done, or seen, and why.
+type Event struct {
+	Time    time.Time  `json:"time"`
+	Cluster string     `json:"cluster"`
+	App     string     `json:"app,omitempty"`
+	Kind    EventKind  `json:"kind"`
+	Message string     `json:"message"`
+	Changes change.Set `json:"changes,omitempty"`
+}
+
+// Listener is told what a spoke does. Its functions are called from the spoke's
+// own goroutine and must not block.
+type Listener struct {
+	Event   func(Event)
+	Changed func(cluster string) // the State is another one
+}
