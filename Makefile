@@ -19,17 +19,17 @@ help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 build: kube ## Build nave, nave-lab and everything they need into bin/
-	go build -trimpath -o bin/ ./cmd/...
+	go build -o bin/ ./cmd/...
 
 kube: bin/kube bin/kwok bin/kubectl ## Build the lab's control planes and kubectl (six minutes the first time)
 
 bin/kube bin/kwok: bin/%: $(KUBE_SOURCES)
 	@echo "building $@ (the first time takes minutes)"
-	cd kube && go build -trimpath -ldflags '$(KUBE_LDFLAGS)' -o ../$@ ./cmd/$*
+	cd kube && go build -ldflags '$(KUBE_LDFLAGS)' -o ../$@ ./cmd/$*
 	@touch $@
 
 bin/kubectl: $(KUBE_SOURCES)
-	cd kube && go build -trimpath -ldflags '$(KUBE_LDFLAGS)' -o ../$@ k8s.io/kubernetes/cmd/kubectl
+	cd kube && go build -ldflags '$(KUBE_LDFLAGS)' -o ../$@ k8s.io/kubernetes/cmd/kubectl
 	@touch $@
 
 demo: build ## Start the sample fleet, until Ctrl-C

@@ -14,6 +14,9 @@ import (
 	"nave.dev/internal/gitsource/commitsig"
 )
 
+// acceptanceFile is where, in the pipeline's directory, it is remembered.
+const acceptanceFile = "accepted.json"
+
 // acceptance is what is remembered of the commit of the fleet repository that
 // was accepted last.
 type acceptance struct {
@@ -32,7 +35,7 @@ type acceptance struct {
 func (p *Pipeline) accept(ctx context.Context, mirror *gitsource.Mirror, pinned *Pinned, files fs.FS) error {
 	p.accepting.Lock()
 	defer p.accepting.Unlock()
-	file := filepath.Join(p.opts.Dir, "accepted.json")
+	file := filepath.Join(p.opts.Dir, acceptanceFile)
 	last, err := readAcceptance(file)
 	if err != nil {
 		return err

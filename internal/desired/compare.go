@@ -66,7 +66,7 @@ func (c *comparison) add(cluster string, group PlanGroup) {
 // fleet, and what is wrong with its apps.
 func (c *comparison) compareCluster(cluster string, old, wanted *Compiled, problems map[string]bool) {
 	before, after := apps(old), apps(wanted)
-	round := &round{claims: map[object.ID][]string{}}
+	round := &round{claims: map[object.ID][]string{}, had: map[object.ID]bool{}}
 	for name, now := range after {
 		if now.Bundle == nil {
 			now = before[name] // which stays in force
@@ -77,6 +77,9 @@ func (c *comparison) compareCluster(cluster string, old, wanted *Compiled, probl
 	}
 	for _, was := range before {
 		round.objects += len(objectsOf(was))
+		for _, u := range objectsOf(was) {
+			round.had[object.Of(u)] = true
+		}
 	}
 	for _, name := range slices.Sorted(maps.Keys(after)) {
 		now := after[name]
@@ -122,7 +125,8 @@ func objectsOf(d app.Desired) []*unstructured.Unstructured {
 
 // round is what the prunes of one cluster have in common.
 type round struct {
-	claims  map[object.ID][]string // apps that have an object
+	claims  map[object.ID][]string // apps that have an object now
+	had     map[object.ID]bool     // objects that any app had before
 	objects int                    // of all apps, before
 	pruned  int                    // that count, by the apps so far
 }
@@ -136,7 +140,11 @@ func (c *comparison) compareApps(was, now app.Desired, round *round) *PlanGroup 
 			before[object.Of(u)] = u
 		}
 		for _, u := range now.Bundle.Objects {
-			if entry, changed := c.compareObjects(before[object.Of(u)], u, now.Options.Limits); changed {
+			entry, changed := c.compareObjects(before[object.Of(u)], u, now.Options.Limits)
+			if entry.Action == change.Created && round.had[entry.Object] {
+				entry.Action = change.Adopted // from the app that had it
+			}
+			if changed {
 				group.Changes = append(group.Changes, entry)
 			}
 		}
@@ -213,18 +221,15 @@ func notes(was, now app.Desired) string {
 	if was.Err != nil {
 		return "what it was before cannot be told, so that all of it counts as new"
 	}
-	var note string
-	if digestOf(was.Bundle.Hooks) != digestOf(now.Bundle.Hooks) {
-		note = "its hooks change"
+	fields := change.Fields(plain(was.Options), plain(now.Options))
+	if len(fields) == 0 {
+		return ""
 	}
-	if fields := change.Fields(plain(was.Options), plain(now.Options)); len(fields) > 0 {
-		var texts []string
-		for _, field := range fields {
-			texts = append(texts, field.String())
-		}
-		note = join(note, "its options change: "+strings.Join(texts, ", "))
+	var texts []string
+	for _, field := range fields {
+		texts = append(texts, field.String())
 	}
-	return note
+	return "its options change: " + strings.Join(texts, ", ")
 }
 
 // join joins two remarks, of which one may be empty.
@@ -235,18 +240,6 @@ func join(a, b string) string {
 	return a + "; " + b
 }
 
-func digestOf(objects []*unstructured.Unstructured) string {
-	var parts [][]byte
-	for _, u := range objects {
-		data, err := object.Canonical(u)
-		if err != nil {
-			panic(err) // it is of a bundle, which was encoded
-		}
-		parts = append(parts, data)
-	}
-	return object.Digest(parts...)
-}
-
 // plain returns options as their document has them.
 func plain(options app.Options) (fields map[string]any) {
 	data, err := json.Marshal(options)
@@ -255,6 +248,9 @@ func plain(options app.Options) (fields map[string]any) {
 	}
 	if err != nil {
 		panic(err) // plain data
+	}
+	if options.Deadline != 0 {
+		fields["deadline"] = options.Deadline.String()
 	}
 	return fields
 }

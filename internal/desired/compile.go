@@ -8,6 +8,7 @@ import (
 
 	"nave.dev/internal/app"
 	"nave.dev/internal/fleet"
+	"nave.dev/internal/object"
 	"nave.dev/internal/render"
 )
 
@@ -100,6 +101,9 @@ func (p *Pipeline) renderApp(ctx context.Context, pinned *Pinned, spec app.Spec,
 	result, err := p.render.Render(ctx, request)
 	if err != nil {
 		return nil, fmt.Errorf("rendering %s: %w", spec.Source.Path, err)
+	}
+	if hooks := result.Bundle.Hooks; len(hooks) > 0 {
+		return nil, fmt.Errorf("%s is a hook, and hooks are not run yet\nhint: turn it off in the values, or make it an ordinary object", object.Of(hooks[0]))
 	}
 	return result, nil
 }

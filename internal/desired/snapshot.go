@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"net/http"
+	"path/filepath"
 	"slices"
 	"sync"
 	"time"
@@ -146,6 +147,20 @@ func (p *Pipeline) Pin(ctx context.Context) (*Pinned, error) {
 	}
 	p.resolveSources(ctx, pinned, files)
 	return pinned, nil
+}
+
+// PinAccepted is Pin for the commit of the fleet repository that was accepted
+// last: what is in force while the newest one is refused. The error is
+// fs.ErrNotExist if none ever was.
+func (p *Pipeline) PinAccepted(ctx context.Context) (*Pinned, error) {
+	last, err := readAcceptance(filepath.Join(p.opts.Dir, acceptanceFile))
+	if err != nil {
+		return nil, err
+	}
+	if last.Commit == "" {
+		return nil, fmt.Errorf("finding the commit accepted last: %w", fs.ErrNotExist)
+	}
+	return p.PinAt(ctx, v1alpha1.Revision{Commit: last.Commit})
 }
 
 // PinAt is Pin for another revision of the fleet repository: to look at, not to

@@ -20,7 +20,7 @@ import (
 func TestNaveStories(t *testing.T) {
 	play(t, filepath.Join("testdata", "nave"), map[string]func(*testscript.TestScript, bool, []string){
 		"git-init": gitInit, "commit": commit, "push": push, "start-hub": startHub, "stop-hub": stopHub,
-		"versions": versions, "diff-versions": diffVersions, "confirm-held": confirmHeld, "replicas": replicas,
+		"versions": versions, "diff-versions": diffVersions, "confirm-held": confirmHeld, "replicas": replicas, "sample": sample,
 	})
 }
 
@@ -171,4 +171,24 @@ func replicas(ts *testscript.TestScript, _ bool, args []string) {
 	eventually(ts, false, []string{"sh", "-c", fmt.Sprintf(
 		`test "$(kubectl --kubeconfig $KUBECONFIGS/one.kubeconfig -n shop get deployment %s -o 'jsonpath={.spec.replicas} {.status.readyReplicas}')" = "%s %s"`,
 		args[0], args[1], args[1])})
+}
+
+// sample makes the directory sample a working copy of the sample's fleet
+// repository with the clusters that the lab has, and pushes it. The Cluster
+// documents of the others are left beside it.
+func sample(ts *testscript.TestScript, _ bool, _ []string) {
+	dir, outside := ts.MkAbs("sample"), ts.MkAbs(".")
+	ts.Check(os.CopyFS(dir, os.DirFS(ts.Getenv("EXAMPLES")+"/ecommerce/fleet")))
+	documents, err := filepath.Glob(filepath.Join(dir, "clusters", "*.yaml"))
+	ts.Check(err)
+	for _, document := range documents {
+		name := strings.TrimSuffix(filepath.Base(document), ".yaml")
+		if _, err := os.Stat(filepath.Join(ts.Getenv("KUBECONFIGS"), name+".kubeconfig")); err != nil {
+			ts.Check(os.Rename(document, filepath.Join(outside, name+".yaml")))
+		}
+	}
+	ts.Check(ts.Chdir(dir))
+	gitInit(ts, false, nil)
+	push(ts, false, nil)
+	ts.Check(ts.Chdir(outside))
 }

@@ -51,6 +51,7 @@ func play(t *testing.T, stories string, commands map[string]func(*testscript.Tes
 			}
 			env.Setenv("NAVE_LAB_DIR", dir)
 			env.Setenv("NAVE_DIR", filepath.Join(dir, "nave"))
+			env.Setenv("EXAMPLES", filepath.Join(filepath.Dir(bin), "examples"))
 			env.Setenv("KUBECONFIGS", filepath.Join(dir, "kubeconfigs"))
 			for _, who := range []string{"AUTHOR", "COMMITTER"} {
 				env.Setenv("GIT_"+who+"_NAME", "lab")
