@@ -103,7 +103,7 @@ func TestKilledWorkerIsNoticedByNobodyElse(t *testing.T) {
 }
 
 func TestLoopIsStopped(t *testing.T) {
-	r := New(Options{WorkerCommand: workerCommand(t), Workers: 2, Deadline: 2 * time.Second, Retry: time.Hour})
+	r := New(Options{WorkerCommand: workerCommand(t), Workers: 2, Deadline: 4 * time.Second, Retry: time.Hour})
 	t.Cleanup(r.Close)
 	loop := chartOf("{{ range $i := int64 9000000000000000000 }}{{ end }}")
 	stopped := make(chan error, 2)
@@ -119,7 +119,7 @@ func TestLoopIsStopped(t *testing.T) {
 	for range 2 {
 		err := <-stopped
 		var typed *StoppedError
-		if !errors.As(err, &typed) || !strings.Contains(err.Error(), "took longer than 2s") || typed.File != "chart" || typed.Hint == "" {
+		if !errors.As(err, &typed) || !strings.Contains(err.Error(), "took longer than 4s") || typed.File != "chart" || typed.Hint == "" {
 			t.Errorf("error %v, want one that names the chart, the time and what to do", err)
 		}
 	}

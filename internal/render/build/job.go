@@ -9,7 +9,10 @@ import (
 	"fmt"
 	"path"
 	"runtime/debug"
+	"slices"
 	"strings"
+
+	"sigs.k8s.io/kustomize/api/konfig"
 
 	"nave.dev/internal/app"
 	"nave.dev/internal/render/chart"
@@ -157,6 +160,14 @@ func (f *finisher) plain(t tree.Tree, limits manifest.Limits) ([]manifest.Object
 				if err := read(name); err != nil {
 					return err
 				}
+			case entry.Name == "Chart.yaml" || slices.Contains(konfig.RecognizedKustomizationFileNames(), entry.Name):
+				// In the app's own directory it was said that it is plain; below, nobody knows.
+				if dir == f.job.Path {
+					f.warn("%s: is left out: the app is rendered as plain manifests", name)
+					continue
+				}
+				problems = append(problems, manifest.Problem{File: name, Message: "stands below plain manifests, which do not follow it",
+					Hint: "make " + path.Dir(name) + " an app of its own, or list it in a kustomization.yaml in " + f.job.Path})
 			case manifest.IsManifest(entry.Name):
 				data, err := t.ReadFile(name)
 				if err != nil {

@@ -25,6 +25,7 @@ type walker struct {
 	stack    []string // directories on the way to the one at hand
 	// manifests are the files that resources name, to find out where a failed build went wrong.
 	manifests []string
+	overflown bool // maxVisits was reported
 	// customSchema says that a kustomization sets Kustomize's process-wide OpenAPI schema.
 	customSchema bool
 }
@@ -35,8 +36,13 @@ type visit struct {
 	configs bool
 }
 
-// maxDepth is how deep bases may stand in bases.
-const maxDepth = 100
+const (
+	// maxDepth is how deep bases may stand in bases.
+	maxDepth = 50
+	// maxVisits is how many directories one build may consist of. Links that lead in a circle make a few into
+	// countless ones.
+	maxVisits = 5000
+)
 
 const (
 	hintRemote = "copy it into the repository; what a render may read is pinned by the commit"
@@ -82,6 +88,13 @@ func (w *walker) directory(dir string, configs bool, file string, at *yaml.Node)
 		return
 	}
 	if w.visited[visit{dir, configs}] {
+		return
+	}
+	if len(w.visited) >= maxVisits {
+		if !w.overflown {
+			w.fail(file, at, "look for links that lead in a circle", "the build consists of more than %d directories", maxVisits)
+		}
+		w.overflown = true
 		return
 	}
 	w.visited[visit{dir, configs}] = true

@@ -39,7 +39,6 @@ type Pool struct {
 	idle      []*process // the one used last is last
 	closed    bool
 	isolation string // "" until the first start
-	ending    sync.WaitGroup
 }
 
 const (
@@ -234,11 +233,12 @@ func (p *Pool) release(worker *process) {
 	used, err := memoryOf(worker.cmd.Process.Pid)
 	worn := worker.jobs >= maxJobs || err == nil && used > p.options.MaxMemory/2
 	p.mu.Lock()
-	defer p.mu.Unlock()
 	if worn || p.closed {
-		p.ending.Go(worker.end)
+		p.mu.Unlock()
+		worker.end()
 		return
 	}
+	defer p.mu.Unlock()
 	worker.idle = time.AfterFunc(p.options.Idle, func() { p.retire(worker) })
 	p.idle = append(p.idle, worker)
 }
@@ -263,10 +263,11 @@ func (p *Pool) Close() {
 	idle := p.idle
 	p.idle = nil
 	p.mu.Unlock()
+	var ending sync.WaitGroup
 	for _, worker := range idle {
 		if worker.idle.Stop() {
-			p.ending.Go(worker.end)
+			ending.Go(worker.end)
 		}
 	}
-	p.ending.Wait()
+	ending.Wait()
 }
