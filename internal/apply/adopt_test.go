@@ -142,6 +142,27 @@ spec:
 	}
 }
 
+func TestRule1TakingOverLosesNoFieldsOfOthers(t *testing.T) {
+	g := on(t)
+	g.create("helm", old)
+	g.patch("x", "Deployment", "web", `{"metadata":{"finalizers":null}}`)
+	changed := false
+	g.client.options.Listener.Writing = func(w Write) {
+		if w.Verb == "take over" && w.Object.Kind == "Service" && !changed { // after it was read
+			changed = true
+			g.patch("some-controller", "Service", "web", `{"metadata":{"annotations":{"cloud/ip":"1"}}}`)
+		}
+	}
+	g.sync(g.target("web", web))
+	owns := false
+	for _, entry := range g.live("Service", "web").GetManagedFields() {
+		owns = owns || entry.Manager == "some-controller"
+	}
+	if !changed || !owns {
+		t.Errorf("a controller that wrote meanwhile (%v) owns its field: %v", changed, owns)
+	}
+}
+
 func TestRule1CopiedMarksDoNotCount(t *testing.T) {
 	g := on(t)
 	target := g.target("web", web)
@@ -218,6 +239,22 @@ data: {by: APP}
 			}
 		})
 	}
+}
+
+func TestRule5ContestedObjectIsReadWhateverAListSaid(t *testing.T) {
+	g := on(t)
+	target := g.target("second", configMaps("shared"))
+	target.FirstApply = true
+	target.ClaimedBy = func(object.ID) (string, bool) { return "first", true }
+	resource, err := g.client.cluster.Find(t.Context(), target.Bundle.Objects[0].GroupVersionKind())
+	if err != nil {
+		t.Fatal(err)
+	}
+	g.client.look(t.Context(), resource) // and then the other app makes it
+	if _, err := g.another().Sync(t.Context(), g.target("first", configMaps("shared"))); err != nil {
+		t.Fatal(err)
+	}
+	g.want("conflict ConfigMap shared", "the first keeps it", g.sync(target).Changes)
 }
 
 func TestRule5ContestedNewObjectHasOneOwner(t *testing.T) {

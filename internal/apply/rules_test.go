@@ -3,6 +3,7 @@ package apply
 import (
 	"context"
 	"errors"
+	"fmt"
 	"strings"
 	"testing"
 
@@ -182,7 +183,10 @@ subjects: [{kind: ServiceAccount, name: deployer, namespace: NS}]
 	var result Result
 	g.eventually("the API server knows the binding", func() string {
 		result = g.sync(target)
-		return strings.Repeat("not yet", result.Changes.Count(change.Failed)-2)
+		if failed := result.Changes.Count(change.Failed); failed > 2 {
+			return fmt.Sprintf("%d failures", failed)
+		}
+		return ""
 	})
 	for _, kind := range []string{"Service", "Deployment"} {
 		entry := entryOf(result.Changes, kind, "web")
@@ -191,7 +195,19 @@ subjects: [{kind: ServiceAccount, name: deployer, namespace: NS}]
 		}
 	}
 	target.Options.PruneFirst = true // the two failures would hold it up
+	deletes := 0
+	g.client = g.another(func(o *Options) {
+		o.Listener.Writing = func(w Write) {
+			if w.Verb == "delete" && w.As == "system:serviceaccount:"+g.namespace+":deployer" {
+				deletes++
+			}
+		}
+		o.Concurrency = 1
+	})
 	result = g.sync(g.with(target, configMaps("a")))
+	if deletes != 2 {
+		t.Errorf("%d deletes as the account, want 2", deletes)
+	}
 	g.want("deleted ConfigMap b; deleted ConfigMap c; unchanged ConfigMap a", "the account may delete", result.Changes)
 	target.Options.ServiceAccount = "deployer"
 	if _, err := g.client.Sync(t.Context(), target); err == nil || !strings.Contains(err.Error(), "NAMESPACE/NAME") {
@@ -306,8 +322,10 @@ func TestClusterGoneMidApplyReturnsWhatWasDone(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	g.sync(g.target("web", configMaps("old")))
 	target := g.target("web", configMaps("a", "b", "c"))
-	target.FirstApply = true
+	target.FirstApply, target.Kinds = true, Kinds(target)
+	target.Options.PruneFirst = true // and yet nothing is pruned
 	gate.only, gate.after = "PATCH", 1
 	result, err := c.Sync(t.Context(), target)
 	var unreachable *cluster.UnreachableError
@@ -316,6 +334,9 @@ func TestClusterGoneMidApplyReturnsWhatWasDone(t *testing.T) {
 	}
 	if result.Changes.Count(change.Deleted, change.Skipped) > 0 {
 		t.Errorf("more was said than is known:\n%s", result.Changes)
+	}
+	if g.live("ConfigMap", "old") == nil {
+		t.Error("an object was pruned although the cluster was lost")
 	}
 
 	ctx, cancel := context.WithCancelCause(t.Context())

@@ -67,6 +67,7 @@ type item struct {
 	known    *Baseline
 	err      error // why it could not be prepared
 
+	applied  bool // it was, and yet that is not all
 	surprise bool // it existed when it was believed not to
 	optional bool // a namespace that is made only if nobody has it
 	entry    change.Entry
@@ -77,7 +78,7 @@ type item struct {
 // ok reports whether the object is as it should be.
 func (it *item) ok() bool { return it.baseline != nil }
 
-// namespace and definition are the kinds that others depend on.
+// namespaceKind and definitionKind are the kinds that others depend on.
 var (
 	namespaceKind  = schema.GroupKind{Kind: "Namespace"}
 	definitionKind = schema.GroupKind{Group: "apiextensions.k8s.io", Kind: "CustomResourceDefinition"}

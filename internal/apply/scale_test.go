@@ -164,7 +164,8 @@ rules: []
 	result := g.sync(target)
 	g.patch("kubectl-edit", "ClusterRole", "PREFIX", `{"rules":[{"apiGroups":[""],"resources":["pods"],"verbs":["get"]}]}`)
 	g.want("unchanged ClusterRole PREFIX", "the controller fills the rules in", g.aggregate(target, result).Changes)
-	g.wantField(`["get"]`, "the rules stay", "ClusterRole", "PREFIX", "rules", 0, "verbs")
+	g.sync(g.with(target, strings.Replace(role, `x: "y"`, `x: "z"`, 1)))
+	g.wantField(`["get"]`, "an apply leaves them", "ClusterRole", "PREFIX", "rules", 0, "verbs")
 }
 
 // aggregate gives the rules to the controller's manager and repairs.

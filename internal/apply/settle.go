@@ -2,7 +2,6 @@ package apply
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"strings"
@@ -25,9 +24,12 @@ var errAgain = errors.New("the object kept changing while it was being applied")
 // take, and records the outcome in the item.
 func (r *run) settle(ctx context.Context, it *item) {
 	if reason, ok := r.target.Options.Limits.Permits(it.id, it.resource.Namespaced, true); !ok {
-		if _, err := r.client.cluster.Get(ctx, it.resource, it.id); !it.optional || err != nil {
-			it.fail(reason)
+		if it.optional { // only a namespace that is not there would be written
+			if _, err := r.client.cluster.Get(ctx, it.resource, it.id); err == nil {
+				return
+			}
 		}
+		it.fail(reason)
 		return
 	}
 	if r.mode == syncing && !it.pending() {
@@ -86,6 +88,9 @@ func (r *run) try(ctx context.Context, it *item) error {
 	for attempts := 0; attempts < 4 && errors.Is(err, errAgain); attempts++ {
 		err = r.reconcile(ctx, it)
 	}
+	if err == nil && it.applied && it.entry.Action == change.Unchanged {
+		it.entry.Action = change.Updated
+	}
 	return err
 }
 
@@ -119,6 +124,7 @@ func (r *run) shortcut(ctx context.Context, it *item) (settled bool, err error) 
 		return false, err
 	}
 	if o := ownership.Read(after); r.target.Options.CorrectDrift && !o.Added(it.body, it.rules).Empty() {
+		it.applied = true
 		return false, nil // Git dropped what a former deployer still holds
 	}
 	it.entry = change.Entry{Action: change.Updated}
@@ -176,6 +182,9 @@ func alone(o ownership.Object) bool {
 // done records that the object is as it should be.
 func (r *run) done(it *item, after *unstructured.Unstructured) {
 	it.live = after
+	if _, ok := scaleTarget(after); ok && r.mode != showing {
+		r.client.staleAutoscalers()
+	}
 	if after.GetDeletionTimestamp() != nil {
 		it.entry = change.Entry{Action: change.Skipped, Reason: r.wait("%s is being deleted", it.id)}
 		return
@@ -229,12 +238,12 @@ func (r *run) reconcile(ctx context.Context, it *item) error {
 	// Drift is only reported where corrections are off, and so it is where all
 	// that differs is drift.
 	reporting := !r.target.Options.CorrectDrift && (r.mode == repairing || claim == mine && !standing.Stale)
-	taking := claim != mine || added && (reporting || r.target.Options.CorrectDrift)
+	set := course{o, body, claim != mine || added && (reporting || r.target.Options.CorrectDrift)}
 	var after *unstructured.Unstructured
 	if reporting || r.mode == showing {
-		after, err = r.preview(ctx, it, o, body, taking)
+		after, err = r.preview(ctx, it, set)
 	} else {
-		after, err = r.enforce(ctx, it, o, body, taking)
+		after, err = r.enforce(ctx, it, set)
 	}
 	if err != nil {
 		return err
@@ -351,126 +360,4 @@ func (r *run) absent(ctx context.Context, it *item) error {
 		it.entry = change.Entry{Action: change.Corrected, Reason: "it was deleted"}
 	}
 	return nil
-}
-
-// enforce writes what is wanted over a live object: it takes former deployers'
-// fields over, hands over what Nave gives up, and applies.
-func (r *run) enforce(ctx context.Context, it *item, o ownership.Object, body *unstructured.Unstructured, taking bool) (*unstructured.Unstructured, error) {
-	var err error
-	if taking {
-		if o, err = r.takeOver(ctx, it, o, body); err != nil {
-			return nil, err
-		}
-	}
-	if err = r.handOver(ctx, it, o, body); err != nil {
-		return nil, err
-	}
-	after, err := r.apply(ctx, it, body, o.GetUID())
-	if cluster.UIDMismatch(err) {
-		return nil, errAgain
-	}
-	return after, err
-}
-
-// takeOver makes Nave the owner of what former deployers and people own of the
-// object. Nothing but managed fields changes, and only in the version that was read.
-func (r *run) takeOver(ctx context.Context, it *item, o ownership.Object, body *unstructured.Unstructured) (ownership.Object, error) {
-	o, err := r.tracked(ctx, it, o, body)
-	if err != nil {
-		return o, err
-	}
-	entries, taken := o.TakeOver(body, it.rules)
-	if taken.Empty() {
-		return o, nil
-	}
-	patch, err := json.Marshal([]map[string]any{
-		{"op": "replace", "path": "/metadata/resourceVersion", "value": o.GetResourceVersion()},
-		{"op": "add", "path": "/metadata/managedFields", "value": entries},
-	})
-	if err != nil {
-		return o, fmt.Errorf("encoding the managed fields of %s: %w", it.id, err)
-	}
-	after, _, err := r.client.put(ctx, r.write(it, "take over", cluster.Request{Form: types.JSONPatchType, Content: patch}))
-	if apierrors.IsConflict(err) {
-		return o, errAgain
-	}
-	if err != nil {
-		return o, err
-	}
-	return ownership.Read(after), nil
-}
-
-// tracked returns the object with managed fields even if it has none: those
-// that its first apply would give it.
-func (r *run) tracked(ctx context.Context, it *item, o ownership.Object, body *unstructured.Unstructured) (ownership.Object, error) {
-	if len(o.GetManagedFields()) > 0 {
-		return o, nil
-	}
-	after, _, err := r.client.put(ctx, r.write(it, "apply", cluster.Request{Body: body, Force: true, DryRun: true}))
-	if err != nil {
-		return o, err
-	}
-	before := o.DeepCopy()
-	for _, entry := range after.GetManagedFields() {
-		if entry.Manager == ownership.BeforeFirstApply {
-			before.SetManagedFields(append(before.GetManagedFields(), entry))
-		}
-	}
-	return ownership.Read(before), nil
-}
-
-// handOver applies the live value of the fields that Nave gives up under a
-// second manager, so that they do not fall back to a default.
-func (r *run) handOver(ctx context.Context, it *item, o ownership.Object, body *unstructured.Unstructured) error {
-	given := o.GivenUp(body, it.rules)
-	if given.Empty() {
-		return nil
-	}
-	fields, _ := ownership.Extract(o.Object, given.Union(o.Kept())).(map[string]any)
-	kept := &unstructured.Unstructured{Object: fields}
-	kept.SetAPIVersion(body.GetAPIVersion())
-	kept.SetKind(body.GetKind())
-	kept.SetNamespace(it.id.Namespace)
-	kept.SetName(it.id.Name)
-	kept.SetUID(o.GetUID())
-	_, _, err := r.client.put(ctx, r.write(it, "hand over", cluster.Request{Body: kept, Manager: ownership.HandoverManager}))
-	if apierrors.IsConflict(err) {
-		return errAgain
-	}
-	return err
-}
-
-// preview returns the object as enforce would leave it, by dry runs.
-func (r *run) preview(ctx context.Context, it *item, o ownership.Object, body *unstructured.Unstructured, taking bool) (*unstructured.Unstructured, error) {
-	body = body.DeepCopy()
-	if given := o.GivenUp(body, it.rules); !given.Empty() {
-		ownership.Fill(body.Object, o.DeepCopy().Object, given)
-	}
-	body.SetUID(o.GetUID())
-	after, _, err := r.client.put(ctx, r.write(it, "apply", cluster.Request{Body: body, Force: true, DryRun: true}))
-	if cluster.UIDMismatch(err) {
-		return nil, errAgain
-	}
-	if err != nil || !taking {
-		return after, err
-	}
-	if o, err = r.tracked(ctx, it, o, body); err != nil {
-		return nil, err
-	}
-	_, taken := o.TakeOver(body, it.rules)
-	result := ownership.Read(after)
-	if result.Ours == nil || taken.Difference(result.Ours).Empty() {
-		return after, nil
-	}
-	without := result.Without(taken, result.Ours, it.rules)
-	without.SetResourceVersion(o.GetResourceVersion())
-	content, err := object.Canonical(without)
-	if err != nil {
-		return nil, err
-	}
-	after, _, err = r.client.put(ctx, r.write(it, "update", cluster.Request{Content: content, DryRun: true}))
-	if apierrors.IsConflict(err) {
-		return nil, errAgain
-	}
-	return after, err
 }

@@ -4,6 +4,7 @@ import (
 	"strings"
 	"testing"
 
+	"nave.dev/internal/change"
 	"nave.dev/internal/object"
 )
 
@@ -123,5 +124,44 @@ func TestRecoverFindsBaselinesByOneListAKind(t *testing.T) {
 	g.want("unchanged ConfigMap settings; unchanged Deployment web; updated Service web", "only what differs is applied", g.sync(target).Changes)
 	if all, writes := g.requests.take(); len(writes) != 1 || len(all) > 3 {
 		t.Errorf("one object that differs cost %q", all)
+	}
+}
+
+func TestSyncOfAKnownObjectThatIsGoneOrAnotherStartsOver(t *testing.T) {
+	g := on(t)
+	target := g.target("web", configMaps("gone", "another"))
+	target.Known = g.sync(target).Baselines
+	g.delete("ConfigMap", "gone")
+	g.delete("ConfigMap", "another")
+	g.create("helm", configMaps("another"))
+	result := g.sync(g.with(target, strings.ReplaceAll(configMaps("gone", "another"), "k: v", "k: w")))
+	g.want("adopted ConfigMap another; created ConfigMap gone", "a baseline is of one object, not of a name", result.Changes)
+	if !result.Baselines[entryOf(result.Changes, "ConfigMap", "another").Object].Adopted {
+		t.Error("another object of the same name is not marked as adopted")
+	}
+}
+
+func TestSyncAdoptsWhatAppearedUnseen(t *testing.T) {
+	g := on(t)
+	target := g.target("web", configMaps("a", "b"))
+	target.FirstApply = true
+	g.sync(g.target("other", configMaps("c"))) // lists nothing yet
+	first := true
+	g.client.options.Listener.Writing = func(w Write) {
+		if first { // after the list, before the write
+			first = false
+			g.create("helm", strings.ReplaceAll(configMaps(w.Object.Name), "{k: v}", "{k: theirs, more: theirs}"))
+		}
+	}
+	g.client.options.Concurrency = 1
+	result := g.sync(target)
+	if result.Changes.Count(change.Adopted) != 1 || result.Changes.Count(change.Created) != 1 {
+		t.Errorf("one object appeared in between:\n%s", result.Changes)
+	}
+	for id, baseline := range result.Baselines {
+		if want := entryOf(result.Changes, id.Kind, id.Name).Action == change.Adopted; baseline.Adopted != want {
+			t.Errorf("%s: adopted %v, want %v", id, baseline.Adopted, want)
+		}
+		g.wantField(`{"k":"v"}`, "Git decides in the end", "ConfigMap", id.Name, "data")
 	}
 }

@@ -5,6 +5,7 @@
 package cli
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -16,6 +17,7 @@ import (
 	"text/tabwriter"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 	"sigs.k8s.io/yaml"
 )
 
@@ -47,44 +49,82 @@ func New(version string, worker []string) *cobra.Command {
 		Short: "Run a fleet of Kubernetes clusters from one Git repository",
 		Long: `nave runs a fleet of Kubernetes clusters from one Git repository.
 
-Without a hub:    validate, render, plan
+Without a hub:    init, validate, render, plan
 The hub:          hub
 With a hub:       status, clusters, apps, events, drift, sync, confirm, pause, wait
 
 Exit codes: 0 done; 1 it could not be done; 2 wrong usage; 3 the answer is no
 (problems were found, or the fleet has not converged).`,
-		Example: `  nave validate
+		Example: `  nave init fleet
+  nave validate
   nave plan --from main --to HEAD
   nave hub --repo https://git.example.com/fleet.git --kubeconfigs ./kubeconfigs
   nave status`,
 		SilenceErrors: true,
 		SilenceUsage:  true,
 		Version:       version,
-		Args:          cobra.NoArgs,
+		Args:          knownCommand,
 		RunE:          func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+
+		SuggestionsMinimumDistance: 2,
 	}
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
 		return &UsageError{fmt.Errorf("%w\nhint: %s --help", err, cmd.CommandPath())}
 	})
 	root.PersistentFlags().StringVar(&s.dir, "dir", "", "directory of the hub and its caches (default "+defaultDir()+")")
 	root.AddCommand(
-		newValidate(s), newRender(s), newPlan(s), newHub(s),
+		newInit(), newValidate(s), newRender(s), newPlan(s), newHub(s),
 		newStatus(s), newClusters(s), newApps(s), newEvents(s), newDrift(s),
 		newSync(s), newConfirm(s), newPause(s), newWait(s),
 	)
 	for _, command := range root.Commands() {
+		command.DisableFlagsInUseLine = true // each Use names the flags that matter
+		s.complete(command)
 		check := command.Args
 		command.Args = func(cmd *cobra.Command, args []string) error {
-			if check == nil {
-				return nil
-			}
-			if err := check(cmd, args); err != nil {
-				return &UsageError{fmt.Errorf("%w\nhint: usage is %s", err, cmd.UseLine())}
-			}
-			return nil
+			return errors.Join(check(cmd, args), requiredFlags(cmd), s.outputForm())
 		}
 	}
 	return root
+}
+
+// knownCommand refuses what is no command of nave.
+func knownCommand(cmd *cobra.Command, args []string) error {
+	if len(args) == 0 {
+		return nil
+	}
+	hint := cmd.CommandPath() + " --help lists the commands"
+	if near := cmd.SuggestionsFor(args[0]); len(near) > 0 {
+		hint = "did you mean " + strings.Join(near, " or ") + "?"
+	}
+	return &UsageError{fmt.Errorf("no command %q\nhint: %s", args[0], hint)}
+}
+
+// arguments wants so many arguments.
+func arguments(least, most int) cobra.PositionalArgs {
+	return func(cmd *cobra.Command, args []string) error {
+		switch {
+		case len(args) < least:
+			return &UsageError{fmt.Errorf("an argument is missing\nhint: %s", cmd.UseLine())}
+		case len(args) > most:
+			return &UsageError{fmt.Errorf("one argument too many: %q\nhint: %s", args[most], cmd.UseLine())}
+		}
+		return nil
+	}
+}
+
+// requiredFlags wants the flags that a command cannot do without.
+func requiredFlags(cmd *cobra.Command) error {
+	var missing []string
+	cmd.Flags().VisitAll(func(f *pflag.Flag) {
+		if _, required := f.Annotations[cobra.BashCompOneRequiredFlag]; required && !f.Changed {
+			missing = append(missing, "--"+f.Name)
+		}
+	})
+	if len(missing) == 0 {
+		return nil
+	}
+	return &UsageError{fmt.Errorf("%s missing\nhint: %s", strings.Join(missing, " and "), cmd.UseLine())}
 }
 
 // defaultDir is where a hub and its caches are unless told otherwise.
@@ -120,9 +160,7 @@ func (s *settings) outputFlag(cmd *cobra.Command) *cobra.Command {
 func (s *settings) print(out io.Writer, data any, table func(io.Writer)) error {
 	switch s.output {
 	case "":
-		w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
-		table(w)
-		return w.Flush()
+		return writeTable(out, 0, table)
 	case "json":
 		encoder := json.NewEncoder(out)
 		encoder.SetIndent("", "  ")
@@ -134,6 +172,32 @@ func (s *settings) print(out io.Writer, data any, table func(io.Writer)) error {
 		}
 		return err
 	}
+	return s.outputForm()
+}
+
+// writeTable lines up what is written to the table, whose columns are at least
+// so wide, and leaves no blanks at the ends of lines.
+func writeTable(out io.Writer, width int, table func(io.Writer)) error {
+	var text bytes.Buffer
+	w := tabwriter.NewWriter(&text, width, 0, 2, ' ', 0)
+	table(w)
+	if err := w.Flush(); err != nil {
+		return err
+	}
+	for line := range strings.Lines(text.String()) {
+		if _, err := fmt.Fprintln(out, strings.TrimRight(line, " \n")); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// outputForm refuses a value of -o that is none.
+func (s *settings) outputForm() error {
+	switch s.output {
+	case "", "json", "yaml":
+		return nil
+	}
 	return &UsageError{fmt.Errorf("no output form %q\nhint: -o json or -o yaml, or none for a table", s.output)}
 }
 
@@ -141,6 +205,9 @@ func (s *settings) print(out io.Writer, data any, table func(io.Writer)) error {
 func Report(ctx context.Context, err error, out io.Writer) int {
 	if err == nil {
 		return 0
+	}
+	if ctx.Err() != nil && errors.Is(err, context.Canceled) {
+		err = errors.New("interrupted")
 	}
 	fmt.Fprintln(out, "nave:", strings.TrimSpace(err.Error()))
 	var (
@@ -154,6 +221,14 @@ func Report(ctx context.Context, err error, out io.Writer) int {
 		return 3
 	}
 	return 1
+}
+
+// count is a number of things, in words.
+func count(n int, thing string) string {
+	if n == 1 {
+		return "1 " + thing
+	}
+	return fmt.Sprintf("%d %ss", n, thing)
 }
 
 // actor is who an action is recorded as: the user of this machine.

@@ -18,6 +18,20 @@ import (
 	"nave.dev/internal/hub"
 )
 
+// errNobody says that an action concerns no cluster that the hub reaches.
+var errNobody = errors.New("the hub knows nothing of this kind")
+
+// nobody says what of an action the hub does not have.
+func nobody(action hub.Action) error {
+	switch {
+	case action.Cluster != "":
+		return fmt.Errorf("the hub keeps no cluster %q\nhint: nave clusters", action.Cluster)
+	case action.Digest != "":
+		return fmt.Errorf("no cluster holds a list %q\nhint: nave status shows what is held; a list that changes gets another digest", action.Digest)
+	}
+	return fmt.Errorf("no cluster has an app %q\nhint: nave apps", action.App)
+}
+
 // client speaks with the hub that works in a directory.
 type client struct {
 	http *http.Client
@@ -44,12 +58,15 @@ func (c *client) call(ctx context.Context, method, path string, body, into any) 
 	}
 	response, err := c.http.Do(request)
 	if errors.Is(err, syscall.ENOENT) || errors.Is(err, syscall.ECONNREFUSED) {
-		return fmt.Errorf("no hub works in %s\nhint: nave hub --repo URL starts one; --dir or NAVE_DIR say where", c.dir)
+		return fmt.Errorf("no hub works in %s\nhint: nave hub starts one; a hub with another --dir or NAVE_DIR is reached with the same", c.dir)
 	}
 	if err != nil {
 		return fmt.Errorf("asking the hub: %w", err)
 	}
 	defer response.Body.Close()
+	if response.StatusCode == http.StatusNotFound {
+		return errNobody
+	}
 	if response.StatusCode != http.StatusOK {
 		text, _ := io.ReadAll(io.LimitReader(response.Body, 64<<10))
 		return errors.New(strings.TrimSpace(string(text)))
@@ -73,7 +90,11 @@ func (c *client) events(ctx context.Context, from int64, wait time.Duration) (hu
 func (c *client) act(ctx context.Context, out io.Writer, path string, action hub.Action, done string) error {
 	action.Actor = actor()
 	var outcome hub.Outcome
-	if err := c.call(ctx, http.MethodPost, path, action, &outcome); err != nil {
+	err := c.call(ctx, http.MethodPost, path, action, &outcome)
+	if errors.Is(err, errNobody) {
+		return nobody(action)
+	}
+	if err != nil {
 		return err
 	}
 	failed := 0
@@ -86,7 +107,7 @@ func (c *client) act(ctx context.Context, out io.Writer, path string, action hub
 		fmt.Fprintf(out, "%s: %s\n", cluster, done)
 	}
 	if failed > 0 {
-		return fmt.Errorf("%d of %d clusters could not", failed, len(outcome))
+		return fmt.Errorf("%d of %s could not", failed, count(len(outcome), "cluster"))
 	}
 	return nil
 }

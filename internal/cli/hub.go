@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"os"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -26,13 +25,13 @@ needs a file NAME.kubeconfig in the directory of kubeconfigs. Ctrl-C ends the hu
 the clusters stay as they are.`,
 		Example: `  nave hub --repo https://git.example.com/fleet.git --token-file token --kubeconfigs ./kubeconfigs
   nave hub --repo file:///srv/fleet.git --kubeconfigs ./kubeconfigs --listen 127.0.0.1:7480 --webhook-secret-file secret`,
-		Args: cobra.NoArgs,
+		Args: arguments(0, 0),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			switch form {
 			case "text":
-				opts.Log = slog.New(slog.NewTextHandler(os.Stderr, nil))
+				opts.Log = slog.New(slog.NewTextHandler(cmd.ErrOrStderr(), nil))
 			case "json":
-				opts.Log = slog.New(slog.NewJSONHandler(os.Stderr, nil))
+				opts.Log = slog.New(slog.NewJSONHandler(cmd.ErrOrStderr(), nil))
 			default:
 				return &UsageError{fmt.Errorf("no log form %q\nhint: --log text or --log json", form)}
 			}

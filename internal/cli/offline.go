@@ -23,7 +23,7 @@ import (
 // worktree opens a pipeline on the directory being edited.
 func (s *settings) worktree(ctx context.Context, path string) (*desired.Pipeline, error) {
 	if info, err := os.Stat(path); err != nil || !info.IsDir() {
-		return nil, errors.Join(err, fmt.Errorf("%s is no directory", path))
+		return nil, fmt.Errorf("%s is no directory\nhint: name the directory with fleet.yaml, or begin one with nave init", path)
 	}
 	return desired.Open(ctx, desired.Options{
 		Dir: filepath.Join(s.directory(), "local"), Worktree: path, WorkerCommand: s.worker,
@@ -39,7 +39,7 @@ func newValidate(s *settings) *cobra.Command {
 		Short: "Check a fleet repository: its documents, and that every app of every cluster renders",
 		Example: `  nave validate
   nave validate ../fleet -o json`,
-		Args: cobra.MaximumNArgs(1),
+		Args: arguments(0, 1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			dir := "."
 			if len(args) > 0 {
@@ -64,7 +64,7 @@ func newValidate(s *settings) *cobra.Command {
 				return err
 			}
 			if len(report.Problems) > 0 {
-				return &NotSoError{fmt.Sprintf("%d problems", len(report.Problems))}
+				return &NotSoError{count(len(report.Problems), "problem")}
 			}
 			return nil
 		},
@@ -122,7 +122,8 @@ func (f findings) write(w io.Writer) {
 	for _, warning := range f.Warnings {
 		fmt.Fprintln(w, "warning:", warning)
 	}
-	fmt.Fprintf(w, "%d clusters, %d apps, %d objects: %d problems, %d warnings\n", f.Clusters, f.Apps, f.Objects, len(f.Problems), len(f.Warnings))
+	fmt.Fprintf(w, "%s, %s, %s: %s, %s\n", count(f.Clusters, "cluster"), count(f.Apps, "app"), count(f.Objects, "object"),
+		count(len(f.Problems), "problem"), count(len(f.Warnings), "warning"))
 }
 
 // among names clusters for a sentence.
@@ -151,7 +152,7 @@ func newRender(s *settings) *cobra.Command {
 		Use:     "render --cluster NAME [--app NAME]",
 		Short:   "Print what a cluster should hold, as the files of a directory say",
 		Example: "  nave render --cluster prod-us-1\n  nave render --cluster prod-us-1 --app checkout",
-		Args:    cobra.NoArgs,
+		Args:    arguments(0, 0),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			ctx := cmd.Context()
 			pipeline, err := s.worktree(ctx, dir)
@@ -162,6 +163,9 @@ func newRender(s *settings) *cobra.Command {
 			pinned, err := pipeline.Pin(ctx)
 			if err != nil {
 				return err
+			}
+			if names := membersOf(pinned); !slices.Contains(names, cluster) {
+				return noCluster(cluster, names, len(pinned.Problems))
 			}
 			compiled, err := pipeline.Compile(ctx, pinned, []string{cluster}, noFacts)
 			if err != nil {
@@ -186,7 +190,11 @@ func newRender(s *settings) *cobra.Command {
 				}
 			}
 			if !found && name != "" {
-				return fmt.Errorf("cluster %s has no app %q", cluster, name)
+				var names []string
+				for _, d := range compiled[cluster].Apps {
+					names = append(names, d.Name)
+				}
+				return fmt.Errorf("cluster %s has no app %q\nhint: it has %s", cluster, name, orNothing(names))
 			}
 			return failed
 		},
@@ -198,6 +206,22 @@ func newRender(s *settings) *cobra.Command {
 	return command
 }
 
+// noCluster says that a repository has no such cluster.
+func noCluster(name string, names []string, problems int) error {
+	hint := "it has " + orNothing(names)
+	if problems > 0 {
+		hint = fmt.Sprintf("its documents have %s: nave validate", count(problems, "problem"))
+	}
+	return fmt.Errorf("the fleet has no cluster %q\nhint: %s", name, hint)
+}
+
+func orNothing(names []string) string {
+	if len(names) == 0 {
+		return "none"
+	}
+	return among(names, 0)
+}
+
 func newPlan(s *settings) *cobra.Command {
 	var from, to, dir string
 	command := s.outputFlag(&cobra.Command{
@@ -207,18 +231,18 @@ func newPlan(s *settings) *cobra.Command {
 objects of which clusters are added, changed and removed. Equal changes on several
 clusters are shown once. Revisions are whatever git rev-parse understands.`,
 		Example: "  nave plan --from main --to my-branch\n  nave plan --from HEAD~1 --to HEAD -o json",
-		Args:    cobra.NoArgs,
+		Args:    arguments(0, 0),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			ctx := cmd.Context()
 			top, err := git(ctx, dir, "rev-parse", "--show-toplevel")
 			if err != nil {
-				return err
+				return fmt.Errorf("%w\nhint: plan compares commits; --repo says in which directory", err)
 			}
-			before, err := git(ctx, dir, "rev-parse", "--verify", "--end-of-options", from+"^{commit}")
+			before, err := commitOf(ctx, dir, from)
 			if err != nil {
 				return err
 			}
-			after, err := git(ctx, dir, "rev-parse", "--verify", "--end-of-options", to+"^{commit}")
+			after, err := commitOf(ctx, dir, to)
 			if err != nil {
 				return err
 			}
@@ -247,6 +271,15 @@ clusters are shown once. Revisions are whatever git rev-parse understands.`,
 	return command
 }
 
+// commitOf returns the hash of the commit that a revision names.
+func commitOf(ctx context.Context, dir, revision string) (string, error) {
+	commit, err := git(ctx, dir, "rev-parse", "--verify", "--quiet", "--end-of-options", revision+"^{commit}")
+	if err != nil && ctx.Err() == nil {
+		err = fmt.Errorf("there is no revision %q\nhint: --from and --to name branches, tags or commits; by default the last commit is compared with the one before", revision)
+	}
+	return commit, err
+}
+
 // git asks git one question about a directory.
 func git(ctx context.Context, dir string, args ...string) (string, error) {
 	cmd := exec.CommandContext(ctx, "git", args...)
@@ -254,6 +287,9 @@ func git(ctx context.Context, dir string, args ...string) (string, error) {
 	var stderr strings.Builder
 	cmd.Stderr = &stderr
 	out, err := cmd.Output()
+	if ctx.Err() != nil {
+		return "", ctx.Err()
+	}
 	if err != nil {
 		return "", fmt.Errorf("git %s: %s", strings.Join(args, " "), strings.TrimSpace(stderr.String()))
 	}

@@ -13,6 +13,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"nave.dev/internal/desired"
@@ -71,6 +72,9 @@ func (h *Hub) snapshot() Fleet {
 		c := Cluster{Labels: m.labels, Expires: m.expires}
 		if m.spoke != nil {
 			c.State = m.spoke.State()
+			if m.err != "" && c.Error == "" {
+				c.Error = m.err
+			}
 		} else {
 			c.State = spoke.State{Cluster: name, Error: m.err, Sync: spoke.Unknown, Health: spoke.Health{Status: spoke.HealthUnknown}}
 		}
@@ -91,16 +95,7 @@ func (h *Hub) snapshot() Fleet {
 // serve answers the command line on a socket that only its owner can reach, and
 // metrics and webhooks on an address if one is given. It returns at once.
 func (h *Hub) serve(ctx context.Context) error {
-	path := Socket(h.opts.Dir)
-	if conn, err := net.Dial("unix", path); err == nil {
-		conn.Close()
-		return fmt.Errorf("another hub works in %s", h.opts.Dir)
-	}
-	os.Remove(path)
-	listener, err := net.Listen("unix", path)
-	if err == nil {
-		err = os.Chmod(path, 0o600)
-	}
+	listener, err := h.socket()
 	if err != nil {
 		return fmt.Errorf("listening for the command line: %w", err)
 	}
@@ -114,6 +109,32 @@ func (h *Hub) serve(ctx context.Context) error {
 	}
 	h.listen(ctx, listener, h.public())
 	return nil
+}
+
+// socket listens where the command line reaches the hub. The directory is this
+// hub's own, so that a socket which is there already is a dead one's. The new one
+// is made aside, and is where it is looked for only once others cannot open it.
+func (h *Hub) socket() (net.Listener, error) {
+	path := Socket(h.opts.Dir)
+	aside := filepath.Join(h.opts.Dir, "hub.new")
+	for _, old := range []string{aside, path} {
+		if err := os.Remove(old); err != nil && !errors.Is(err, os.ErrNotExist) {
+			return nil, err
+		}
+	}
+	listener, err := net.ListenUnix("unix", &net.UnixAddr{Name: aside, Net: "unix"})
+	if err != nil {
+		return nil, err
+	}
+	listener.SetUnlinkOnClose(false)
+	if err = os.Chmod(aside, 0o600); err == nil {
+		err = os.Rename(aside, path)
+	}
+	if err != nil {
+		listener.Close()
+		return nil, err
+	}
+	return listener, nil
 }
 
 func (h *Hub) listen(ctx context.Context, listener net.Listener, handler http.Handler) {
@@ -185,15 +206,25 @@ func (h *Hub) action(do func(context.Context, *spoke.Spoke, Action) error) http.
 			http.Error(w, "no cluster that is concerned", http.StatusNotFound)
 			return
 		}
-		outcome := Outcome{}
+		ctx, cancel := context.WithTimeoutCause(r.Context(), 10*time.Second, errors.New("the cluster's loop did not answer within 10s"))
+		defer cancel()
+		var (
+			mu      sync.Mutex
+			group   sync.WaitGroup
+			outcome = Outcome{}
+		)
 		for name, s := range targets {
-			ctx, cancel := context.WithTimeoutCause(r.Context(), 10*time.Second, errors.New("the cluster's loop did not answer within 10s"))
-			outcome[name] = ""
-			if err := do(ctx, s, a); err != nil {
-				outcome[name] = err.Error()
-			}
-			cancel()
+			group.Go(func() {
+				text := ""
+				if err := do(ctx, s, a); err != nil {
+					text = err.Error()
+				}
+				mu.Lock()
+				defer mu.Unlock()
+				outcome[name] = text
+			})
 		}
+		group.Wait()
 		h.opts.Log.Info("action", "path", r.URL.Path, "actor", a.Actor, "reason", a.Reason, "app", a.App, "cluster", a.Cluster, "digest", a.Digest)
 		answer(w, outcome)
 	}

@@ -68,11 +68,12 @@ type Hub struct {
 type member struct {
 	labels  map[string]string
 	expires time.Time
-	suspend bool
 	err     string // why no spoke runs, if none does
 	spoke   *spoke.Spoke
 	stop    context.CancelFunc
-	digest  string // of the last assignment handed over
+	done    <-chan struct{} // closed when the last spoke has ended
+	config  string          // content of the kubeconfig in use
+	digest  string          // of the last assignment handed over
 }
 
 // Revision is the state of Git that the hub acts on.
@@ -99,6 +100,11 @@ func Run(ctx context.Context, opts Options) error {
 	if err != nil {
 		return err
 	}
+	free, err := own(opts.Dir)
+	if err != nil {
+		return err
+	}
+	defer free()
 	pipeline, err := desired.Open(ctx, desired.Options{
 		Dir: opts.Dir, Repository: opts.Repository, CredentialsDir: opts.CredentialsDir,
 		WorkerCommand: opts.WorkerCommand, Now: opts.Now,
@@ -115,6 +121,7 @@ func Run(ctx context.Context, opts Options) error {
 	h.metrics = newMetrics(h)
 	defer h.spokes.Wait()
 	defer cancel()
+	defer os.Remove(Socket(opts.Dir))
 	if err := h.serve(ctx); err != nil {
 		return err
 	}
@@ -168,8 +175,15 @@ func (h *Hub) look(ctx context.Context) {
 	h.mu.Lock()
 	h.sources = states
 	h.mu.Unlock()
-	if err == nil {
-		err = h.compile(ctx, pinned)
+	if err != nil {
+		// What was accepted before stays in force, and clusters that join, expire
+		// or get other credentials do not wait for Git.
+		if pinned = before; pinned == nil {
+			pinned, _ = h.pipeline.PinAccepted(ctx) // without one there is nothing to keep
+		}
+	}
+	if pinned != nil {
+		err = errors.Join(err, h.compile(ctx, pinned))
 	}
 	if err != nil && ctx.Err() == nil {
 		h.opts.Log.Error("reading the fleet repository", "error", err)
@@ -193,7 +207,11 @@ func (h *Hub) compile(ctx context.Context, pinned *desired.Pinned) error {
 	}
 	h.mu.Unlock()
 	slices.Sort(clusters)
-	compiled, err := h.pipeline.Compile(ctx, pinned, clusters, func(name string) app.Facts { return spokes[name].Facts() })
+	facts := map[string]app.Facts{}
+	for name, s := range spokes {
+		facts[name] = s.Facts()
+	}
+	compiled, err := h.pipeline.Compile(ctx, pinned, clusters, func(name string) app.Facts { return facts[name] })
 	if err != nil {
 		return err
 	}
@@ -209,6 +227,9 @@ func (h *Hub) compile(ctx context.Context, pinned *desired.Pinned) error {
 		m := h.members[name]
 		if m == nil || m.spoke == nil {
 			continue
+		}
+		if c.FactsUsed && len(facts[name].APIVersions) == 0 {
+			continue // a guess; once the cluster is reached, this is done again
 		}
 		state := stateDigest(c.Assignment)
 		if m.digest == state {
@@ -279,16 +300,18 @@ func (h *Hub) admit(pinned *desired.Pinned) {
 			m.err = found.Err.Error()
 			continue
 		}
-		m.labels, m.suspend, m.expires = found.Labels, found.Suspend, time.Time{}
+		m.labels, m.expires, m.err = found.Labels, time.Time{}, ""
 		if found.Expires != nil {
 			m.expires = found.Expires.Time
 		}
 		expired := !m.expires.IsZero() && h.opts.Now().After(m.expires)
 		switch {
-		case m.spoke == nil && !expired:
-			h.begin(found.Name, pinned.Fleet.Name, m)
-		case m.spoke != nil && expired:
+		case expired:
 			m.end("expired at " + m.expires.Format(time.RFC3339))
+		case pinned.Fleet.Name == "":
+			m.err = "the Fleet document cannot be read"
+		default:
+			h.reach(found.Name, pinned.Fleet.Name, m)
 		}
 	}
 	if pinned.Fleet.Incomplete != nil {
@@ -310,12 +333,20 @@ func (m *member) end(why string) {
 	m.spoke, m.stop, m.digest, m.err = nil, nil, "", why
 }
 
-// begin starts the spoke of a cluster, if there is a way to it.
-func (h *Hub) begin(name, fleet string, m *member) {
+// reach starts the spoke of a cluster, if there is a way to it, or tells it of
+// another way. One that runs keeps its way when there is no better one.
+func (h *Hub) reach(name, fleet string, m *member) {
 	file := filepath.Join(h.opts.Kubeconfigs, name+".kubeconfig")
 	data, err := os.ReadFile(file)
 	if errors.Is(err, os.ErrNotExist) {
 		m.err = fmt.Sprintf("no kubeconfig: %s is missing", file)
+		return
+	}
+	if err != nil {
+		m.err = err.Error()
+		return
+	}
+	if m.spoke != nil && m.config == string(data) {
 		return
 	}
 	config, err := clientcmd.RESTConfigFromKubeConfig(data)
@@ -325,14 +356,26 @@ func (h *Hub) begin(name, fleet string, m *member) {
 	}
 	config.QPS = -1
 	config.UserAgent = "nave"
-	m.err = ""
-	m.spoke = spoke.New(spoke.Options{
+	m.config = string(data)
+	if m.spoke != nil {
+		h.opts.Log.Info("kubeconfig changed", "cluster", name)
+		m.spoke.Reach(config)
+		return
+	}
+	s := spoke.New(spoke.Options{
 		Cluster: name, Fleet: fleet, Config: config, Health: h.health, Now: h.opts.Now,
 		Listener: spoke.Listener{Event: h.record, Changed: h.journal.wake},
 	})
 	ctx, stop := context.WithCancel(h.ctx)
-	m.stop = stop
-	h.spokes.Go(func() { m.spoke.Run(ctx) })
+	before, done := m.done, make(chan struct{})
+	m.spoke, m.stop, m.done = s, stop, done
+	h.spokes.Go(func() {
+		defer close(done)
+		if before != nil {
+			<-before // one spoke of a cluster at a time
+		}
+		s.Run(ctx)
+	})
 }
 
 // record logs an event and keeps it among the last ones.

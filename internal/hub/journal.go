@@ -6,8 +6,12 @@ import (
 	"nave.dev/internal/spoke"
 )
 
-// journalSize is how many events are kept in memory.
-const journalSize = 10_000
+// journalSize is how many events are kept in memory. They are trimmed some at a
+// time, so that one more does not cost a copy of all.
+const (
+	journalSize = 10_000
+	journalTrim = journalSize / 10
+)
 
 // journal keeps the last events and wakes who waits for news.
 type journal struct {
@@ -20,7 +24,7 @@ type journal struct {
 func (j *journal) add(e spoke.Event) {
 	j.mu.Lock()
 	j.events = append(j.events, e)
-	if over := len(j.events) - journalSize; over > 0 {
+	if over := len(j.events) - journalSize; over > journalTrim {
 		j.events = append([]spoke.Event(nil), j.events[over:]...)
 		j.first += int64(over)
 	}

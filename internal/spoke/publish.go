@@ -7,6 +7,7 @@ import (
 	"slices"
 	"time"
 
+	"nave.dev/internal/change"
 	"nave.dev/internal/health"
 	"nave.dev/internal/object"
 )
@@ -18,26 +19,36 @@ const defaultDeadline = 10 * time.Minute
 // that is another one.
 func (s *session) publish() {
 	state := State{
-		Cluster: s.spoke.opts.Cluster, Online: true, Writer: s.writer.holds(), Version: s.facts.KubernetesVersion,
+		Cluster: s.spoke.opts.Cluster, Online: true, Writer: s.writes(), Holder: s.writer.heldBy(), Version: s.facts.KubernetesVersion,
 		Number: s.records.record.Number, Sync: Synced, Pauses: slices.Clone(s.records.record.Pauses),
 	}
 	if s.assigned == nil {
 		state.Sync = Unknown
 	}
+	if s.refused != nil {
+		state.Sync, state.Error = OutOfSync, s.refused.Error()
+	}
 	for kind, err := range s.away {
 		state.Online, state.Error = false, fmt.Sprintf("watching %s: %v", kind, err)
 		state.OfflineSince = s.now()
+		break
 	}
 	var parts []health.Part
 	for _, name := range slices.Sorted(maps.Keys(s.apps)) {
 		w := s.apps[name]
-		w.state.Health = s.appHealth(w)
+		if w.state.Health.Status == health.Healthy {
+			w.since = s.now() // the deadline counts from when it no longer is
+		}
+		if !w.seen || w.state.Health.Status != health.Healthy {
+			w.state.Health, w.seen = s.appHealth(w), true
+		}
 		parts = append(parts, w.state.Health.Part(name))
-		state.Apps = append(state.Apps, w.state)
+		shown := s.show(w)
+		state.Apps = append(state.Apps, shown)
 		switch {
-		case w.state.Sync == OutOfSync, w.state.Sync == "":
+		case shown.Sync == OutOfSync:
 			state.Sync = OutOfSync
-		case w.state.Sync == Unknown && state.Sync == Synced:
+		case shown.Sync == Unknown && state.Sync == Synced:
 			state.Sync = Unknown
 		}
 	}
@@ -46,6 +57,7 @@ func (s *session) publish() {
 	before := s.spoke.state
 	if !state.Online && !before.Online {
 		state.OfflineSince = before.OfflineSince
+		state.Error = before.Error // one of several kinds; the first one said it
 	}
 	state.ConvergedAt = before.ConvergedAt
 	if state.Sync == Synced && state.Health.Status == health.Healthy && len(state.Apps) > 0 {
@@ -54,25 +66,51 @@ func (s *session) publish() {
 		}
 	}
 	changed := !reflect.DeepEqual(before, state)
-	if before.Online != state.Online {
-		defer s.tellOnline(state)
-	}
-	if changed {
-		s.spoke.state = state
+	s.spoke.state, s.spoke.shown = state, s.assigned
+	if s.refused != nil {
+		s.spoke.shown = s.spoke.wanted
 	}
 	s.spoke.mu.Unlock()
+	if before.Online != state.Online {
+		s.tellOnline(state)
+	}
 	if changed {
 		s.spoke.opts.Listener.Changed(s.spoke.opts.Cluster)
 	}
 }
 
-// tellOnline tells that the cluster went away or came back.
+// tellOnline tells that the cluster was reached, went away or came back.
 func (s *session) tellOnline(state State) {
-	if state.Online {
+	switch {
+	case !state.Online:
+		s.event("", EventOffline, state.Error, nil)
+	case s.spoke.reached:
 		s.event("", EventOnline, "answers again", nil)
-		return
+	default:
+		s.event("", EventOnline, "reached, Kubernetes "+state.Version, nil)
 	}
-	s.event("", EventOffline, state.Error, nil)
+	s.spoke.reached = s.spoke.reached || state.Online
+}
+
+// show returns the app's state as it is to be seen: what keeps it from being
+// written, or told at all, comes before what was last found.
+func (s *session) show(w *work) AppState {
+	shown := w.state
+	if w.idle && len(w.drifted) > 0 {
+		shown.Sync, shown.Drift = OutOfSync, slices.Clone(shown.Drift)
+		for _, id := range slices.SortedFunc(maps.Keys(w.drifted), object.Compare) {
+			if !slices.ContainsFunc(shown.Drift, func(e change.Entry) bool { return e.Object == id }) {
+				shown.Drift = append(shown.Drift, change.Entry{Object: id, Action: change.Drifted, Reason: "changed, and not corrected for now"})
+			}
+		}
+	}
+	switch {
+	case w.err != nil:
+		shown.Sync, shown.Message = Unknown, w.err.Error()
+	case !s.writes() && s.term == nil:
+		shown.Sync, shown.Message = Unknown, s.whyNot()
+	}
+	return shown
 }
 
 // appHealth aggregates the health of an app's objects. One that was applied and
@@ -85,22 +123,32 @@ func (s *session) appHealth(w *work) health.Summary {
 	if limit == 0 {
 		limit = defaultDeadline
 	}
+	now := s.now()
 	deadline := health.Deadline{Limit: limit, Since: w.since}
 	parts := make([]health.Part, 0, len(w.bundle.Objects))
 	for _, u := range w.bundle.Objects {
 		id := object.Of(u)
-		result, seen := w.health[id]
-		_, applied := w.known[id]
-		switch {
-		case seen:
-		case applied && !s.spoke.opts.Health.HasRule(id.GroupKind()):
-			result = health.Result{Status: health.Healthy}
-		case applied:
-			result = health.Result{Status: health.Progressing, Message: "not seen yet"}
-		default:
-			result = health.Result{Status: health.Missing, Message: "not applied yet"}
-		}
-		parts = append(parts, deadline.Apply(result, s.now()).Part(id.String()))
+		parts = append(parts, deadline.Apply(s.objectHealth(w, id), now).Part(id.String()))
 	}
 	return health.Aggregate(parts, 0)
+}
+
+// objectHealth is the health of one object as the watches show it.
+func (s *session) objectHealth(w *work, stated object.ID) health.Result {
+	there := false
+	for _, id := range identities(stated, s.facts) {
+		if result, seen := w.health[id]; seen {
+			return result
+		}
+		_, applied := w.known[id]
+		t, tracked := s.tracked[id]
+		there = there || applied || tracked && t.Owner.App == w.name
+	}
+	switch {
+	case !there:
+		return health.Result{Status: health.Missing, Message: "not applied yet"}
+	case s.spoke.opts.Health.HasRule(stated.GroupKind()):
+		return health.Result{Status: health.Progressing, Message: "not seen yet"}
+	}
+	return health.Result{Status: health.Healthy}
 }

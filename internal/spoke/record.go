@@ -39,9 +39,11 @@ type Record struct {
 	// is not looked for.
 	Kinds map[string][]string `json:"kinds,omitempty"`
 	// Applied are the apps that have been applied here before.
-	Applied   []string `json:"applied,omitempty"`
-	Pauses    []Pause  `json:"pauses,omitempty"`
-	Confirmed []string `json:"confirmed,omitempty"` // digests of held prune lists
+	Applied []string `json:"applied,omitempty"`
+	Pauses  []Pause  `json:"pauses,omitempty"`
+	// Confirmed are the held lists whose deletion people confirmed: by app the
+	// digest of its list, until that is done or is another.
+	Confirmed map[string]string `json:"confirmed,omitempty"`
 	// DigestKey veils secret values in what is shown of this cluster.
 	DigestKey []byte `json:"digestKey"`
 }
@@ -57,9 +59,13 @@ type Pause struct {
 // recordStore reads and writes the record of one cluster.
 type recordStore struct {
 	client  kubernetes.Interface
-	version string // of the Secret as last read or written
+	fleet   string
+	version string // of the Secret as last read or written; empty if there is none
 	record  Record
 }
+
+// recordTimeout bounds a request that concerns the record: the loop waits for it.
+const recordTimeout = 10 * time.Second
 
 // WrongFleetError says that the cluster belongs to another fleet. Nothing is
 // written to it.
@@ -70,35 +76,72 @@ func (e *WrongFleetError) Error() string {
 	return fmt.Sprintf("the cluster belongs to fleet %q, not %q\nhint: delete the secret %s/%s there if it is to change fleets", e.Have, e.Want, Namespace, recordName)
 }
 
-// load reads the record, and makes an empty one for a cluster without.
-func (s *recordStore) load(ctx context.Context, fleet string) error {
-	secret, err := s.client.CoreV1().Secrets(Namespace).Get(ctx, recordName, metav1.GetOptions{})
-	if apierrors.IsNotFound(err) {
-		s.version = ""
-		s.record = Record{Fleet: fleet, Kinds: map[string][]string{}, DigestKey: make([]byte, 32)}
-		_, err = rand.Read(s.record.DigestKey)
+// load reads the record, and makes an empty one for a cluster without. It writes
+// nothing.
+func (s *recordStore) load(ctx context.Context) error {
+	s.version = ""
+	s.record = Record{Fleet: s.fleet, Kinds: map[string][]string{}, DigestKey: make([]byte, 32)}
+	if _, err := rand.Read(s.record.DigestKey); err != nil {
 		return err
 	}
-	if err != nil {
-		return fmt.Errorf("reading the cluster record: %w", err)
-	}
-	s.version = secret.ResourceVersion
-	s.record = Record{}
-	if err := json.Unmarshal(secret.Data[recordKey], &s.record); err != nil {
-		return fmt.Errorf("reading the cluster record: %w", err)
-	}
-	if s.record.Fleet != fleet {
-		return &WrongFleetError{Have: s.record.Fleet, Want: fleet}
-	}
-	if s.record.Kinds == nil {
-		s.record.Kinds = map[string][]string{}
-	}
-	return nil
+	_, err := s.reload(ctx)
+	return err
 }
 
+// reload reads the record again and reports whether it was another. One that is
+// gone is to be written again as it was last known: what it remembers is true
+// whether or not somebody deleted it.
+func (s *recordStore) reload(ctx context.Context) (changed bool, err error) {
+	ctx, cancel := context.WithTimeoutCause(ctx, recordTimeout, errRecordTimeout)
+	defer cancel()
+	secret, err := s.client.CoreV1().Secrets(Namespace).Get(ctx, recordName, metav1.GetOptions{})
+	if apierrors.IsNotFound(err) {
+		changed = s.version != ""
+		s.version = ""
+		return changed, nil
+	}
+	if err != nil {
+		return false, fmt.Errorf("reading the cluster record: %w", err)
+	}
+	if secret.ResourceVersion == s.version {
+		return false, nil
+	}
+	var found Record
+	if err := json.Unmarshal(secret.Data[recordKey], &found); err != nil {
+		return false, fmt.Errorf("reading the cluster record: %w", err)
+	}
+	if found.Fleet != s.fleet {
+		return false, &WrongFleetError{Have: found.Fleet, Want: s.fleet}
+	}
+	if found.Kinds == nil {
+		found.Kinds = map[string][]string{}
+	}
+	if len(found.DigestKey) == 0 {
+		found.DigestKey = s.record.DigestKey
+	}
+	s.version, s.record = secret.ResourceVersion, found
+	return true, nil
+}
+
+var errRecordTimeout = fmt.Errorf("no answer within %s", recordTimeout)
+
 // change writes the record as do leaves it. Nothing is written if do changes
-// nothing; a record that somebody else changed meanwhile is an error.
+// nothing. A record that somebody else changed or deleted meanwhile is read
+// again, and do is done to what it is now.
 func (s *recordStore) change(ctx context.Context, do func(*Record)) error {
+	var err error
+	for range 3 {
+		if err = s.try(ctx, do); !apierrors.IsConflict(err) && !apierrors.IsAlreadyExists(err) && !apierrors.IsNotFound(err) {
+			return err
+		}
+		if _, err := s.reload(ctx); err != nil {
+			return err
+		}
+	}
+	return err
+}
+
+func (s *recordStore) try(ctx context.Context, do func(*Record)) error {
 	before, err := json.Marshal(s.record)
 	if err != nil {
 		return err
@@ -118,6 +161,8 @@ func (s *recordStore) change(ctx context.Context, do func(*Record)) error {
 	if string(before) == string(after) && s.version != "" {
 		return nil
 	}
+	ctx, cancel := context.WithTimeoutCause(ctx, recordTimeout, errRecordTimeout)
+	defer cancel()
 	secret := &corev1.Secret{
 		ObjectMeta: metav1.ObjectMeta{Namespace: Namespace, Name: recordName, ResourceVersion: s.version},
 		Type:       recordType,
@@ -139,9 +184,14 @@ func (s *recordStore) change(ctx context.Context, do func(*Record)) error {
 	return nil
 }
 
+// makeNamespace makes the namespace of the record and the lease if there is none.
 func (s *recordStore) makeNamespace(ctx context.Context) error {
-	namespace := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: Namespace}}
-	_, err := s.client.CoreV1().Namespaces().Create(ctx, namespace, metav1.CreateOptions{FieldManager: object.FieldManager})
+	api := s.client.CoreV1().Namespaces()
+	_, err := api.Get(ctx, Namespace, metav1.GetOptions{})
+	if apierrors.IsNotFound(err) {
+		namespace := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: Namespace}}
+		_, err = api.Create(ctx, namespace, metav1.CreateOptions{FieldManager: object.FieldManager})
+	}
 	if err != nil && !apierrors.IsAlreadyExists(err) {
 		return fmt.Errorf("making the namespace of the cluster record: %w", err)
 	}

@@ -2,6 +2,7 @@ package spoke
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -27,19 +28,25 @@ type session struct {
 	records *recordStore
 	facts   app.Facts
 	writer  *writer
+	term    *term // for which the record was read
 
 	assigned *Assigned
+	accepted *Assigned // the one that the record tells of
+	refused  error     // why the newest assignment is not taken
+	checked  time.Time // when the record was last compared with the cluster's
 	apps     map[string]*work
-	owners   map[object.ID]string // which app's bundle has the object
+	claims   *claims
+	applied  map[object.ID]string // whose sync brought the object about
 	watched  map[schema.GroupKind]bool
 	listed   map[schema.GroupKind]bool  // whose objects are all in tracked
-	away     map[schema.GroupKind]error // which cannot be watched for the moment
+	away     map[schema.GroupKind]error // which cannot be watched, since the cluster does not answer
+	trouble  map[schema.GroupKind]bool  // which cannot be watched, though it answers
 	tracked  map[object.ID]apply.Tracked
-	pruned   int // deletions since the assignment was taken, for the cluster's budget
 	results  chan func()
 	events   chan apply.Event
 	broken   chan error
-	running  int // syncs and repairs under way
+	running  int  // syncs and repairs under way
+	pruning  bool // one of them may use up the cluster's budget of deletions
 	tasks    sync.WaitGroup
 }
 
@@ -51,36 +58,63 @@ const atOnce = 8
 // pauses. It asks the cluster nothing.
 const beat = time.Second
 
+// recordCheck is how often the record is compared with the cluster's, which
+// somebody may have changed or deleted.
+const recordCheck = time.Minute
+
+// publishAfter is how soon what is new becomes the spoke's state. What comes
+// within that time costs one look at all apps together.
+const publishAfter = 50 * time.Millisecond
+
 func newSession(s *Spoke, client kubernetes.Interface, applier *apply.Client, records *recordStore, facts app.Facts) *session {
-	return &session{
+	session := &session{
 		spoke: s, applier: applier, records: records, facts: facts,
-		writer: newWriter(client, s.opts.Writer),
-		apps:   map[string]*work{}, owners: map[object.ID]string{}, watched: map[schema.GroupKind]bool{},
-		listed: map[schema.GroupKind]bool{}, away: map[schema.GroupKind]error{}, tracked: map[object.ID]apply.Tracked{},
+		writer: newWriter(client, s.opts.Writer), apps: s.apps, claims: &claims{}, applied: map[object.ID]string{},
+		watched: map[schema.GroupKind]bool{}, listed: map[schema.GroupKind]bool{},
+		away: map[schema.GroupKind]error{}, trouble: map[schema.GroupKind]bool{}, tracked: map[object.ID]apply.Tracked{},
 		results: make(chan func(), 64), events: make(chan apply.Event, 1024), broken: make(chan error, 16),
 	}
+	for name, w := range s.apps {
+		w.busy, w.cancel, w.seen = false, nil, false
+		for id := range w.known {
+			session.applied[id] = name
+		}
+	}
+	session.again()
+	return session
 }
 
-// run serves the cluster until it breaks off or ctx is done.
+// run serves the cluster until it breaks off or ctx is done. The lease is given
+// back after the last request that writes.
 func (s *session) run(ctx context.Context) error {
+	leasing, giveBack := context.WithCancel(context.WithoutCancel(ctx))
+	var lease sync.WaitGroup
+	lease.Go(func() { s.writer.run(leasing) })
+	defer lease.Wait()
+	defer giveBack()
 	ctx, cancel := context.WithCancel(ctx)
 	defer s.tasks.Wait()
 	defer cancel()
-	s.tasks.Go(func() { s.writer.run(ctx) })
 
 	tick := time.NewTicker(beat)
 	defer tick.Stop()
-	s.take(ctx)
+	s.take()
+	s.publish()
+	var publish <-chan time.Time
 	for {
-		s.start(ctx)
-		s.publish()
+		if err := s.start(ctx); err != nil {
+			return err
+		}
+		news := true
 		select {
 		case <-ctx.Done():
 			return context.Cause(ctx)
 		case err := <-s.broken:
 			return err
+		case <-s.spoke.moved:
+			return errMoved
 		case <-s.spoke.wake:
-			s.take(ctx)
+			s.take()
 		case <-s.writer.changed:
 		case done := <-s.results:
 			s.running--
@@ -93,6 +127,12 @@ func (s *session) run(ctx context.Context) error {
 		case r := <-s.spoke.requests:
 			r.done <- r.do(ctx, s)
 		case <-tick.C:
+		case <-publish:
+			s.publish()
+			publish, news = nil, false
+		}
+		if news && publish == nil {
+			publish = time.After(publishAfter)
 		}
 	}
 }
@@ -103,57 +143,88 @@ func (s *session) event(app string, kind EventKind, message string, changes chan
 	s.spoke.opts.Listener.Event(Event{Time: s.now(), Cluster: s.spoke.opts.Cluster, App: app, Kind: kind, Message: message, Changes: changes})
 }
 
-// take accepts the newest assignment. Apps that it no longer has are let go of:
-// their objects stay, marked, as orphans.
-func (s *session) take(ctx context.Context) {
+// take takes the newest assignment over. Apps that it no longer has are let go
+// of: their objects stay, marked, as orphans. One that is not for this cluster,
+// or older than what the cluster has accepted, changes nothing.
+func (s *session) take() {
 	s.spoke.mu.Lock()
 	wanted := s.spoke.wanted
 	s.spoke.mu.Unlock()
 	if wanted == nil || wanted == s.assigned {
 		return
 	}
-	s.assigned, s.pruned = wanted, 0
+	if err := s.refuses(wanted); err != nil {
+		if s.refused == nil || s.refused.Error() != err.Error() {
+			s.event("", EventFailed, err.Error(), nil)
+		}
+		s.refused = err
+		return
+	}
+	s.assigned, s.refused = wanted, nil
+	if s.spoke.last != wanted {
+		s.spoke.last, s.spoke.pruned = wanted, 0
+	}
 	present := map[string]bool{}
 	for _, desired := range wanted.Apps {
 		present[desired.Name] = true
 		w := s.apps[desired.Name]
 		if w == nil {
-			w = &work{name: desired.Name, known: map[object.ID]apply.Baseline{}, health: map[object.ID]health.Result{}, since: s.now()}
+			w = newWork(desired.Name, s.now())
 			s.apps[desired.Name] = w
 		}
 		w.want(desired, wanted.Sources[desired.Name], s.now())
 	}
 	if wanted.Incomplete == nil {
-		maps.DeleteFunc(s.apps, func(name string, _ *work) bool { return !present[name] })
-	}
-	s.owners = map[object.ID]string{}
-	for name, w := range s.apps {
-		if w.bundle == nil {
-			continue
-		}
-		for _, u := range w.bundle.Objects {
-			if id := object.Of(u); s.owners[id] == "" || name < s.owners[id] {
-				s.owners[id] = name
+		maps.DeleteFunc(s.apps, func(name string, w *work) bool {
+			if !present[name] {
+				w.stop()
+				maps.DeleteFunc(s.applied, func(_ object.ID, owner string) bool { return owner == name })
 			}
-		}
+			return !present[name]
+		})
 	}
+	s.claims = claimsOf(s.apps, s.facts)
+}
+
+// refuses says why an assignment is not to be taken, or nothing.
+func (s *session) refuses(a *Assigned) error {
+	accepted := s.records.record
+	switch {
+	case a.Fleet != "" && a.Fleet != s.spoke.opts.Fleet:
+		return fmt.Errorf("the assignment is of fleet %q, and the cluster of %q", a.Fleet, s.spoke.opts.Fleet)
+	case a.Number != 0 && a.Number < accepted.Number && a.Digest() != accepted.Digest:
+		return fmt.Errorf("assignment %d is older than %d, which the cluster has accepted", a.Number, accepted.Number)
+	}
+	return nil
+}
+
+// writes reports whether this process may write to the cluster, and has read the
+// record since.
+func (s *session) writes() bool { return s.term != nil && s.term == s.writer.current() }
+
+// whyNot says why nothing is written.
+func (s *session) whyNot() string {
+	if holder := s.writer.heldBy(); holder != "" && holder != s.spoke.opts.Writer {
+		return fmt.Sprintf("another process writes to the cluster: %s", holder)
+	}
+	return "it is not known yet whether another process writes to the cluster"
 }
 
 // start begins whatever can be begun now: first watches, then syncs and repairs.
-func (s *session) start(ctx context.Context) {
-	if s.assigned == nil || !s.writer.holds() || len(s.away) > 0 {
-		return
-	}
-	if err := s.accept(ctx); err != nil {
-		s.abandon(err)
-		return
-	}
+// An error ends the session.
+func (s *session) start(ctx context.Context) error {
 	for _, kind := range s.records.record.kinds("") {
 		s.watch(ctx, kind)
 	}
+	if err := s.stand(ctx); err != nil || !s.writes() || s.assigned == nil || len(s.away) > 0 {
+		return err
+	}
+	if err := s.accept(ctx); err != nil || s.refused != nil {
+		return err
+	}
 	for _, name := range slices.Sorted(maps.Keys(s.apps)) {
 		if s.running >= atOnce {
-			return
+			return nil
 		}
 		w := s.apps[name]
 		if w.busy || !s.ready(w) {
@@ -166,30 +237,92 @@ func (s *session) start(ctx context.Context) {
 			s.repair(ctx, w)
 		}
 	}
+	return nil
+}
+
+// stand finds out whether this process writes. Who begins to reads the record
+// first, since another one may have changed it, and who no longer does breaks off
+// what is under way.
+func (s *session) stand(ctx context.Context) error {
+	current := s.writer.current()
+	now := s.now()
+	if current == s.term && (current == nil || now.Sub(s.checked) < recordCheck) {
+		return nil
+	}
+	if current != s.term {
+		for _, w := range s.apps {
+			w.stop()
+		}
+	}
+	if current != nil {
+		key := string(s.records.record.DigestKey)
+		changed, err := s.records.reload(ctx)
+		if err != nil {
+			return err
+		}
+		if key != string(s.records.record.DigestKey) {
+			return errors.New("the cluster record has another key for what is veiled") // the next session uses it
+		}
+		if changed || current != s.term {
+			s.accepted = nil
+		}
+		s.checked = now
+	}
+	if current != nil && s.term == nil {
+		s.again()
+	}
+	s.term = current
+	return nil
+}
+
+// again has what could not be brought about tried again soon: what stood in the
+// way may be over.
+func (s *session) again() {
+	for _, w := range s.apps {
+		if !w.retryAt.IsZero() {
+			w.retryAt, w.failures = s.now(), 0
+		}
+	}
 }
 
 // accept writes the assignment's number, and the kinds that its apps bring, into
 // the cluster record before anything of it is applied.
 func (s *session) accept(ctx context.Context) error {
-	digest, number := s.assigned.Digest(), s.assigned.Number
-	accepted := s.records.record
-	switch {
-	case digest == accepted.Digest:
-		number = accepted.Number
-	case number == 0:
-		number = accepted.Number + 1
-	case number < accepted.Number:
-		return fmt.Errorf("assignment %d is older than %d, which the cluster has accepted", number, accepted.Number)
+	expired := func(p Pause) bool { return !s.now().Before(p.Until) }
+	if s.accepted == s.assigned && !slices.ContainsFunc(s.records.record.Pauses, expired) {
+		return nil
 	}
-	return s.records.change(ctx, func(r *Record) {
-		r.Number, r.Digest = number, digest
+	if s.refused = s.refuses(s.assigned); s.refused != nil {
+		return nil // another writer has accepted a newer one
+	}
+	digest := s.assigned.Digest()
+	err := s.records.change(ctx, func(r *Record) {
+		switch {
+		case digest == r.Digest:
+		case s.assigned.Number == 0:
+			r.Number++
+		default:
+			r.Number = max(r.Number, s.assigned.Number)
+		}
+		r.Digest = digest
 		for name, w := range s.apps {
 			if w.bundle != nil {
 				r.addKinds(name, apply.Kinds(apply.Target{Bundle: w.bundle, Options: w.options}))
 			}
 		}
-		r.Pauses = slices.DeleteFunc(r.Pauses, func(p Pause) bool { return !s.now().Before(p.Until) })
+		r.Pauses = slices.DeleteFunc(r.Pauses, expired)
+		if s.assigned.Incomplete == nil {
+			maps.DeleteFunc(r.Confirmed, func(name, _ string) bool { return s.apps[name] == nil })
+		}
 	})
+	if err != nil {
+		return err
+	}
+	s.accepted = s.assigned
+	for _, kind := range s.records.record.kinds("") {
+		s.watch(ctx, kind)
+	}
+	return nil
 }
 
 // ready reports whether an app may be written now, and otherwise says in its
@@ -197,7 +330,7 @@ func (s *session) accept(ctx context.Context) error {
 func (s *session) ready(w *work) bool {
 	if pause, paused := s.records.record.pausedBy(w.name, s.now()); paused {
 		w.idle = true
-		w.state.Message = fmt.Sprintf("paused until %s by %s: %s", pause.Until.Format(time.RFC3339), pause.Actor, pause.Reason)
+		w.state.Message = pause.String()
 		return false
 	}
 	if w.options.Suspend {
@@ -210,33 +343,30 @@ func (s *session) ready(w *work) bool {
 	}
 	for _, name := range w.options.DependsOn {
 		other := s.apps[name]
-		if other == nil || other.state.Sync != Synced || other.state.Health.Status != health.Healthy && other.state.Health.Status != health.Suspended {
+		if other == nil || other.err != nil || other.state.Sync != Synced || other.state.Health.Status != health.Healthy && other.state.Health.Status != health.Suspended {
 			if w.syncedDigest != w.bundle.Digest {
-				w.state.Message = fmt.Sprintf("waits for %s to be Synced and Healthy", name)
+				w.state.Sync, w.state.Message = OutOfSync, fmt.Sprintf("waits for %s to be Synced and Healthy", name)
 				return false
 			}
 		}
 	}
-	if w.idle && !s.inError(w.name) {
+	if w.idle {
 		w.idle = false
 		w.forget()
 	}
 	return true
 }
 
-// inError reports whether the assignment could not tell the app.
-func (s *session) inError(name string) bool {
-	return slices.ContainsFunc(s.assigned.Apps, func(d app.Desired) bool { return d.Name == name && d.Err != nil })
-}
-
 // do runs a task beside the loop and then done in it.
-func (s *session) do(w *work, task func() func()) {
+func (s *session) do(ctx context.Context, w *work, task func(context.Context) func()) {
+	ctx, w.cancel = context.WithCancel(ctx)
 	w.busy = true
 	s.running++
 	s.tasks.Go(func() {
-		done := task()
+		done := task(ctx)
 		s.results <- func() {
-			w.busy = false
+			w.stop()
+			w.busy, w.cancel = false, nil
 			done()
 		}
 	})
@@ -248,34 +378,4 @@ func (s *session) abandon(err error) {
 	case s.broken <- err:
 	default:
 	}
-}
-
-// kindRetry is the time after which a kind that the cluster did not serve is
-// asked for again.
-const kindRetry = 2 * time.Second
-
-// watch begins to watch a kind, once.
-func (s *session) watch(ctx context.Context, kind schema.GroupKind) {
-	if s.watched[kind] {
-		return
-	}
-	s.watched[kind] = true
-	follow := s.applier.Watch
-	if s.spoke.opts.Health.HasRule(kind) {
-		follow = s.applier.WatchObjects
-	}
-	s.tasks.Go(func() {
-		for ctx.Err() == nil {
-			follow(ctx, kind, true, func(event apply.Event) {
-				select {
-				case s.events <- event:
-				case <-ctx.Done():
-				}
-			})
-			select {
-			case <-time.After(kindRetry): // a kind whose definition is not there, or no longer
-			case <-ctx.Done():
-			}
-		}
-	})
 }

@@ -48,6 +48,16 @@ type Spoke struct {
 	facts  app.Facts
 	wanted *Assigned
 	wake   chan struct{} // buffered by one: something in wanted is new
+	shown  *Assigned     // the assignment that state is about
+	config *rest.Config
+	moved  chan struct{} // buffered by one: config is another
+
+	// What is known of apps outlives a session with the cluster. It belongs to
+	// the goroutine of Run, as does what follows.
+	apps    map[string]*work
+	last    *Assigned // which the last session had taken
+	pruned  int       // deletions since then, for the cluster's budget
+	reached bool      // ever
 }
 
 // Assigned is an assignment on its way to a cluster.
@@ -58,13 +68,6 @@ type Assigned struct {
 	Number int64
 	// Sources says of each app where it comes from, for people.
 	Sources map[string]string
-}
-
-// request is an operator's action. The loop answers it when it is recorded on
-// the cluster.
-type request struct {
-	do   func(ctx context.Context, s *session) error
-	done chan error
 }
 
 // New returns a Spoke that does nothing until Run.
@@ -83,6 +86,7 @@ func New(opts Options) *Spoke {
 	}
 	return &Spoke{
 		opts: opts, requests: make(chan request), wake: make(chan struct{}, 1),
+		config: opts.Config, moved: make(chan struct{}, 1), apps: map[string]*work{},
 		state: State{Cluster: opts.Cluster, OfflineSince: opts.Now(), Error: "not reached yet", Sync: Unknown, Health: health.Summary{Status: health.Unknown}},
 	}
 }
@@ -98,11 +102,27 @@ func (s *Spoke) Assign(a *Assigned) {
 	}
 }
 
-// State returns what is known of the cluster now.
+// Reach gives the spoke another way to its cluster, such as new credentials.
+func (s *Spoke) Reach(config *rest.Config) {
+	s.mu.Lock()
+	s.config = config
+	s.mu.Unlock()
+	select {
+	case s.moved <- struct{}{}:
+	default:
+	}
+}
+
+// State returns what is known of the cluster now. It is not Synced while an
+// assignment that was given is yet to be looked at.
 func (s *Spoke) State() State {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.state
+	state := s.state
+	if s.wanted != s.shown && state.Sync == Synced {
+		state.Sync = OutOfSync
+	}
+	return state
 }
 
 // Facts returns what the cluster said of itself when it was last reached.
@@ -128,6 +148,9 @@ func (s *Spoke) Run(ctx context.Context) {
 		if ctx.Err() != nil {
 			return
 		}
+		if errors.Is(err, errMoved) {
+			continue
+		}
 		if s.opts.Now().Sub(began) > lastRetry {
 			retry = firstRetry // it worked for a while
 		}
@@ -137,51 +160,78 @@ func (s *Spoke) Run(ctx context.Context) {
 	}
 }
 
+// errMoved ends a session because there is another way to the cluster.
+var errMoved = errors.New("the way to the cluster is another")
+
+// connectTimeout bounds the beginning of a session.
+const connectTimeout = time.Minute
+
+var errConnectTimeout = fmt.Errorf("no answer within %s", connectTimeout)
+
 // connect runs one session with the cluster, until it no longer answers.
 func (s *Spoke) connect(ctx context.Context) error {
-	client, err := kubernetes.NewForConfig(s.opts.Config)
+	session, err := s.open(ctx)
 	if err != nil {
 		return err
 	}
-	records := &recordStore{client: client}
-	if err := records.load(ctx, s.opts.Fleet); err != nil {
-		return err
+	return session.run(ctx)
+}
+
+// open makes a session ready. Nothing is written to a cluster of another fleet.
+func (s *Spoke) open(ctx context.Context) (*session, error) {
+	ctx, cancel := context.WithTimeoutCause(ctx, connectTimeout, errConnectTimeout)
+	defer cancel()
+	s.mu.Lock()
+	config := s.config
+	s.mu.Unlock()
+	short := rest.CopyConfig(config) // for the record and the lease, which are never watched
+	short.Timeout = recordTimeout
+	client, err := kubernetes.NewForConfig(short)
+	if err != nil {
+		return nil, err
+	}
+	records := &recordStore{client: client, fleet: s.opts.Fleet}
+	if err := records.load(ctx); err != nil {
+		return nil, err
 	}
 	if err := records.makeNamespace(ctx); err != nil {
-		return err
+		return nil, err
 	}
-	applier, err := apply.New(s.opts.Config, apply.Options{Fleet: s.opts.Fleet, Now: s.opts.Now, DigestKey: records.record.DigestKey})
+	applier, err := apply.New(config, apply.Options{Fleet: s.opts.Fleet, Now: s.opts.Now, DigestKey: records.record.DigestKey})
 	if err != nil {
-		return err
+		return nil, err
 	}
 	facts, err := applier.Facts(ctx)
 	if err != nil {
-		return fmt.Errorf("asking what the cluster serves: %w", err)
+		return nil, fmt.Errorf("asking what the cluster serves: %w", err)
 	}
 	s.mu.Lock()
 	s.facts = facts
 	s.mu.Unlock()
-	session := newSession(s, client, applier, records, facts)
-	return session.run(ctx)
+	return newSession(s, client, applier, records, facts), nil
 }
 
 // offline records that the cluster does not answer. What was known of its apps
-// stays, as of then.
+// stays, as of then. It is told once, and again when the reason is another one
+// before the cluster was ever reached.
 func (s *Spoke) offline(err error) {
 	if err == nil {
 		err = errors.New("the session ended")
 	}
 	s.mu.Lock()
-	was := s.state.Online
-	s.state.Online, s.state.Error = false, err.Error()
-	if was || s.state.OfflineSince.IsZero() {
+	tell := s.state.Online || !s.reached && s.state.Error != err.Error()
+	changed := s.state.Online || s.state.Error != err.Error()
+	if s.state.Online || s.state.OfflineSince.IsZero() {
 		s.state.OfflineSince = s.opts.Now()
 	}
+	s.state.Online, s.state.Writer, s.state.Error = false, false, err.Error()
 	s.mu.Unlock()
-	if was {
+	if tell {
 		s.opts.Listener.Event(Event{Time: s.opts.Now(), Cluster: s.opts.Cluster, Kind: EventOffline, Message: err.Error()})
 	}
-	s.opts.Listener.Changed(s.opts.Cluster)
+	if changed {
+		s.opts.Listener.Changed(s.opts.Cluster)
+	}
 }
 
 // refuseUntil waits, and answers requests meanwhile that the cluster is away.
@@ -194,77 +244,10 @@ func (s *Spoke) refuseUntil(ctx context.Context, wait time.Duration, why error) 
 			return
 		case <-ctx.Done():
 			return
+		case <-s.moved:
+			return
 		case r := <-s.requests:
 			r.done <- fmt.Errorf("cluster %s is offline: %w", s.opts.Cluster, why)
 		}
 	}
-}
-
-// ask hands a request to the loop and waits for its answer.
-func (s *Spoke) ask(ctx context.Context, do func(context.Context, *session) error) error {
-	r := request{do: do, done: make(chan error, 1)}
-	select {
-	case s.requests <- r:
-	case <-ctx.Done():
-		return context.Cause(ctx)
-	}
-	select {
-	case err := <-r.done:
-		return err
-	case <-ctx.Done():
-		return context.Cause(ctx)
-	}
-}
-
-// Sync applies an app again now, also if it just failed.
-func (s *Spoke) Sync(ctx context.Context, name string) error {
-	return s.ask(ctx, func(_ context.Context, session *session) error {
-		work := session.apps[name]
-		if work == nil {
-			return fmt.Errorf("cluster %s has no app %q", s.opts.Cluster, name)
-		}
-		work.forget()
-		return nil
-	})
-}
-
-// Confirm allows the deletions of a held list, named by its digest.
-func (s *Spoke) Confirm(ctx context.Context, digest string) error {
-	return s.ask(ctx, func(ctx context.Context, session *session) error {
-		for _, work := range session.apps {
-			if work.state.Held != nil && work.state.Held.Digest == digest {
-				err := session.records.change(ctx, func(r *Record) { r.Confirmed = append(r.Confirmed, digest) })
-				work.forget()
-				return err
-			}
-		}
-		return fmt.Errorf("cluster %s holds no list %q", s.opts.Cluster, digest)
-	})
-}
-
-// Pause keeps an app, or with no name the whole cluster, from being written
-// until a time. A time that has passed ends a pause.
-func (s *Spoke) Pause(ctx context.Context, pause Pause) error {
-	return s.ask(ctx, func(ctx context.Context, session *session) error {
-		if pause.App != "" && session.apps[pause.App] == nil {
-			return fmt.Errorf("cluster %s has no app %q", s.opts.Cluster, pause.App)
-		}
-		now := s.opts.Now()
-		err := session.records.change(ctx, func(r *Record) {
-			kept := r.Pauses[:0]
-			for _, p := range r.Pauses {
-				if p.App != pause.App && now.Before(p.Until) {
-					kept = append(kept, p)
-				}
-			}
-			if now.Before(pause.Until) {
-				kept = append(kept, pause)
-			}
-			r.Pauses = kept
-		})
-		if err == nil {
-			session.event(pause.App, EventPaused, fmt.Sprintf("until %s by %s: %s", pause.Until.Format(time.RFC3339), pause.Actor, pause.Reason), nil)
-		}
-		return err
-	})
 }

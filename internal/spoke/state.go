@@ -46,6 +46,7 @@ type State struct {
 	Error        string    `json:"error,omitempty"`
 	// Writer is false while another writer holds the cluster: then nothing is written.
 	Writer  bool           `json:"writer"`
+	Holder  string         `json:"holder,omitempty"`  // who writes, as far as that is known
 	Version string         `json:"version,omitempty"` // of Kubernetes
 	Number  int64          `json:"number"`            // of the accepted assignment
 	Sync    SyncStatus     `json:"sync"`

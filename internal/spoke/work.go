@@ -1,10 +1,10 @@
 package spoke
 
 import (
-	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"slices"
 	"time"
 
@@ -22,16 +22,19 @@ type work struct {
 	name    string
 	options app.Options
 	bundle  *app.Bundle // last good one; nil if there never was one
+	err     error       // why the present state of Git cannot be told
 	busy    bool
-	// idle is set while the app may not be written or cannot be told. What happened
-	// meanwhile is looked at when that is over.
+	cancel  context.CancelFunc // of what is under way
+	seen    bool               // health is as of the last change
+	// idle is set while the app may not be written. What happened meanwhile is
+	// looked at when that is over.
 	idle bool
 
 	state         AppState
 	optionsDigest string
 	syncedDigest  string // of the bundle and options that were brought about
 	syncedOptions string
-	since         time.Time // when the app last got a reason to change, for its deadline
+	since         time.Time // when the app was last healthy or got a reason to change, for its deadline
 	failures      int
 	retryAt       time.Time // of a sync that was not complete
 	known         map[object.ID]apply.Baseline
@@ -40,14 +43,20 @@ type work struct {
 	fights        map[object.ID]fight
 }
 
+func newWork(name string, now time.Time) *work {
+	return &work{
+		name: name, since: now, state: AppState{Name: name, Sync: Unknown},
+		known: map[object.ID]apply.Baseline{}, health: map[object.ID]health.Result{},
+		drifted: map[object.ID]time.Time{}, fights: map[object.ID]fight{},
+	}
+}
+
 // want takes over what is desired of the app now. An app in error keeps what was
-// last accepted.
+// last accepted, save that it is suspended if that is what can be told.
 func (w *work) want(desired app.Desired, source string, now time.Time) {
-	w.state.Name, w.state.Source = desired.Name, source
+	w.state.Source, w.err, w.seen = source, desired.Err, false
 	if desired.Err != nil {
-		w.state.Message = desired.Err.Error()
-		w.state.Sync = Unknown
-		w.idle = true
+		w.options.Suspend = w.options.Suspend || desired.Options.Suspend
 		return
 	}
 	options, err := json.Marshal(desired.Options)
@@ -56,6 +65,9 @@ func (w *work) want(desired app.Desired, source string, now time.Time) {
 	}
 	if w.bundle == nil || w.bundle.Digest != desired.Bundle.Digest || w.optionsDigest != string(options) {
 		w.since, w.failures, w.retryAt = now, 0, time.Time{}
+		if w.bundle != nil {
+			w.state.Sync = OutOfSync
+		}
 	}
 	w.bundle, w.options, w.optionsDigest = desired.Bundle, desired.Options, string(options)
 	w.state.Digest, w.state.Objects = desired.Bundle.Digest, len(desired.Bundle.Objects)
@@ -74,70 +86,122 @@ func (w *work) forget() {
 	w.syncedDigest, w.retryAt, w.failures = "", time.Time{}, 0
 }
 
+// stop breaks off what is under way.
+func (w *work) stop() {
+	if w.cancel != nil {
+		w.cancel()
+	}
+}
+
 // Waits before an app that could not be brought about is tried again.
 const (
 	firstAppRetry = 2 * time.Second
 	lastAppRetry  = 3 * time.Minute
 )
 
-// sync brings the app about.
+// sync brings the app about. Of several that may delete, one at a time runs,
+// since all use up the one budget of the cluster.
 func (s *session) sync(ctx context.Context, w *work) {
+	prunes := s.mayPrune(w)
+	if prunes && s.pruning {
+		return
+	}
+	s.pruning = s.pruning || prunes
+	for id, from := range w.drifted {
+		if !s.now().Before(from) { // what a sync reads need not be repaired
+			delete(w.known, id)
+			delete(w.drifted, id)
+		}
+	}
 	target := s.target(ctx, w)
 	digest, options := w.bundle.Digest, w.optionsDigest
 	w.state.Message = "syncing"
-	s.do(w, func() func() {
-		result, err := s.applier.Sync(ctx, target)
+	s.do(ctx, w, func(task context.Context) func() {
+		result, err := s.applier.Sync(task, target)
+		stopped := task.Err() != nil
 		return func() {
-			s.remember(ctx, w, result)
+			if prunes {
+				s.pruning = false
+			}
+			s.learn(w, result)
 			s.judge(w, result, err)
 			w.state.SyncedAt = s.now()
-			w.syncedDigest, w.syncedOptions = digest, options
-			if w.state.Sync != Synced || result.WaitsFor != "" {
+			switch {
+			case stopped:
+				w.forget()
+			case err != nil || w.state.Sync != Synced || result.WaitsFor != "":
+				w.syncedDigest, w.syncedOptions = digest, options
 				w.retryAt = s.now().Add(min(firstAppRetry<<min(w.failures, 10), lastAppRetry))
 				w.failures++
-			} else {
+			default:
+				w.syncedDigest, w.syncedOptions = digest, options
 				w.retryAt, w.failures = time.Time{}, 0
+			}
+			if w.bundle.Digest != digest && w.state.Sync == Synced {
+				w.state.Sync = OutOfSync // Git has moved on
 			}
 			if changed := result.Changes.With(change.Created, change.Updated, change.Adopted, change.Deleted, change.Replaced, change.Corrected); len(changed) > 0 {
 				s.event(w.name, EventApplied, result.Changes.Summary(), changed)
 			}
-			if err != nil {
+			if err != nil && !stopped {
 				s.event(w.name, EventFailed, err.Error(), nil)
+			}
+			if s.apps[w.name] == w && s.writes() {
+				s.remember(ctx, w, result, err == nil)
 			}
 		}
 	})
 }
 
+// mayPrune reports whether a sync of the app could delete: there is something
+// with its marks that it does not want, or that is not known.
+func (s *session) mayPrune(w *work) bool {
+	record := s.records.record
+	if !w.options.Prune || !slices.Contains(record.Applied, w.name) {
+		return false
+	}
+	tracked := s.trackedOf(w)
+	return tracked == nil || slices.ContainsFunc(tracked, func(t apply.Tracked) bool {
+		made := w.options.CreateNamespace && t.ID.Kind == "Namespace" && slices.Contains(s.claims.namespaces[t.ID.Name], w.name)
+		return s.claims.owners[t.ID] != w.name && !made
+	})
+}
+
 // target is the app as the applier wants it.
 func (s *session) target(ctx context.Context, w *work) apply.Target {
-	owners := s.owners
+	claims := s.claims
 	living := map[string]bool{}
-	objects := 0
-	for name, other := range s.apps {
+	for name := range s.apps {
 		living[name] = true
-		objects += len(other.known)
+	}
+	incomplete := s.assigned.Incomplete != nil
+	objects := 0
+	for _, t := range s.tracked {
+		if t.Owner.App != "" {
+			objects++
+		}
 	}
 	record := s.records.record
-	known := make(map[object.ID]apply.Baseline, len(w.known))
-	for id, baseline := range w.known {
-		known[id] = baseline
+	var confirmed []string
+	if digest := record.Confirmed[w.name]; digest != "" {
+		confirmed = append(confirmed, digest)
 	}
 	checker := s.spoke.opts.Health
 	return apply.Target{
 		App: w.name, Bundle: w.bundle, Options: w.options,
 		FirstApply: !slices.Contains(record.Applied, w.name),
-		Complete:   s.assigned.Incomplete == nil,
-		Confirmed:  append(slices.Clone(record.Confirmed), w.options.ConfirmPrune),
-		Kinds:      record.kinds(w.name),
-		Known:      known,
-		ClaimedBy: func(id object.ID) (string, bool) {
-			owner, ok := owners[id]
-			return owner, ok && owner != w.name
-		},
-		Living:          func(name string) bool { return living[name] },
+		// An app in error of which nothing was ever accepted may have any object,
+		// also one that another app no longer has.
+		Complete:        !incomplete && claims.complete && w.err == nil,
+		Confirmed:       confirmed,
+		Kinds:           record.kinds(w.name),
+		Known:           maps.Clone(w.known),
+		ClaimedBy:       func(id object.ID) (string, bool) { return claims.by(w.name, id) },
+		Needs:           func(id object.ID) (string, bool) { return claims.needs(w.name, id) },
+		Living:          func(name string) bool { return incomplete || living[name] },
 		Tracked:         s.trackedOf(w),
 		ClusterObjects:  objects,
-		PrunedThisRound: s.pruned,
+		PrunedThisRound: s.spoke.pruned,
 		Health: func(u *unstructured.Unstructured) (ready, failed bool, message string) {
 			result := checker.Check(ctx, u)
 			return result.Status == health.Healthy || result.Status == health.Suspended, result.Status == health.Degraded, result.Message
@@ -162,28 +226,39 @@ func (s *session) trackedOf(w *work) []apply.Tracked {
 	return tracked
 }
 
-// remember keeps what is now known of the app's objects, on the cluster what
-// must outlive this process.
-func (s *session) remember(ctx context.Context, w *work, result apply.Result) {
+// learn keeps what is now known of the app's objects. Events that came during the
+// work were judged by what was known before it.
+func (s *session) learn(w *work, result apply.Result) {
+	w.seen = false
 	for id, baseline := range result.Baselines {
 		w.known[id] = baseline
+		s.applied[id] = w.name
+		if t, there := s.tracked[id]; there {
+			w.compare(t, s.now().Add(beat)) // its event may be on the way
+		}
 	}
-	s.pruned += result.Pruned
+	s.spoke.pruned += result.Pruned
 	for _, entry := range result.Changes {
 		if entry.Action == change.Deleted {
 			delete(w.known, entry.Object)
 			delete(w.health, entry.Object)
+			delete(w.drifted, entry.Object)
+			delete(s.applied, entry.Object)
 		}
 	}
+}
+
+// remember keeps on the cluster what must outlive this process.
+func (s *session) remember(ctx context.Context, w *work, result apply.Result, whole bool) {
 	err := s.records.change(ctx, func(r *Record) {
 		if !slices.Contains(r.Applied, w.name) {
 			r.Applied = append(r.Applied, w.name)
 			slices.Sort(r.Applied)
 		}
-		if result.Held == nil { // what was confirmed for this list is done
-			r.Confirmed = slices.DeleteFunc(r.Confirmed, func(digest string) bool {
-				return w.state.Held != nil && w.state.Held.Digest == digest
-			})
+		// What was confirmed is done, or the list is another one now.
+		done := result.Held == nil && whole && result.WaitsFor == "" && len(w.state.Problems) == 0
+		if done || result.Held != nil && result.Held.Digest != r.Confirmed[w.name] {
+			delete(r.Confirmed, w.name)
 		}
 	})
 	if err != nil {
@@ -191,7 +266,7 @@ func (s *session) remember(ctx context.Context, w *work, result apply.Result) {
 	}
 }
 
-// judge sets the app's sync status from what a sync or repair came to.
+// judge sets the app's sync status from what a sync came to.
 func (s *session) judge(w *work, result apply.Result, err error) {
 	w.state.Problems = result.Changes.With(change.Failed, change.Conflict, change.Skipped)
 	w.state.Drift = result.Changes.With(change.Drifted)
@@ -203,6 +278,12 @@ func (s *session) judge(w *work, result apply.Result, err error) {
 			s.event(w.name, EventHeld, fmt.Sprintf("%d deletions wait for confirmation (%s)", len(result.Held.Objects), result.Held.Reason), nil)
 		}
 	}
+	w.conclude(result.WaitsFor, err)
+}
+
+// conclude says in the app's state what its problems, drift and held deletions
+// come to.
+func (w *work) conclude(waitsFor string, err error) {
 	switch {
 	case err != nil:
 		w.state.Sync, w.state.Message = OutOfSync, err.Error()
@@ -212,130 +293,9 @@ func (s *session) judge(w *work, result apply.Result, err error) {
 		w.state.Sync, w.state.Message = OutOfSync, fmt.Sprintf("holds %d deletions: %s", len(w.state.Held.Objects), w.state.Held.Reason)
 	case len(w.state.Drift) > 0:
 		w.state.Sync, w.state.Message = OutOfSync, fmt.Sprintf("%d objects differ, which is only reported", len(w.state.Drift))
-	case result.WaitsFor != "":
-		w.state.Sync, w.state.Message = OutOfSync, "waits for "+result.WaitsFor
+	case waitsFor != "":
+		w.state.Sync, w.state.Message = OutOfSync, "waits for "+waitsFor
 	default:
 		w.state.Sync, w.state.Message = Synced, ""
-	}
-}
-
-// fight is how often an object had to be corrected of late.
-type fight struct {
-	count int
-	since time.Time
-}
-
-// Corrections of one object in this time are a fight: from then on each waits
-// twice as long as the one before, so that nobody's API server suffers.
-const (
-	fightCount  = 5
-	fightWindow = time.Minute
-	fightWait   = 10 * time.Minute // at most
-)
-
-// wait returns how long the next correction is to wait, and counts it.
-func (w *work) contest(id object.ID, now time.Time) time.Duration {
-	if w.fights == nil {
-		w.fights = map[object.ID]fight{}
-	}
-	f := w.fights[id]
-	if now.Sub(f.since) > max(fightWindow, 2*backoff(f.count)) {
-		f = fight{since: now}
-	}
-	f.count++
-	w.fights[id] = f
-	return backoff(f.count)
-}
-
-func backoff(count int) time.Duration {
-	if count <= fightCount {
-		return 0
-	}
-	return min(time.Second<<min(count-fightCount, 20), fightWait)
-}
-
-// repair looks at objects that an event showed to differ and corrects or
-// reports them. No hook runs and nothing else is touched.
-func (s *session) repair(ctx context.Context, w *work) {
-	now := s.now()
-	var ids []object.ID
-	for id, from := range w.drifted {
-		if !now.Before(from) {
-			ids = append(ids, id)
-		}
-	}
-	if len(ids) == 0 {
-		return
-	}
-	slices.SortFunc(ids, object.Compare)
-	for _, id := range ids {
-		delete(w.drifted, id)
-	}
-	target := s.target(ctx, w)
-	s.do(w, func() func() {
-		result, err := s.applier.Repair(ctx, target, ids)
-		return func() {
-			for id, baseline := range result.Baselines {
-				w.known[id] = baseline
-			}
-			drift := result.Changes.With(change.Corrected, change.Drifted, change.Created)
-			for i, entry := range drift {
-				if wait := w.contest(entry.Object, s.now()); wait > 0 {
-					drift[i].Reason = cmp.Or(entry.Reason, "changed") + fmt.Sprintf("; somebody changes it again and again, the next correction waits %s", wait)
-				}
-			}
-			if len(drift) > 0 {
-				s.event(w.name, EventDrift, drift.Summary(), drift)
-			}
-			reported := result.Changes.With(change.Drifted, change.Failed, change.Conflict)
-			if len(reported) > 0 || err != nil {
-				s.judge(w, result, err)
-				w.retryAt = s.now().Add(firstAppRetry)
-			} else if len(w.state.Drift) > 0 {
-				s.judge(w, result, nil)
-			}
-		}
-	})
-}
-
-// observe takes in one event of a watch: the health of an object, or a sign that
-// somebody changed it.
-func (s *session) observe(ctx context.Context, event apply.Event) {
-	switch event.Type {
-	case apply.Listed:
-		s.listed[event.Kind] = true
-		delete(s.away, event.Kind)
-		return
-	case apply.Interrupted:
-		s.away[event.Kind] = event.Err
-		return
-	case apply.Deleted:
-		delete(s.tracked, event.ID)
-	default:
-		s.tracked[event.ID] = event.Tracked
-	}
-	delete(s.away, event.Kind)
-	name, ok := s.owners[event.ID]
-	if !ok {
-		return
-	}
-	w := s.apps[name]
-	now := s.now()
-	if event.Type == apply.Deleted {
-		w.health[event.ID] = health.Result{Status: health.Missing, Message: "was deleted"}
-	} else if event.Object != nil {
-		w.health[event.ID] = s.spoke.opts.Health.Check(ctx, event.Object)
-	}
-	baseline, known := w.known[event.ID]
-	if !known && event.Type != apply.Deleted {
-		return // a sync that is under way will know it
-	}
-	if event.Type == apply.Deleted || baseline.Differs(event) {
-		if w.drifted == nil {
-			w.drifted = map[object.ID]time.Time{}
-		}
-		if _, waits := w.drifted[event.ID]; !waits {
-			w.drifted[event.ID] = now.Add(backoff(w.fights[event.ID].count))
-		}
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"regexp"
+	"slices"
 	"strings"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -75,7 +76,7 @@ var immutable = regexp.MustCompile(`(?i)immutable|may not (be )?change|cannot (b
 // that is why it refused.
 func ImmutableFields(err error) []string {
 	var answer apierrors.APIStatus
-	if !errors.As(err, &answer) || !apierrors.IsInvalid(err) && !apierrors.IsForbidden(err) || answer.Status().Details == nil {
+	if UIDMismatch(err) || !errors.As(err, &answer) || !apierrors.IsInvalid(err) && !apierrors.IsForbidden(err) || answer.Status().Details == nil {
 		return nil
 	}
 	var fields []string
@@ -112,7 +113,17 @@ func short(text string) string {
 // UIDMismatch reports whether an apply was refused because the object that it
 // was for is gone, or is another one now.
 func UIDMismatch(err error) bool {
-	return apierrors.IsConflict(err) && (strings.Contains(err.Error(), "uid") || strings.Contains(err.Error(), "UID"))
+	var answer apierrors.APIStatus
+	if !errors.As(err, &answer) {
+		return false
+	}
+	status := answer.Status()
+	if apierrors.IsConflict(err) { // gone
+		return strings.Contains(strings.ToLower(status.Message), "uid")
+	}
+	return status.Details != nil && slices.ContainsFunc(status.Details.Causes, func(cause metav1.StatusCause) bool {
+		return cause.Field == "metadata.uid"
+	})
 }
 
 // Missing reports whether an answer says that the object is not there, as

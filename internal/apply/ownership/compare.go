@@ -45,7 +45,7 @@ func (o Object) Compare(wanted *unstructured.Unstructured) Standing {
 		c.Stale = !within(want, o.Object)
 		return c.Standing
 	}
-	c.walk(want, o.Object, o.Ours, false, "", "")
+	c.walk(want, o.Object, holding{fields: o.Ours})
 	return c.Standing
 }
 
@@ -61,15 +61,23 @@ var quantities = map[string]bool{
 	"default": true, "defaultRequest": true, "overhead": true, "podFixed": true,
 }
 
-// walk compares one value. Member says that Nave owns the value itself; field is
-// its name, and parent that of the map which holds it.
-func (c *comparison) walk(want, live any, owned *fieldpath.Set, member bool, field, parent string) {
-	if owned == nil || owned.Empty() {
+// holding is what Nave owns of one value: the fields inside of it, or, as a
+// member of what surrounds it, the value itself.
+type holding struct {
+	fields *fieldpath.Set
+	member bool
+	name   string // of the value, where it has one
+	parent string // the name of the map around it
+}
+
+// walk compares one value.
+func (c *comparison) walk(want, live any, owned holding) {
+	if owned.fields == nil || owned.fields.Empty() {
 		switch {
-		case !member && empty(want):
-		case !member && live != nil:
+		case !owned.member && empty(want):
+		case !owned.member && live != nil:
 			c.Taken = true
-		case !member || !within(want, live) && !(quantities[parent] && sameQuantity(want, live)):
+		case !owned.member || !within(want, live) && !(quantities[owned.parent] && sameQuantity(want, live)):
 			c.Stale = true
 		}
 		return
@@ -79,10 +87,10 @@ func (c *comparison) walk(want, live any, owned *fieldpath.Set, member bool, fie
 		in, _ := live.(map[string]any)
 		for key, v := range want {
 			element := fieldpath.FieldNameElement(key)
-			inner, _ := owned.Children.Get(element)
-			c.walk(v, in[key], inner, owned.Members.Has(element), key, field)
+			inner, _ := owned.fields.Children.Get(element)
+			c.walk(v, in[key], holding{inner, owned.fields.Members.Has(element), key, owned.name})
 		}
-		for element := range parts(owned) {
+		for element := range parts(owned.fields) {
 			if element.FieldName == nil {
 				c.Stale = true
 			} else if _, ok := want[*element.FieldName]; !ok {
@@ -92,7 +100,7 @@ func (c *comparison) walk(want, live any, owned *fieldpath.Set, member bool, fie
 	case []any:
 		in, _ := live.([]any)
 		matched := 0
-		for element, inner := range parts(owned) {
+		for element, inner := range parts(owned.fields) {
 			i, j := find(want, element), find(in, element)
 			if i < 0 {
 				c.Stale = true
@@ -103,7 +111,7 @@ func (c *comparison) walk(want, live any, owned *fieldpath.Set, member bool, fie
 			if j >= 0 {
 				there = in[j]
 			}
-			c.walk(want[i], there, inner, true, "", "")
+			c.walk(want[i], there, holding{fields: inner, member: true})
 		}
 		if matched < len(want) {
 			if len(in) >= len(want) {

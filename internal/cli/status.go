@@ -1,0 +1,206 @@
+package cli
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"nave.dev/internal/hub"
+	"nave.dev/internal/spoke"
+)
+
+func newStatus(s *settings) *cobra.Command {
+	return s.outputFlag(&cobra.Command{
+		Use:     "status",
+		Short:   "Show the fleet on one screen: what is not as it should be, first",
+		Example: "  nave status\n  nave status -o json",
+		Args:    arguments(0, 0),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			fleet, err := s.client().fleet(cmd.Context())
+			if err != nil {
+				return err
+			}
+			return s.print(cmd.OutOrStdout(), fleet, func(w io.Writer) { writeStatus(w, fleet) })
+		},
+	})
+}
+
+func writeStatus(w io.Writer, fleet hub.Fleet) {
+	fmt.Fprintf(w, "fleet %s: %s, %s\n", orNone(fleet.Name), fleet.Sync, fleet.Health)
+	if fleet.Revision.Commit != "" {
+		fmt.Fprintf(w, "commit %.12s %s\n", fleet.Revision.Commit, fleet.Revision.Subject)
+	}
+	if fleet.Revision.Error != "" {
+		fmt.Fprintln(w, "not in force:", fleet.Revision.Error)
+	}
+	for _, source := range fleet.Sources {
+		if source.Failing() {
+			fmt.Fprintf(w, "source %s is failing since %s: %s\n", orNone(source.Name), source.FailingSince.Local().Format(time.DateTime), source.Err)
+		}
+	}
+	for _, problem := range fleet.Revision.Problems {
+		fmt.Fprintln(w, "problem:", problem)
+	}
+	fmt.Fprintln(w)
+	writeClusters(w, fleet)
+	var rows [][]string
+	for _, c := range fleet.Clusters {
+		for _, app := range c.Apps {
+			if app.Sync != spoke.Synced || app.Health.Status != spoke.Healthy {
+				rows = append(rows, []string{c.Cluster, app.Name, string(app.Sync), string(app.Health.Status), reason(app)})
+			}
+		}
+	}
+	const most = 30
+	if len(rows) > 0 {
+		fmt.Fprintln(w, "\nCLUSTER\tAPP\tSYNC\tHEALTH\tWHY")
+		for _, row := range rows[:min(len(rows), most)] {
+			fmt.Fprintln(w, strings.Join(row, "\t"))
+		}
+		if len(rows) > most {
+			fmt.Fprintf(w, "and %d more: nave apps\n", len(rows)-most)
+		}
+	}
+}
+
+func orNone(text string) string {
+	if text == "" {
+		return "(fleet repository)"
+	}
+	return text
+}
+
+// reason says in one line why an app is not as it should be.
+func reason(app spoke.AppState) string {
+	text := app.Message
+	if text == "" && len(app.Health.Reasons) > 0 {
+		first := app.Health.Reasons[0]
+		text = first.Name + ": " + first.Message
+	}
+	text, _, _ = strings.Cut(text, "\n")
+	const most = 140 // bytes
+	if len(text) > most {
+		text = strings.ToValidUTF8(text[:most], "") + "…" // not half a letter
+	}
+	if app.Held != nil {
+		text += "; to allow: nave confirm " + app.Held.Digest
+	}
+	return text
+}
+
+func newClusters(s *settings) *cobra.Command {
+	return s.outputFlag(&cobra.Command{
+		Use: "clusters", Short: "List the clusters", Args: arguments(0, 0), Example: "  nave clusters -o yaml",
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			fleet, err := s.client().fleet(cmd.Context())
+			if err != nil {
+				return err
+			}
+			return s.print(cmd.OutOrStdout(), fleet.Clusters, func(w io.Writer) { writeClusters(w, fleet) })
+		},
+	})
+}
+
+func writeClusters(w io.Writer, fleet hub.Fleet) {
+	fmt.Fprintln(w, "CLUSTER\tONLINE\tSYNC\tHEALTH\tAPPS\tKUBERNETES\tNOTE")
+	for _, c := range fleet.Clusters {
+		online, note := "yes", ""
+		switch {
+		case !c.Online && !c.OfflineSince.IsZero():
+			online, note = "no", fmt.Sprintf("offline since %s: %s", c.OfflineSince.Local().Format(time.DateTime), firstLine(c.Error))
+		case !c.Online:
+			online, note = "no", firstLine(c.Error)
+		case !c.Writer:
+			note = "another writer holds it"
+		}
+		for _, pause := range c.Pauses {
+			what := pause.App
+			if what == "" {
+				what = "the cluster"
+			}
+			note = strings.TrimPrefix(fmt.Sprintf("%s; %s is paused until %s by %s: %s", note, what, pause.Until.Local().Format(time.DateTime), pause.Actor, pause.Reason), "; ")
+		}
+		synced := 0
+		for _, app := range c.Apps {
+			if app.Sync == spoke.Synced {
+				synced++
+			}
+		}
+		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%d/%d\t%s\t%s\n", c.Cluster, online, c.Sync, c.Health.Status, synced, len(c.Apps), c.Version, note)
+	}
+}
+
+func firstLine(text string) string {
+	line, _, _ := strings.Cut(text, "\n")
+	return line
+}
+
+// The words that filters understand.
+var (
+	healthWords = []string{"Healthy", "Progressing", "Degraded", "Suspended", "Missing", "Unknown"}
+	syncWords   = []string{"Synced", "OutOfSync", "Unknown"}
+)
+
+// oneOf refuses the value of a filter that no app can have.
+func oneOf(flag, value string, words []string) error {
+	if value == "" || slices.ContainsFunc(words, func(word string) bool { return strings.EqualFold(word, value) }) {
+		return nil
+	}
+	return &UsageError{fmt.Errorf("--%s is never %q\nhint: it is one of %s", flag, value, strings.Join(words, ", "))}
+}
+
+func clusterNames(fleet hub.Fleet) (names []string) {
+	for _, c := range fleet.Clusters {
+		names = append(names, c.Cluster)
+	}
+	return names
+}
+
+func newApps(s *settings) *cobra.Command {
+	var cluster, wantHealth, wantSync string
+	command := s.outputFlag(&cobra.Command{
+		Use: "apps", Short: "List the apps of all clusters", Args: arguments(0, 0),
+		Example: "  nave apps --cluster prod-us-1\n  nave apps --health Degraded\n  nave apps --sync OutOfSync -o json",
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if err := errors.Join(oneOf("health", wantHealth, healthWords), oneOf("sync", wantSync, syncWords)); err != nil {
+				return err
+			}
+			fleet, err := s.client().fleet(cmd.Context())
+			if err != nil {
+				return err
+			}
+			if names := clusterNames(fleet); cluster != "" && !slices.Contains(names, cluster) {
+				return noCluster(cluster, names, 0)
+			}
+			type row struct {
+				Cluster string `json:"cluster"`
+				spoke.AppState
+			}
+			rows := []row{}
+			for _, c := range fleet.Clusters {
+				for _, app := range c.Apps {
+					if (cluster == "" || c.Cluster == cluster) &&
+						(wantHealth == "" || strings.EqualFold(wantHealth, string(app.Health.Status))) &&
+						(wantSync == "" || strings.EqualFold(wantSync, string(app.Sync))) {
+						rows = append(rows, row{c.Cluster, app})
+					}
+				}
+			}
+			return s.print(cmd.OutOrStdout(), rows, func(w io.Writer) {
+				fmt.Fprintln(w, "CLUSTER\tAPP\tSYNC\tHEALTH\tOBJECTS\tSOURCE\tWHY")
+				for _, r := range rows {
+					fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%d\t%s\t%s\n", r.Cluster, r.Name, r.Sync, r.Health.Status, r.Objects, r.Source, reason(r.AppState))
+				}
+			})
+		},
+	})
+	command.Flags().StringVar(&cluster, "cluster", "", "only of this cluster")
+	command.Flags().StringVar(&wantHealth, "health", "", "only with this health, such as Degraded")
+	command.Flags().StringVar(&wantSync, "sync", "", "only with this sync status, such as OutOfSync")
+	return command
+}

@@ -1,0 +1,84 @@
+package spoke
+
+import (
+	"maps"
+	"slices"
+	"strings"
+
+	"nave.dev/internal/app"
+	"nave.dev/internal/object"
+)
+
+// claims says which app of the assignment, or of the last good bundle of one in
+// error, has an object in Git. It is not changed once made.
+type claims struct {
+	owners     map[object.ID]string
+	namespaces map[string][]string // whose objects are in a namespace
+	groups     map[string][]string // or of an API group
+	complete   bool                // every app's objects are known
+}
+
+func claimsOf(apps map[string]*work, facts app.Facts) *claims {
+	c := &claims{owners: map[object.ID]string{}, namespaces: map[string][]string{}, groups: map[string][]string{}, complete: true}
+	for _, name := range slices.Sorted(maps.Keys(apps)) {
+		w := apps[name]
+		if w.bundle == nil {
+			c.complete = false
+			continue
+		}
+		for _, u := range w.bundle.Objects {
+			for _, id := range identities(object.Of(u), facts) {
+				if c.owners[id] == "" {
+					c.owners[id] = name
+				}
+				if !slices.Contains(c.namespaces[id.Namespace], name) {
+					c.namespaces[id.Namespace] = append(c.namespaces[id.Namespace], name)
+				}
+				if !slices.Contains(c.groups[id.Group], name) {
+					c.groups[id.Group] = append(c.groups[id.Group], name)
+				}
+			}
+		}
+	}
+	return c
+}
+
+// identities returns those that an object of a bundle may have on the cluster:
+// Git may state a namespace where the kind has none.
+func identities(id object.ID, facts app.Facts) []object.ID {
+	bare := id
+	bare.Namespace = ""
+	namespaced, known := facts.Namespaced(id.GroupKind())
+	switch {
+	case id == bare || known && namespaced:
+		return []object.ID{id}
+	case known:
+		return []object.ID{bare}
+	}
+	return []object.ID{id, bare}
+}
+
+// by names another app than the given one that has an object in Git.
+func (c *claims) by(name string, id object.ID) (string, bool) {
+	owner, ok := c.owners[id]
+	return owner, ok && owner != name
+}
+
+// needs names another app that has objects in a namespace, or of the API group of
+// a definition, and loses them with it.
+func (c *claims) needs(name string, id object.ID) (string, bool) {
+	var users []string
+	switch {
+	case id.Group == "" && id.Kind == "Namespace":
+		users = c.namespaces[id.Name]
+	case id.Kind == "CustomResourceDefinition":
+		_, group, _ := strings.Cut(id.Name, ".")
+		users = c.groups[group]
+	}
+	for _, user := range users {
+		if user != name {
+			return user, true
+		}
+	}
+	return "", false
+}

@@ -1,0 +1,271 @@
+package spoke
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"time"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+
+	"nave.dev/internal/apply"
+	"nave.dev/internal/change"
+	"nave.dev/internal/health"
+	"nave.dev/internal/object"
+)
+
+// kindRetry is the time after which a kind that the cluster did not serve is
+// asked for again.
+const kindRetry = 2 * time.Second
+
+// unwatched is an event of this package's own: a kind is not served, or may not
+// be watched, so that nothing is known of its objects.
+const unwatched apply.EventType = "unwatched"
+
+// watch begins to watch a kind, once.
+func (s *session) watch(ctx context.Context, kind schema.GroupKind) {
+	if s.watched[kind] {
+		return
+	}
+	s.watched[kind] = true
+	follow := s.applier.Watch
+	if s.spoke.opts.Health.HasRule(kind) {
+		follow = s.applier.WatchObjects
+	}
+	tell := func(event apply.Event) {
+		select {
+		case s.events <- event:
+		case <-ctx.Done():
+		}
+	}
+	s.tasks.Go(func() {
+		for ctx.Err() == nil {
+			err := follow(ctx, kind, true, tell)
+			tell(apply.Event{Type: unwatched, Kind: kind, Err: err})
+			select {
+			case <-time.After(kindRetry):
+			case <-ctx.Done():
+			}
+		}
+	})
+}
+
+// observe takes in one event of a watch: the health of an object, or a sign that
+// somebody changed it.
+func (s *session) observe(ctx context.Context, event apply.Event) {
+	switch event.Type {
+	case apply.Listed:
+		s.listed[event.Kind] = true
+		delete(s.trouble, event.Kind)
+		s.arrived(event.Kind)
+		s.missing(event.Kind)
+		return
+	case apply.Interrupted:
+		s.interrupted(event)
+		return
+	case unwatched:
+		s.arrived(event.Kind)
+		delete(s.listed, event.Kind)
+		maps.DeleteFunc(s.tracked, func(id object.ID, _ apply.Tracked) bool { return id.GroupKind() == event.Kind })
+		return
+	case apply.Deleted:
+		delete(s.tracked, event.ID)
+	default:
+		s.tracked[event.ID] = event.Tracked
+	}
+	s.arrived(event.Kind)
+	w := s.whose(event.ID)
+	if w == nil {
+		return
+	}
+	w.seen = false
+	if event.Type == apply.Deleted {
+		w.health[event.ID] = health.Result{Status: health.Missing, Message: "was deleted"}
+		w.drift(event.ID, s.now())
+		return
+	}
+	if event.Object != nil {
+		w.health[event.ID] = s.spoke.opts.Health.Check(ctx, event.Object)
+	}
+	w.compare(event.Tracked, s.now())
+}
+
+// whose returns the app that an object belongs to: the one whose sync brought it
+// about, or whose marks it carries, or else the one that has it in Git.
+func (s *session) whose(id object.ID) *work {
+	for _, name := range []string{s.applied[id], s.tracked[id].Owner.App, s.claims.owners[id]} {
+		if w := s.apps[name]; w != nil {
+			return w
+		}
+	}
+	return nil
+}
+
+// missing looks for objects of a kind that were there before it was listed: they
+// were deleted while nobody watched.
+func (s *session) missing(kind schema.GroupKind) {
+	for _, w := range s.apps {
+		for id := range w.known {
+			if _, there := s.tracked[id]; !there && id.GroupKind() == kind && s.whose(id) == w {
+				w.seen = false
+				w.drift(id, s.now().Add(beat)) // or its event is on the way
+			}
+		}
+	}
+}
+
+// interrupted takes in that a kind cannot be watched. While the API server does
+// not answer, the cluster is offline; if it answers, only the kind is in trouble,
+// such as one whose conversion webhook is down, and nothing else waits for it.
+func (s *session) interrupted(event apply.Event) {
+	var answer apierrors.APIStatus
+	if !errors.As(event.Err, &answer) {
+		s.away[event.Kind] = event.Err
+		return
+	}
+	s.arrived(event.Kind)
+	if !s.trouble[event.Kind] {
+		s.trouble[event.Kind] = true
+		s.event("", EventFailed, event.Err.Error(), nil)
+	}
+}
+
+// arrived takes in that the cluster answered about a kind. When it is back as a
+// whole, what failed meanwhile is tried again.
+func (s *session) arrived(kind schema.GroupKind) {
+	if len(s.away) == 0 {
+		return
+	}
+	if delete(s.away, kind); len(s.away) == 0 {
+		s.again()
+	}
+}
+
+// compare finds out whether an object as a watch shows it may differ from what
+// was applied, and then has it looked at from some time on.
+func (w *work) compare(t apply.Tracked, from time.Time) {
+	baseline, known := w.known[t.ID]
+	if !known {
+		return // the sync that is under way, or to come, reads it
+	}
+	reported := slices.ContainsFunc(w.state.Drift, func(e change.Entry) bool { return e.Object == t.ID })
+	if reported || baseline.Differs(apply.Event{Type: apply.Modified, Tracked: t}) {
+		w.drift(t.ID, from)
+	} else {
+		delete(w.drifted, t.ID)
+	}
+}
+
+// drift has an object looked at from some time on, or later if it was fought
+// over.
+func (w *work) drift(id object.ID, from time.Time) {
+	if _, waits := w.drifted[id]; !waits {
+		w.drifted[id] = from.Add(backoff(w.fights[id].count))
+	}
+}
+
+// fight is how often an object had to be corrected of late.
+type fight struct {
+	count int
+	last  time.Time
+}
+
+// Corrections of one object in this time are a fight: from then on each waits
+// twice as long as the one before, so that nobody's API server suffers.
+const (
+	fightCount  = 5
+	fightWindow = time.Minute
+	fightWait   = 10 * time.Minute // at most
+)
+
+// contest counts a correction and returns how long the next one is to wait.
+func (w *work) contest(id object.ID, now time.Time) time.Duration {
+	f := w.fights[id]
+	if now.Sub(f.last) > max(fightWindow, 2*backoff(f.count)) {
+		f.count = 0
+	}
+	f.count++
+	f.last = now
+	w.fights[id] = f
+	return backoff(f.count)
+}
+
+func backoff(count int) time.Duration {
+	if count <= fightCount {
+		return 0
+	}
+	return min(time.Second<<min(count-fightCount, 20), fightWait)
+}
+
+// repair looks at objects that an event showed to differ and corrects or
+// reports them. No hook runs and nothing else is touched.
+func (s *session) repair(ctx context.Context, w *work) {
+	now := s.now()
+	var ids []object.ID
+	for id, from := range w.drifted {
+		if !now.Before(from) {
+			ids = append(ids, id)
+		}
+	}
+	if len(ids) == 0 {
+		return
+	}
+	slices.SortFunc(ids, object.Compare)
+	for _, id := range ids {
+		delete(w.drifted, id)
+	}
+	target := s.target(ctx, w)
+	s.do(ctx, w, func(ctx context.Context) func() {
+		result, err := s.applier.Repair(ctx, target, ids)
+		stopped := ctx.Err() != nil
+		return func() {
+			s.learn(w, result)
+			if stopped {
+				w.forget()
+				return
+			}
+			s.report(w, ids, result, err)
+		}
+	})
+}
+
+// report enters what a repair came to into the app's state and tells of it. What
+// the state says of other objects stays.
+func (s *session) report(w *work, ids []object.ID, result apply.Result, err error) {
+	drift := result.Changes.With(change.Corrected, change.Drifted, change.Created)
+	known := w.state.Drift
+	for i, entry := range drift {
+		if entry.Action == change.Drifted {
+			continue // nothing was written, so there is no fight
+		}
+		if wait := w.contest(entry.Object, s.now()); wait > 0 {
+			drift[i].Reason = cmp.Or(entry.Reason, "changed") + fmt.Sprintf("; somebody changes it again and again, the next correction waits %s", wait)
+		}
+	}
+	others := func(set change.Set) change.Set {
+		return slices.DeleteFunc(slices.Clone(set), func(e change.Entry) bool { return slices.Contains(ids, e.Object) })
+	}
+	problems := result.Changes.With(change.Failed, change.Conflict, change.Skipped)
+	reported := result.Changes.With(change.Drifted)
+	again := len(problems) > 0 || err != nil
+	if again || len(reported) > 0 || len(known) > 0 || len(w.state.Problems) > 0 {
+		w.state.Problems = append(others(w.state.Problems), problems...)
+		w.state.Drift = append(others(known), reported...)
+		if w.retryAt.IsZero() || err != nil {
+			w.conclude(result.WaitsFor, err)
+		}
+	}
+	if again && w.retryAt.IsZero() {
+		w.retryAt = s.now().Add(firstAppRetry)
+	}
+	if len(drift) > 0 {
+		s.event(w.name, EventDrift, drift.Summary(), drift)
+	}
+	if err != nil {
+		s.event(w.name, EventFailed, err.Error(), nil)
+	}
+}

@@ -1,0 +1,109 @@
+package spoke
+
+import (
+	"context"
+	"fmt"
+	"time"
+)
+
+// request is an operator's action. The loop answers it when it is recorded on
+// the cluster.
+type request struct {
+	do   func(ctx context.Context, s *session) error
+	done chan error
+}
+
+// ask hands a request to the loop and waits for its answer. Where another
+// process writes to the cluster, it is that one which must be asked.
+func (s *Spoke) ask(ctx context.Context, do func(context.Context, *session) error) error {
+	r := request{done: make(chan error, 1), do: func(ctx context.Context, session *session) error {
+		if !session.writes() {
+			return fmt.Errorf("cluster %s: %s", s.opts.Cluster, session.whyNot())
+		}
+		return do(ctx, session)
+	}}
+	select {
+	case s.requests <- r:
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+	select {
+	case err := <-r.done:
+		return err
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
+
+// Sync applies an app again now, also if it just failed.
+func (s *Spoke) Sync(ctx context.Context, name string) error {
+	return s.ask(ctx, func(_ context.Context, session *session) error {
+		w := session.apps[name]
+		if w == nil {
+			return fmt.Errorf("cluster %s has no app %q", s.opts.Cluster, name)
+		}
+		if pause, paused := session.records.record.pausedBy(name, s.opts.Now()); paused {
+			return fmt.Errorf("app %q is %s", name, pause)
+		}
+		w.forget()
+		return nil
+	})
+}
+
+// Confirm allows the deletions of a held list, named by its digest.
+func (s *Spoke) Confirm(ctx context.Context, digest string) error {
+	return s.ask(ctx, func(ctx context.Context, session *session) error {
+		for name, w := range session.apps {
+			if w.state.Held != nil && w.state.Held.Digest == digest {
+				err := session.records.change(ctx, func(r *Record) {
+					if r.Confirmed == nil {
+						r.Confirmed = map[string]string{}
+					}
+					r.Confirmed[name] = digest
+				})
+				w.forget()
+				return err
+			}
+		}
+		return fmt.Errorf("cluster %s holds no list %q", s.opts.Cluster, digest)
+	})
+}
+
+// Pause keeps an app, or with no name the whole cluster, from being written
+// until a time. A sync that is under way is broken off. A time that has passed
+// ends a pause.
+func (s *Spoke) Pause(ctx context.Context, pause Pause) error {
+	return s.ask(ctx, func(ctx context.Context, session *session) error {
+		if pause.App != "" && session.apps[pause.App] == nil {
+			return fmt.Errorf("cluster %s has no app %q", s.opts.Cluster, pause.App)
+		}
+		now := s.opts.Now()
+		err := session.records.change(ctx, func(r *Record) {
+			kept := r.Pauses[:0]
+			for _, p := range r.Pauses {
+				if p.App != pause.App && now.Before(p.Until) {
+					kept = append(kept, p)
+				}
+			}
+			if now.Before(pause.Until) {
+				kept = append(kept, pause)
+			}
+			r.Pauses = kept
+		})
+		if err != nil {
+			return err
+		}
+		for name, w := range session.apps {
+			if _, paused := session.records.record.pausedBy(name, now); paused {
+				w.stop()
+			}
+		}
+		session.event(pause.App, EventPaused, fmt.Sprintf("until %s by %s: %s", pause.Until.Format(time.RFC3339), pause.Actor, pause.Reason), nil)
+		return nil
+	})
+}
+
+// String says until when, by whom and why.
+func (p Pause) String() string {
+	return fmt.Sprintf("paused until %s by %s: %s", p.Until.Format(time.RFC3339), p.Actor, p.Reason)
+}
