@@ -62,6 +62,7 @@ type item struct {
 	id       object.ID
 	resource cluster.Resource
 	body     *unstructured.Unstructured // what to apply, marks and all
+	encoded  []byte
 	digest   string
 	rules    ownership.Rules
 	known    *Baseline
@@ -198,7 +199,7 @@ func (r *run) prepare(ctx context.Context, it *item) {
 		it.err = err
 		return
 	}
-	it.body, it.digest = body, object.Digest(data)
+	it.body, it.encoded, it.digest = body, data, object.Digest(data)
 	if known, ok := r.target.Known[it.id]; ok {
 		it.known = &known
 	}

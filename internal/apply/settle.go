@@ -151,7 +151,7 @@ func (r *run) write(it *item, verb string, request cluster.Request) write {
 // create applies an object that is believed not to exist. If it does exist,
 // nothing that others own in it is overridden, and it counts as adopted.
 func (r *run) create(ctx context.Context, it *item) (bool, error) {
-	after, created, err := r.client.put(ctx, r.write(it, "apply", cluster.Request{Body: it.body}))
+	after, created, err := r.client.put(ctx, r.write(it, "apply", cluster.Request{Form: types.ApplyPatchType, Content: it.encoded}))
 	if apierrors.IsConflict(err) {
 		it.surprise = true
 		return false, nil

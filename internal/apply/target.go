@@ -127,8 +127,11 @@ func (b Baseline) Differs(e Event) bool {
 }
 
 // track reads what the metadata of an object shows.
-func (c *Client) track(u *unstructured.Unstructured) Tracked {
-	o := ownership.Read(u)
+func (c *Client) track(u *unstructured.Unstructured) Tracked { return c.tracked(ownership.Read(u)) }
+
+// tracked is track of an object whose managed fields have been read.
+func (c *Client) tracked(o ownership.Object) Tracked {
+	u := o.Unstructured
 	t := Tracked{
 		ID: object.Of(u), UID: u.GetUID(), Kept: prune.Kept(u),
 		Generation: u.GetGeneration(), Version: u.GetResourceVersion(),
@@ -143,11 +146,12 @@ func (c *Client) track(u *unstructured.Unstructured) Tracked {
 
 // baseline returns the baseline of an object that was just read or applied.
 func (c *Client) baseline(u *unstructured.Unstructured, desired string) Baseline {
-	t := c.track(u)
+	o := ownership.Read(u)
+	t := c.tracked(o)
 	return Baseline{
 		UID: t.UID, Generation: t.Generation, Fields: t.Fields, Foreign: t.Foreign,
 		Desired: desired, Adopted: t.Adopted,
-		Replicas: ownership.Read(u).Owns("spec", "replicas"),
+		Replicas: o.Owns("spec", "replicas"),
 	}
 }
 

@@ -110,7 +110,8 @@ func (c *Connection) Get(ctx context.Context, r Resource, id object.ID) (*unstru
 }
 
 // Request changes an object, or would: an apply if it has a Body, a deletion if
-// it has a Delete, a patch if it has a Form, and otherwise an update.
+// it has a Delete, a patch if it has a Form, and otherwise an update. An apply
+// that is encoded already is a patch of that form.
 type Request struct {
 	Object   object.ID
 	Resource Resource
