@@ -55,7 +55,7 @@ func newValidate(s *settings) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			compiled, err := pipeline.Compile(ctx, pinned, membersOf(pinned), noFacts)
+			compiled, err := pipeline.Compile(ctx, pinned, pinned.Members(), noFacts)
 			if err != nil {
 				return err
 			}
@@ -138,14 +138,6 @@ func among(clusters []string, all int) string {
 	return strings.Join(clusters, ", ")
 }
 
-func membersOf(pinned *desired.Pinned) []string {
-	var names []string
-	for _, member := range pinned.Fleet.Members {
-		names = append(names, member.Name)
-	}
-	return names
-}
-
 func newRender(s *settings) *cobra.Command {
 	var cluster, name, dir string
 	command := &cobra.Command{
@@ -164,7 +156,7 @@ func newRender(s *settings) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			if names := membersOf(pinned); !slices.Contains(names, cluster) {
+			if names := pinned.Members(); !slices.Contains(names, cluster) {
 				return noCluster(cluster, names, len(pinned.Problems))
 			}
 			compiled, err := pipeline.Compile(ctx, pinned, []string{cluster}, noFacts)

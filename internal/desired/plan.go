@@ -48,11 +48,11 @@ func (p *Pipeline) Plan(ctx context.Context, from, to v1alpha1.Revision) (*Plan,
 		return nil, err
 	}
 	noFacts := func(string) app.Facts { return app.Facts{} }
-	old, err := p.Compile(ctx, before, members(before), noFacts)
+	old, err := p.Compile(ctx, before, before.Members(), noFacts)
 	if err != nil {
 		return nil, err
 	}
-	wanted, err := p.Compile(ctx, after, members(after), noFacts)
+	wanted, err := p.Compile(ctx, after, after.Members(), noFacts)
 	if err != nil {
 		return nil, err
 	}
@@ -68,9 +68,10 @@ func (p *Pipeline) Plan(ctx context.Context, from, to v1alpha1.Revision) (*Plan,
 	return plan, nil
 }
 
-func members(pinned *Pinned) []string {
+// Members returns the names of the fleet's clusters.
+func (p *Pinned) Members() []string {
 	var names []string
-	for _, member := range pinned.Fleet.Members {
+	for _, member := range p.Fleet.Members {
 		names = append(names, member.Name)
 	}
 	return names

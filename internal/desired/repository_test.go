@@ -209,7 +209,7 @@ func unknown(string) app.Facts { return app.Facts{} }
 func compile(tb testing.TB, p *Pipeline, pinned *Pinned, clusters ...string) map[string]*Compiled {
 	tb.Helper()
 	if clusters == nil {
-		clusters = members(pinned)
+		clusters = pinned.Members()
 	}
 	compiled, err := p.Compile(tb.Context(), pinned, clusters, unknown)
 	if err != nil {

@@ -30,9 +30,7 @@ type Options struct {
 	Health  *health.Checker
 	// Writer names this process among those that may want to write to the
 	// cluster; only one does. Made up unless set.
-	Writer string
-	// Dir keeps baselines between runs, advisory; empty keeps none.
-	Dir      string
+	Writer   string
 	Now      func() time.Time
 	Listener Listener
 }
