@@ -198,17 +198,15 @@ data: {by: APP}
 `
 	for _, test := range []struct {
 		name    string
-		living  bool
-		claims  bool
+		keeps   bool
 		fleet   string // empty: this one
 		action  change.Action
 		content string
 		reason  string
 	}{
-		{"two live claimants", true, true, "", change.Conflict, `"first"`, "the first keeps it"},
-		{"the owner dropped it", true, false, "", change.Adopted, `"second"`, "an app that moved its object gives it up"},
-		{"the owner is gone", false, false, "", change.Adopted, `"second"`, "any app may adopt an orphan"},
-		{"another fleet", false, false, "other", change.Conflict, `"first"`, "another fleet's objects are never touched"},
+		{"two live claimants", true, "", change.Conflict, `"first"`, "the first keeps it"},
+		{"the owner dropped it or is gone", false, "", change.Adopted, `"second"`, "any app may adopt an orphan"},
+		{"another fleet", false, "other", change.Conflict, `"first"`, "another fleet's objects are never touched"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			g := on(t)
@@ -219,13 +217,8 @@ data: {by: APP}
 			uid := g.live("ConfigMap", "shared").GetUID()
 			target := g.target("second", strings.Replace(shared, "APP", "second", 1))
 			target.FirstApply = true
-			target.Living = func(name string) bool { return name == "second" || test.living }
-			target.ClaimedBy = func(id object.ID) (string, bool) {
-				if test.claims && id.Name == "shared" {
-					return "first", true
-				}
-				return "", false
-			}
+			target.Keeps = func(app string, id object.ID) bool { return test.keeps && app == "first" && id.Name == "shared" }
+			target.ClaimedBy = func(id object.ID) (string, bool) { return "first", test.keeps && id.Name == "shared" }
 			if got := entryOf(g.diff(target), "ConfigMap", "shared").Action; got != test.action {
 				t.Errorf("the diff says %s: %s", got, test.reason)
 			}

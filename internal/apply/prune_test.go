@@ -170,7 +170,7 @@ func TestRule5DeletionFollowsAFreshRead(t *testing.T) {
 		}, "another object of the same name"},
 		{"another owner", func(g *ground) {
 			other := g.target("other", configMaps("old"))
-			other.Living = func(string) bool { return false }
+			other.Keeps = func(string, object.ID) bool { return false }
 			if _, err := g.another().Sync(g.Context(), other); err != nil {
 				g.Fatal(err)
 			}
@@ -230,7 +230,7 @@ func TestRule5ClaimedObjectsMoveBetweenAppsWithoutDeletion(t *testing.T) {
 	from = g.with(from, configMaps("stay"))
 	from.ClaimedBy = func(id object.ID) (string, bool) { return "to", id.Name == "moves" }
 	g.want("orphaned ConfigMap moves; unchanged ConfigMap stay", "the other app claims it", g.sync(from).Changes)
-	to.ClaimedBy = func(object.ID) (string, bool) { return "", false }
+	to.Keeps = func(string, object.ID) bool { return false }
 	g.want("adopted ConfigMap moves", "the first gave it up", g.sync(to).Changes)
 	live := g.live("ConfigMap", "moves")
 	if owner, adopted, _ := object.OwnerOf(live); owner.App != "to" || adopted || live.GetUID() != uid {

@@ -325,11 +325,8 @@ func (r *run) claim(it *item, live *unstructured.Unstructured) (claim, string) {
 	case owner.Fleet != r.owner.Fleet:
 		return another, fmt.Sprintf("it belongs to the app %q of the fleet %q", owner.App, owner.Fleet)
 	}
-	if r.target.Living == nil || r.target.Living(owner.App) {
-		claimant, claimed := r.claimant(it.id)
-		if r.target.ClaimedBy == nil || claimed && claimant == owner.App {
-			return another, fmt.Sprintf("the app %q has it too, and keeps it", owner.App)
-		}
+	if r.target.Keeps == nil || r.target.Keeps(owner.App, it.id) {
+		return another, fmt.Sprintf("the app %q has it too, and keeps it", owner.App)
 	}
 	return released, fmt.Sprintf("it was the app %q's", owner.App)
 }

@@ -42,15 +42,15 @@ type Target struct {
 	Known map[object.ID]Baseline
 
 	// ClaimedBy names another app of the assignment, or of the last good bundle
-	// of one in error, that has the object in Git. Nil means that every living
-	// app may claim what carries its marks, and none claims anything else.
+	// of one in error, that has the object in Git. Nil means none.
 	ClaimedBy func(object.ID) (app string, ok bool)
+	// Keeps reports whether another app, whose marks the object carries, is in
+	// the cluster's assignment and has it in Git, or may have it there, for all
+	// that is known. Nil means that every app keeps what carries its marks.
+	Keeps func(app string, id object.ID) bool
 	// Needs names another app that has objects in a Namespace or of the kind of a
 	// CustomResourceDefinition. Nil means none.
 	Needs func(object.ID) (app string, ok bool)
-	// Living reports whether an app is in the cluster's assignment; nil means
-	// that every app is.
-	Living func(app string) bool
 	// Health says whether an object does its work, has failed, and why. Nil
 	// means that what exists is healthy.
 	Health func(*unstructured.Unstructured) (ready, failed bool, message string)

@@ -74,6 +74,14 @@ func (c *Client) WatchObjects(ctx context.Context, kind schema.GroupKind, marked
 	return c.follow(ctx, kind, marked, cluster.Whole, event)
 }
 
+// OfOneKind reports whether the error of an Interrupted event concerns its kind
+// alone: the API server answers otherwise, for all that the error tells.
+func OfOneKind(err error) bool {
+	var answer apierrors.APIStatus
+	var unknown *cluster.UnknownKindError
+	return errors.As(err, &answer) && !apierrors.IsUnauthorized(err) || errors.As(err, &unknown) || errors.Is(err, cluster.ErrTimeout)
+}
+
 // follower is one watch of one kind.
 type follower struct {
 	client   *Client

@@ -12,24 +12,32 @@ import (
 // claims says which app of the assignment, or of the last good bundle of one in
 // error, has an object in Git. It is not changed once made.
 type claims struct {
-	owners     map[object.ID]string
+	owners     map[object.ID][]string
 	namespaces map[string][]string // whose objects are in a namespace
 	groups     map[string][]string // or of an API group
-	complete   bool                // every app's objects are known
+	known      map[string]bool     // apps of which the objects are known
+	unknown    map[string]bool     // and those of which none are
+	partial    bool                // there may be other apps
 }
 
-func claimsOf(apps map[string]*work, facts app.Facts) *claims {
-	c := &claims{owners: map[object.ID]string{}, namespaces: map[string][]string{}, groups: map[string][]string{}, complete: true}
+// claimsOf returns the claims of apps, besides which there may be others if they
+// are partial.
+func claimsOf(apps map[string]*work, partial bool, facts app.Facts) *claims {
+	c := &claims{
+		owners: map[object.ID][]string{}, namespaces: map[string][]string{}, groups: map[string][]string{},
+		known: map[string]bool{}, unknown: map[string]bool{}, partial: partial,
+	}
 	for _, name := range slices.Sorted(maps.Keys(apps)) {
 		w := apps[name]
 		if w.bundle == nil {
-			c.complete = false
+			c.unknown[name] = true
 			continue
 		}
+		c.known[name] = true
 		for _, u := range w.bundle.Objects {
 			for _, id := range identities(object.Of(u), facts) {
-				if c.owners[id] == "" {
-					c.owners[id] = name
+				if !slices.Contains(c.owners[id], name) {
+					c.owners[id] = append(c.owners[id], name)
 				}
 				if !slices.Contains(c.namespaces[id.Namespace], name) {
 					c.namespaces[id.Namespace] = append(c.namespaces[id.Namespace], name)
@@ -60,9 +68,21 @@ func identities(id object.ID, facts app.Facts) []object.ID {
 
 // by names another app than the given one that has an object in Git.
 func (c *claims) by(name string, id object.ID) (string, bool) {
-	owner, ok := c.owners[id]
-	return owner, ok && owner != name
+	for _, owner := range c.owners[id] {
+		if owner != name {
+			return owner, true
+		}
+	}
+	return "", false
 }
+
+// keeps reports whether an app has an object in Git, or may have it there.
+func (c *claims) keeps(name string, id object.ID) bool {
+	return slices.Contains(c.owners[id], name) || c.unknown[name] || c.partial && !c.known[name]
+}
+
+// complete reports whether all apps and their objects are known.
+func (c *claims) complete() bool { return !c.partial && len(c.unknown) == 0 }
 
 // needs names another app that has objects in a namespace, or of the API group of
 // a definition, and loses them with it.

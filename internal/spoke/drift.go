@@ -3,13 +3,11 @@ package spoke
 import (
 	"cmp"
 	"context"
-	"errors"
 	"fmt"
 	"maps"
 	"slices"
 	"time"
 
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 
 	"nave.dev/internal/apply"
@@ -97,7 +95,7 @@ func (s *session) observe(ctx context.Context, event apply.Event) {
 // whose returns the app that an object belongs to: the one whose sync brought it
 // about, or whose marks it carries, or else the one that has it in Git.
 func (s *session) whose(id object.ID) *work {
-	for _, name := range []string{s.applied[id], s.tracked[id].Owner.App, s.claims.owners[id]} {
+	for _, name := range append([]string{s.applied[id], s.tracked[id].Owner.App}, s.claims.owners[id]...) {
 		if w := s.apps[name]; w != nil {
 			return w
 		}
@@ -118,12 +116,12 @@ func (s *session) missing(kind schema.GroupKind) {
 	}
 }
 
-// interrupted takes in that a kind cannot be watched. While the API server does
-// not answer, the cluster is offline; if it answers, only the kind is in trouble,
-// such as one whose conversion webhook is down, and nothing else waits for it.
+// interrupted takes in that a kind cannot be watched. While the API server cannot
+// be reached, or lets nobody in, the cluster is offline; otherwise only the kind
+// is in trouble, such as one whose conversion webhook is down, and nothing else
+// waits for it.
 func (s *session) interrupted(event apply.Event) {
-	var answer apierrors.APIStatus
-	if !errors.As(event.Err, &answer) {
+	if !apply.OfOneKind(event.Err) {
 		s.away[event.Kind] = event.Err
 		return
 	}

@@ -183,7 +183,7 @@ func (s *session) take() {
 			return !present[name]
 		})
 	}
-	s.claims = claimsOf(s.apps, s.facts)
+	s.claims = claimsOf(s.apps, wanted.Incomplete != nil, s.facts)
 }
 
 // refuses says why an assignment is not to be taken, or nothing.

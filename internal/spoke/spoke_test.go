@@ -59,8 +59,14 @@ func on(t *testing.T) *ground {
 // spoke runs a spoke of the fleet "fleet" until stop or the end of the test.
 func (g *ground) spoke(writer string) (s *Spoke, stop func()) {
 	g.Helper()
+	return g.through(writer, &faulty{})
+}
+
+// through is spoke with a fault on the way to the cluster.
+func (g *ground) through(writer string, fault *faulty) (s *Spoke, stop func()) {
+	g.Helper()
 	s = New(Options{
-		Cluster: "one", Fleet: "fleet", Config: g.env.Config, Health: g.checker, Writer: writer,
+		Cluster: "one", Fleet: "fleet", Config: fault.through(g.env.Config), Health: g.checker, Writer: writer,
 		Now: func() time.Time { return time.Now().Add(time.Duration(g.ahead.Load())) },
 	})
 	ctx, cancel := context.WithCancel(g.Context())
@@ -461,8 +467,8 @@ func TestClaims(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	c := claimsOf(map[string]*work{"web": {bundle: bundle}, "broken": {}}, app.Facts{})
-	if c.complete {
+	c := claimsOf(map[string]*work{"web": {bundle: bundle}, "broken": {}}, false, app.Facts{})
+	if c.complete() {
 		t.Error("claims are complete though an app in error has no bundle")
 	}
 	for _, id := range []object.ID{

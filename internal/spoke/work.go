@@ -163,18 +163,13 @@ func (s *session) mayPrune(w *work) bool {
 	tracked := s.trackedOf(w)
 	return tracked == nil || slices.ContainsFunc(tracked, func(t apply.Tracked) bool {
 		made := w.options.CreateNamespace && t.ID.Kind == "Namespace" && slices.Contains(s.claims.namespaces[t.ID.Name], w.name)
-		return s.claims.owners[t.ID] != w.name && !made
+		return !slices.Contains(s.claims.owners[t.ID], w.name) && !made
 	})
 }
 
 // target is the app as the applier wants it.
 func (s *session) target(ctx context.Context, w *work) apply.Target {
 	claims := s.claims
-	living := map[string]bool{}
-	for name := range s.apps {
-		living[name] = true
-	}
-	incomplete := s.assigned.Incomplete != nil
 	objects := 0
 	for _, t := range s.tracked {
 		if t.Owner.App != "" {
@@ -187,18 +182,21 @@ func (s *session) target(ctx context.Context, w *work) apply.Target {
 		confirmed = append(confirmed, digest)
 	}
 	checker := s.spoke.opts.Health
+	first := !slices.Contains(record.Applied, w.name)
 	return apply.Target{
 		App: w.name, Bundle: w.bundle, Options: w.options,
-		FirstApply: !slices.Contains(record.Applied, w.name),
+		FirstApply: first,
 		// An app in error of which nothing was ever accepted may have any object,
-		// also one that another app no longer has.
-		Complete:        !incomplete && claims.complete && w.err == nil,
+		// also one that another app no longer has. What carries an app's marks
+		// before it was ever applied, as when the record was lost, is left to its
+		// next sync, which takes its turn at the cluster's budget.
+		Complete:        claims.complete() && w.err == nil && !first,
 		Confirmed:       confirmed,
 		Kinds:           record.kinds(w.name),
 		Known:           maps.Clone(w.known),
 		ClaimedBy:       func(id object.ID) (string, bool) { return claims.by(w.name, id) },
 		Needs:           func(id object.ID) (string, bool) { return claims.needs(w.name, id) },
-		Living:          func(name string) bool { return incomplete || living[name] },
+		Keeps:           claims.keeps,
 		Tracked:         s.trackedOf(w),
 		ClusterObjects:  objects,
 		PrunedThisRound: s.spoke.pruned,
