@@ -17,6 +17,7 @@ import (
 
 	"nave.dev/internal/lab"
 	"nave.dev/internal/lab/process"
+	"nave.dev/internal/program"
 )
 
 func main() {
@@ -67,6 +68,7 @@ has returned, until nave-lab down.`,
   nave-lab down`,
 		SilenceErrors: true,
 		SilenceUsage:  true,
+		Version:       program.Version(),
 		Args:          cobra.NoArgs,
 		RunE:          func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}

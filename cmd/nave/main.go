@@ -6,10 +6,10 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
-	"runtime/debug"
 	"syscall"
 
 	"nave.dev/internal/cli"
+	"nave.dev/internal/program"
 	"nave.dev/internal/render"
 )
 
@@ -30,13 +30,6 @@ func main() {
 	if self, err := os.Executable(); err == nil {
 		worker = []string{self, renderWorker}
 	}
-	err := cli.New(version(), worker).ExecuteContext(ctx)
+	err := cli.New(program.Version(), worker).ExecuteContext(ctx)
 	os.Exit(cli.Report(ctx, err, os.Stderr))
-}
-
-func version() string {
-	if info, ok := debug.ReadBuildInfo(); ok {
-		return info.Main.Version
-	}
-	return "unknown"
 }

@@ -12,13 +12,14 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"path/filepath"
 	"strings"
 	"text/tabwriter"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 	"sigs.k8s.io/yaml"
+
+	"nave.dev/internal/program"
 )
 
 // UsageError is wrong use of the command line: exit code 2.
@@ -85,6 +86,16 @@ Exit codes: 0 done; 1 it could not be done; 2 wrong usage; 3 the answer is no
 			return errors.Join(check(cmd, args), requiredFlags(cmd), s.outputForm())
 		}
 	}
+	root.InitDefaultHelpCmd()
+	if help, _, err := root.Find([]string{"help"}); err == nil {
+		help.Args = func(_ *cobra.Command, args []string) error {
+			found, rest, err := root.Find(args)
+			if err != nil {
+				return &UsageError{err}
+			}
+			return knownCommand(found, rest)
+		}
+	}
 	return root
 }
 
@@ -128,20 +139,7 @@ func requiredFlags(cmd *cobra.Command) error {
 }
 
 // defaultDir is where a hub and its caches are unless told otherwise.
-func defaultDir() string {
-	if dir := os.Getenv("NAVE_DIR"); dir != "" {
-		return dir
-	}
-	state := os.Getenv("XDG_STATE_HOME")
-	if state == "" {
-		home, err := os.UserHomeDir()
-		if err != nil {
-			home = os.TempDir()
-		}
-		state = filepath.Join(home, ".local", "state")
-	}
-	return filepath.Join(state, "nave")
-}
+func defaultDir() string { return program.StateDir("NAVE_DIR", "nave") }
 
 func (s *settings) directory() string {
 	if s.dir != "" {

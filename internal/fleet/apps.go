@@ -9,6 +9,7 @@ import (
 
 	"nave.dev/api/v1alpha1"
 	"nave.dev/internal/app"
+	"nave.dev/internal/strictyaml"
 )
 
 // Resolve returns the commit that a revision of a source stands for. The source is empty for the fleet repository; the
@@ -149,7 +150,7 @@ func (d *delivery) fill(context v1alpha1.Context) (filled, []obstacle) {
 		o := obstacle{field: field, message: err.Error()}
 		if missing, ok := errors.AsType[*v1alpha1.MissingError](err); ok {
 			o.hint = "add it to the cluster, or select only clusters that have it"
-			if near := nearest(missing.Name, missing.Have); near != "" {
+			if near := strictyaml.Nearest(missing.Name, missing.Have); near != "" {
 				o.hint = fmt.Sprintf("did you mean %q?", near)
 			}
 		}

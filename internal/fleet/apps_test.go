@@ -300,18 +300,6 @@ func TestUnreadable(t *testing.T) {
 	}
 }
 
-func TestNearest(t *testing.T) {
-	tests := []struct{ name, want string }{
-		{"prod", "prod"}, {"prdo", "prod"}, {"PROD", "prod"}, {"prd", "prod"}, {"stag", "staging"},
-		{"st", ""}, {"antarctica", ""}, {"", ""}, {"deb", "dev"}, {"xyz", ""},
-	}
-	for _, test := range tests {
-		if have := nearest(test.name, []string{"dev", "staging", "prod"}); have != test.want {
-			t.Errorf("nearest(%q) is %q, want %q", test.name, have, test.want)
-		}
-	}
-}
-
 // FuzzLoad adds one file of any content to a good repository: Load must not fail, must place each problem, and must not
 // lose the app that is in another file without saying why.
 func FuzzLoad(f *testing.F) {

@@ -90,7 +90,7 @@ func (l *loader) checkSource(d *delivery) {
 	switch {
 	case !ok:
 		hint := "the Fleet lists sources under spec.sources"
-		if near := nearest(s.Name, slices.Sorted(maps.Keys(l.fleet.sources))); near != "" {
+		if near := strictyaml.Nearest(s.Name, slices.Sorted(maps.Keys(l.fleet.sources))); near != "" {
 			hint = fmt.Sprintf("did you mean %q?", near)
 		}
 		l.fail(d, "spec.source.name", hint, "there is no source %q", s.Name)
@@ -131,7 +131,7 @@ func (l *loader) checkDependencies(d *delivery) {
 			continue
 		}
 		hint := ""
-		if near := nearest(name, l.fleet.names); near != "" {
+		if near := strictyaml.Nearest(name, l.fleet.names); near != "" {
 			hint = fmt.Sprintf("did you mean %q?", near)
 		}
 		p := d.doc.Problem(fmt.Sprintf("spec.dependsOn[%d]", i), "there is no Delivery %q", name).WithHint("%s", hint)

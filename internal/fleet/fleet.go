@@ -69,7 +69,7 @@ func (f *Fleet) member(name string) (*cluster, error) {
 	case f.Incomplete != nil:
 		return nil, fmt.Errorf("no cluster %q is known: %w", name, f.Incomplete)
 	}
-	if near := nearest(name, slices.Sorted(maps.Keys(f.clusters))); near != "" {
+	if near := strictyaml.Nearest(name, slices.Sorted(maps.Keys(f.clusters))); near != "" {
 		return nil, fmt.Errorf("no cluster %q in the fleet, did you mean %q?", name, near)
 	}
 	return nil, fmt.Errorf("no cluster %q in the fleet", name)

@@ -18,8 +18,10 @@ type loader struct {
 	fsys     fs.FS
 	problems strictyaml.Problems
 
-	fleets     []*fleetDocument // of kind Fleet
-	unreadable []string         // files with content that is not understood
+	fleets     []*fleetDocument       // of kind Fleet
+	unreadable []string               // files with content that is not understood
+	nameless   []*strictyaml.Document // that state no apiVersion
+	homes      map[string]bool        // directories with documents of ours
 }
 
 // fleetDocument is a document of kind Fleet.
@@ -34,10 +36,11 @@ type fleetDocument struct {
 func Load(fsys fs.FS) (*Fleet, strictyaml.Problems) {
 	l := &loader{fsys: fsys, fleet: &Fleet{
 		clusters: map[string]*cluster{}, deliveries: map[string]*delivery{}, sources: map[string]*source{},
-	}}
+	}, homes: map[string]bool{}}
 	for _, file := range l.find() {
 		l.read(file)
 	}
+	l.warnNameless()
 	l.settleFleet()
 	if len(l.unreadable) > 0 {
 		l.fleet.Incomplete = errUnusable(l.unreadable)
@@ -128,12 +131,15 @@ func (l *loader) take(doc *strictyaml.Document) {
 	kind, _ := doc.Text("kind")
 	group, _, _ := strings.Cut(apiVersion, "/")
 	ours := slices.Contains(kinds, kind)
+	if group == v1alpha1.Group {
+		l.homes[path.Dir(doc.File)] = true
+	}
 	switch {
 	case apiVersion == v1alpha1.APIVersion && ours:
 		l.decode(doc, kind)
 	case apiVersion == v1alpha1.APIVersion:
 		hint := "known kinds: " + strings.Join(kinds, ", ")
-		if near := nearest(kind, kinds); near != "" {
+		if near := strictyaml.Nearest(kind, kinds); near != "" {
 			hint = fmt.Sprintf("did you mean %q?", near)
 		}
 		l.refuse(doc, "kind", hint, "%s has no kind %q", v1alpha1.APIVersion, kind)
@@ -141,8 +147,32 @@ func (l *loader) take(doc *strictyaml.Document) {
 		l.refuse(doc, "apiVersion", "write apiVersion: "+v1alpha1.APIVersion, "%q is not known", apiVersion)
 	case ours && apiVersion == "":
 		l.refuse(doc, "apiVersion", "write apiVersion: "+v1alpha1.APIVersion, "is missing from a document of kind %s", kind)
-	case ours && distance(group, v1alpha1.Group) <= 2:
+	case ours && strictyaml.Nearest(group, []string{v1alpha1.Group}) != "":
 		l.refuse(doc, "apiVersion", "did you mean "+v1alpha1.APIVersion+"?", "%q is not known", apiVersion)
+	case apiVersion == "":
+		l.nameless = append(l.nameless, doc)
+	}
+}
+
+// kustomizations are the files that may state no apiVersion and have a meaning all the same.
+var kustomizations = []string{"kustomization.yaml", "kustomization.yml"}
+
+// warnNameless warns of documents without apiVersion that may have been meant as ours: their kind is nearly one of
+// ours, or they stand beside documents of ours.
+func (l *loader) warnNameless() {
+	for _, doc := range l.nameless {
+		kind, _ := doc.Text("kind")
+		near := strictyaml.Nearest(kind, kinds)
+		if near == "" && (!l.homes[path.Dir(doc.File)] || slices.Contains(kustomizations, path.Base(doc.File))) {
+			continue
+		}
+		hint := "write apiVersion: " + v1alpha1.APIVersion
+		if near != "" {
+			hint += fmt.Sprintf(", and kind: %s if that is meant", near)
+		} else {
+			hint += " and a kind, or keep what is of other tools in another directory"
+		}
+		l.fleet.Warnings = append(l.fleet.Warnings, doc.Problem("", "states no apiVersion, and is not read").WithHint("%s", hint))
 	}
 }
 

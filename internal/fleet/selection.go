@@ -8,6 +8,8 @@ import (
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
+
+	"nave.dev/internal/strictyaml"
 )
 
 // place finds the clusters that a Delivery selects. Clusters in error count as far as they can be told.
@@ -34,7 +36,7 @@ func (l *loader) place(d *delivery) {
 	for i, name := range selection.Names {
 		if _, ok := l.fleet.clusters[name]; !ok {
 			hint := ""
-			if near := nearest(name, slices.Sorted(maps.Keys(l.fleet.clusters))); near != "" {
+			if near := strictyaml.Nearest(name, slices.Sorted(maps.Keys(l.fleet.clusters))); near != "" {
 				hint = fmt.Sprintf("did you mean %q?", near)
 			}
 			l.warn(d, fmt.Sprintf("spec.clusters.names[%d]", i), hint, "there is no cluster %q", name)
@@ -95,7 +97,7 @@ func (l *loader) selectorHint(selector *metav1.LabelSelector) string {
 // meant continues a hint with what may be meant, or with what there is.
 func meant(name string, names []string) string {
 	const most = 8
-	if near := nearest(name, names); near != "" {
+	if near := strictyaml.Nearest(name, names); near != "" {
 		return fmt.Sprintf(", did you mean %q?", near)
 	}
 	if len(names) == 0 || len(names) > most {

@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"fmt"
 	"os"
-	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
@@ -18,6 +17,7 @@ import (
 	"nave.dev/examples"
 	"nave.dev/internal/lab/controlplane"
 	"nave.dev/internal/lab/process"
+	"nave.dev/internal/program"
 	"nave.dev/internal/strictyaml"
 )
 
@@ -261,17 +261,4 @@ func sortNames(names []string) {
 
 // DefaultDir is where a lab lives unless told otherwise: the user's state
 // directory, so that commands find it from anywhere.
-func DefaultDir() string {
-	if dir := os.Getenv("NAVE_LAB_DIR"); dir != "" {
-		return dir
-	}
-	state := os.Getenv("XDG_STATE_HOME")
-	if state == "" {
-		home, err := os.UserHomeDir()
-		if err != nil {
-			home = os.TempDir()
-		}
-		state = filepath.Join(home, ".local", "state")
-	}
-	return filepath.Join(state, "nave-lab")
-}
+func DefaultDir() string { return program.StateDir("NAVE_LAB_DIR", "nave-lab") }

@@ -27,7 +27,7 @@ var layers = []layer{{
 	packages: []string{"charts/...", "docs/...", "examples/...", "ui/..."},
 }, {
 	name:     "support", // knows nothing of Nave
-	packages: []string{"internal/strictyaml/...", "internal/cel/..."},
+	packages: []string{"internal/strictyaml/...", "internal/cel/...", "internal/program/..."},
 }, {
 	name:     "vocabulary", // the values that engines exchange
 	packages: []string{"internal/object/...", "internal/change/...", "internal/app/..."},
@@ -70,7 +70,7 @@ var layers = []layer{{
 	name:     "nave",
 	packages: []string{"cmd/nave"},
 	// A render worker is the nave binary run again, so main is where it begins.
-	imports: []string{"cli", "process", "internal/render"},
+	imports: []string{"support", "cli", "process", "internal/render"},
 }, {
 	name:     "lab", // runs nave as a user would, and is no part of it
 	packages: []string{"internal/lab/..."},
@@ -78,7 +78,7 @@ var layers = []layer{{
 }, {
 	name:     "nave-lab",
 	packages: []string{"cmd/nave-lab"},
-	imports:  []string{"lab"},
+	imports:  []string{"support", "lab"},
 }, {
 	name:     "testenv", // in no list: only tests may import it
 	packages: []string{"internal/testenv/..."},

@@ -95,3 +95,15 @@ func TestFieldsAreThoseOfEncodingJSON(t *testing.T) {
 		}
 	}
 }
+
+func TestNearest(t *testing.T) {
+	tests := []struct{ name, want string }{
+		{"prod", "prod"}, {"prdo", "prod"}, {"PROD", "prod"}, {"prd", "prod"}, {"stag", "staging"},
+		{"st", ""}, {"antarctica", ""}, {"", ""}, {"deb", "dev"}, {"xyz", ""},
+	}
+	for _, test := range tests {
+		if have := Nearest(test.name, []string{"dev", "staging", "prod"}); have != test.want {
+			t.Errorf("Nearest(%q) is %q, want %q", test.name, have, test.want)
+		}
+	}
+}

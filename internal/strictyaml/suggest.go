@@ -24,7 +24,7 @@ func unknownHint(p *place) string {
 			return fmt.Sprintf("%q belongs under %q", p.name, name)
 		}
 	}
-	if near := nearest(p.name, p.within.names); near != "" {
+	if near := Nearest(p.name, p.within.names); near != "" {
 		return fmt.Sprintf("did you mean %q?", near)
 	}
 	if len(p.within.names) == 0 {
@@ -53,9 +53,9 @@ func fieldsBelow(t reflect.Type) *structFields {
 	return fieldsOf(t)
 }
 
-// nearest returns the one of names that is most likely meant by name, or "". Names count as near if they differ only
+// Nearest returns the one of names that is most likely meant by name, or "". Names count as near if they differ only
 // in case and separators, in one letter of three, or by an ending.
-func nearest(name string, names []string) string {
+func Nearest(name string, names []string) string {
 	simple := simplify(name)
 	if len(simple) > 64 {
 		return ""
