@@ -77,11 +77,16 @@ func (s *Spoke) Pause(ctx context.Context, pause Pause) error {
 		if pause.App != "" && session.apps[pause.App] == nil {
 			return fmt.Errorf("cluster %s has no app %q", s.opts.Cluster, pause.App)
 		}
-		now := s.opts.Now()
+		now, ended := s.opts.Now(), false
 		err := session.records.change(ctx, func(r *Record) {
 			kept := r.Pauses[:0]
+			ended = false
 			for _, p := range r.Pauses {
-				if p.App != pause.App && now.Before(p.Until) {
+				switch {
+				case !now.Before(p.Until):
+				case p.App == pause.App:
+					ended = true
+				default:
 					kept = append(kept, p)
 				}
 			}
@@ -92,6 +97,12 @@ func (s *Spoke) Pause(ctx context.Context, pause Pause) error {
 		})
 		if err != nil {
 			return err
+		}
+		if !now.Before(pause.Until) {
+			if ended {
+				session.event(pause.App, EventResumed, fmt.Sprintf("pause ended by %s: %s", pause.Actor, pause.Reason), nil)
+			}
+			return nil
 		}
 		for name, w := range session.apps {
 			if _, paused := session.records.record.pausedBy(name, now); paused {

@@ -95,6 +95,7 @@ const (
 	EventOnline  EventKind = "online"
 	EventOffline EventKind = "offline"
 	EventPaused  EventKind = "paused"
+	EventResumed EventKind = "resumed" // somebody ended a pause before its time
 )
 
 // Event is something that was done, or seen, and why.
