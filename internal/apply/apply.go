@@ -52,6 +52,8 @@ type Listener struct {
 	Wrote func(Write, error)
 	// Throttled is called when the API server pushes back.
 	Throttled func(Throttle)
+	// Watching is called with 1 when a watch is opened and with -1 when it ends.
+	Watching func(change int)
 }
 
 // Write is one request that changes the cluster.

@@ -153,6 +153,10 @@ func (f *follower) once(ctx context.Context) error {
 		return err
 	}
 	defer watcher.Stop()
+	if watching := f.client.options.Listener.Watching; watching != nil {
+		watching(1)
+		defer watching(-1)
+	}
 	began := f.client.options.Now()
 	for {
 		select {

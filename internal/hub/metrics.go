@@ -19,11 +19,15 @@ type metrics struct {
 }
 
 var (
-	clusterOnline = prometheus.NewDesc("nave_cluster_online", "Whether the cluster answers.", []string{"cluster"}, nil)
-	appSynced     = prometheus.NewDesc("nave_app_synced", "Whether the app's objects are what Git says.", []string{"cluster", "app"}, nil)
-	appHealth     = prometheus.NewDesc("nave_app_health", "1 for the app's present health.", []string{"cluster", "app", "health"}, nil)
-	appHeld       = prometheus.NewDesc("nave_app_held_deletions", "Deletions that wait for confirmation.", []string{"cluster", "app"}, nil)
-	gitFailing    = prometheus.NewDesc("nave_source_failing", "Whether the last fetch of the source failed.", []string{"source"}, nil)
+	clusterOnline  = prometheus.NewDesc("nave_cluster_online", "Whether the cluster answers.", []string{"cluster"}, nil)
+	clusterSynced  = prometheus.NewDesc("nave_cluster_synced", "Whether all apps of the cluster are what Git says.", []string{"cluster"}, nil)
+	clusterHealthy = prometheus.NewDesc("nave_cluster_healthy", "Whether all apps of the cluster are Healthy.", []string{"cluster"}, nil)
+	clusterWatches = prometheus.NewDesc("nave_cluster_watches", "Watches that are open on the cluster.", []string{"cluster"}, nil)
+	revisionInfo   = prometheus.NewDesc("nave_revision_info", "1 for the commit of the fleet repository that is in force.", []string{"commit"}, nil)
+	appSynced      = prometheus.NewDesc("nave_app_synced", "Whether the app's objects are what Git says.", []string{"cluster", "app"}, nil)
+	appHealth      = prometheus.NewDesc("nave_app_health", "1 for the app's present health.", []string{"cluster", "app", "health"}, nil)
+	appHeld        = prometheus.NewDesc("nave_app_held_deletions", "Deletions that wait for confirmation.", []string{"cluster", "app"}, nil)
+	gitFailing     = prometheus.NewDesc("nave_source_failing", "Whether the last fetch of the source failed.", []string{"source"}, nil)
 )
 
 func newMetrics(h *Hub) *metrics {
@@ -43,7 +47,7 @@ func (m *metrics) handler() http.Handler {
 
 // Describe implements prometheus.Collector.
 func (m *metrics) Describe(out chan<- *prometheus.Desc) {
-	for _, desc := range []*prometheus.Desc{clusterOnline, appSynced, appHealth, appHeld, gitFailing} {
+	for _, desc := range []*prometheus.Desc{clusterOnline, clusterSynced, clusterHealthy, clusterWatches, revisionInfo, appSynced, appHealth, appHeld, gitFailing} {
 		out <- desc
 	}
 }
@@ -58,8 +62,14 @@ func (m *metrics) Collect(out chan<- prometheus.Metric) {
 	for _, source := range fleet.Sources {
 		gauge(gitFailing, truth[source.Failing()], source.Name)
 	}
+	if fleet.Revision.Commit != "" {
+		gauge(revisionInfo, 1, fleet.Revision.Commit)
+	}
 	for _, c := range fleet.Clusters {
 		gauge(clusterOnline, truth[c.Online], c.Cluster)
+		gauge(clusterSynced, truth[c.Sync == spoke.Synced], c.Cluster)
+		gauge(clusterHealthy, truth[c.Health.Status == spoke.Healthy], c.Cluster)
+		gauge(clusterWatches, float64(c.Watches), c.Cluster)
 		for _, app := range c.Apps {
 			gauge(appSynced, truth[app.Sync == spoke.Synced], c.Cluster, app.Name)
 			gauge(appHealth, 1, c.Cluster, app.Name, string(app.Health.Status))

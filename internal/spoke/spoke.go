@@ -11,6 +11,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"k8s.io/apimachinery/pkg/util/uuid"
@@ -40,6 +41,8 @@ type Options struct {
 type Spoke struct {
 	opts     Options
 	requests chan request // served by the loop; none is lost, none blocks a caller's cluster
+
+	watches atomic.Int64 // open now
 
 	mu     sync.Mutex
 	state  State
@@ -120,6 +123,7 @@ func (s *Spoke) State() State {
 	if s.wanted != s.shown && state.Sync == Synced {
 		state.Sync = OutOfSync
 	}
+	state.Watches = int(s.watches.Load())
 	return state
 }
 
@@ -195,7 +199,10 @@ func (s *Spoke) open(ctx context.Context) (*session, error) {
 	if err := records.makeNamespace(ctx); err != nil {
 		return nil, err
 	}
-	applier, err := apply.New(config, apply.Options{Fleet: s.opts.Fleet, Now: s.opts.Now, DigestKey: records.record.DigestKey})
+	applier, err := apply.New(config, apply.Options{
+		Fleet: s.opts.Fleet, Now: s.opts.Now, DigestKey: records.record.DigestKey,
+		Listener: apply.Listener{Watching: func(change int) { s.watches.Add(int64(change)) }},
+	})
 	if err != nil {
 		return nil, err
 	}

@@ -439,6 +439,18 @@ func TestOldAndForeignAssignments(t *testing.T) {
 	g.until("a higher number is taken", func() bool { return g.value("a") == "six" })
 }
 
+func TestWatchesAreCountedAndEnd(t *testing.T) {
+	g := on(t)
+	s, stop := g.spoke("a")
+	s.Assign(assigned(g.desired("web", g.configMap("web", "1"))))
+	g.synced(s)
+	g.until("ConfigMaps are watched", func() bool { return s.State().Watches == 1 })
+	stop()
+	if open := s.State().Watches; open != 0 {
+		t.Errorf("%d watches are open after the end", open)
+	}
+}
+
 func TestContest(t *testing.T) {
 	w := newWork("web", time.Time{})
 	id := object.ID{Kind: "ConfigMap", Name: "a"}

@@ -53,6 +53,7 @@ type State struct {
 	Health  health.Summary `json:"health"`
 	Apps    []AppState     `json:"apps"`
 	Pauses  []Pause        `json:"pauses,omitempty"`
+	Watches int            `json:"watches"` // that are open on the cluster
 	// ConvergedAt is when all apps were last seen to be Synced and Healthy.
 	ConvergedAt time.Time `json:"convergedAt,omitzero"`
 }
