@@ -248,6 +248,10 @@ func (r *run) reconcile(ctx context.Context, it *item) error {
 	if err != nil {
 		return err
 	}
+	if writing := r.mode != showing && !reporting; writing && r.target.Options.CorrectDrift && !ownership.Read(after).Added(it.body, it.rules).Empty() {
+		it.applied = true
+		return errAgain // somebody added to it after it was read
+	}
 	fields := o.Changes(after, claim == mine, r.client.options.DigestKey)
 	it.entry = change.Entry{Action: r.action(claim, reporting, len(fields) > 0), Reason: note, Fields: fields}
 	switch it.entry.Action {
