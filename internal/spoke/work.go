@@ -113,6 +113,9 @@ func (s *session) sync(ctx context.Context, w *work) {
 			delete(w.drifted, id)
 		}
 	}
+	for _, entry := range w.state.Drift {
+		delete(w.known, entry.Object) // it may have to be corrected now, or reported again
+	}
 	target := s.target(ctx, w)
 	digest, options := w.bundle.Digest, w.optionsDigest
 	w.state.Message = "syncing"
