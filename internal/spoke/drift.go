@@ -74,6 +74,9 @@ func (s *session) observe(ctx context.Context, event apply.Event) {
 		delete(s.tracked, event.ID)
 	default:
 		s.tracked[event.ID] = event.Tracked
+		if w := s.apps[event.Owner.App]; w != nil && event.Type == apply.Added && w.options.Prune && s.leftOver(w, event.Tracked) {
+			w.late = true
+		}
 	}
 	s.arrived(event.Kind)
 	w := s.whose(event.ID)

@@ -29,6 +29,9 @@ type work struct {
 	// idle is set while the app may not be written. What happened meanwhile is
 	// looked at when that is over.
 	idle bool
+	// late is set when something turned up that a sync may have to delete, and that
+	// the last one did not know of.
+	late bool
 
 	state         AppState
 	optionsDigest string
@@ -75,7 +78,7 @@ func (w *work) want(desired app.Desired, source string, now time.Time) {
 
 // due reports whether the app is to be synced.
 func (w *work) due(now time.Time) bool {
-	if w.syncedDigest == w.bundle.Digest && w.syncedOptions == w.optionsDigest {
+	if w.syncedDigest == w.bundle.Digest && w.syncedOptions == w.optionsDigest && !w.late {
 		return !w.retryAt.IsZero() && !now.Before(w.retryAt)
 	}
 	return !now.Before(w.retryAt)
@@ -116,6 +119,7 @@ func (s *session) sync(ctx context.Context, w *work) {
 	for _, entry := range w.state.Drift {
 		delete(w.known, entry.Object) // it may have to be corrected now, or reported again
 	}
+	w.late = false
 	target := s.target(ctx, w)
 	digest, options := w.bundle.Digest, w.optionsDigest
 	w.state.Message = "syncing"
@@ -164,10 +168,13 @@ func (s *session) mayPrune(w *work) bool {
 		return false
 	}
 	tracked := s.trackedOf(w)
-	return tracked == nil || slices.ContainsFunc(tracked, func(t apply.Tracked) bool {
-		made := w.options.CreateNamespace && t.ID.Kind == "Namespace" && slices.Contains(s.claims.namespaces[t.ID.Name], w.name)
-		return !slices.Contains(s.claims.owners[t.ID], w.name) && !made
-	})
+	return tracked == nil || slices.ContainsFunc(tracked, func(t apply.Tracked) bool { return s.leftOver(w, t) })
+}
+
+// leftOver reports whether an object with the app's marks is none that it wants.
+func (s *session) leftOver(w *work, t apply.Tracked) bool {
+	made := w.options.CreateNamespace && t.ID.Kind == "Namespace" && slices.Contains(s.claims.namespaces[t.ID.Name], w.name)
+	return t.Owner.App == w.name && !slices.Contains(s.claims.owners[t.ID], w.name) && !made
 }
 
 // target is the app as the applier wants it.
