@@ -32,16 +32,20 @@ func (c *Client) Repair(ctx context.Context, t Target, ids []object.ID) (Result,
 // only prepares the items and keeps those with the identities.
 func (r *run) only(ctx context.Context, ids []object.ID) {
 	var kept []*item
+	asked := map[object.ID]bool{}
+	for _, id := range ids {
+		asked[id] = true
+	}
 	for _, it := range r.items {
 		// The bundle may state a namespace where the kind has none.
 		bare := object.ID{Group: it.id.Group, Kind: it.id.Kind, Name: it.id.Name}
-		if !slices.Contains(ids, it.id) && !slices.Contains(ids, bare) {
+		if !asked[it.id] && !asked[bare] {
 			continue
 		}
 		if r.prepare(ctx, it); it.err != nil && r.stop(ctx, it.err) {
 			break
 		}
-		if slices.Contains(ids, it.id) {
+		if asked[it.id] {
 			kept = append(kept, it)
 		}
 	}

@@ -88,7 +88,7 @@ type Held struct {
 type Baseline struct {
 	UID        types.UID `json:"uid"`
 	Generation int64     `json:"generation,omitempty"`
-	// Fields is the hash of the fields that Nave owns.
+	// Fields names the fields that Nave owns, by hash, and when it last changed any.
 	Fields string `json:"fields"`
 	// Foreign is the hash of fields that people and former deployers own.
 	Foreign string `json:"foreign,omitempty"`
@@ -135,7 +135,7 @@ func (c *Client) tracked(o ownership.Object) Tracked {
 	t := Tracked{
 		ID: object.Of(u), UID: u.GetUID(), Kept: prune.Kept(u),
 		Generation: u.GetGeneration(), Version: u.GetResourceVersion(),
-		Fields: o.OursHash(), Foreign: o.Foreign(ownership.Rules{Former: c.options.FormerManagers}),
+		Fields: o.Applied(), Foreign: o.Foreign(ownership.Rules{Former: c.options.FormerManagers}),
 		Deleting: u.GetDeletionTimestamp() != nil,
 	}
 	if owner, adopted, ok := object.OwnerOf(u); ok {

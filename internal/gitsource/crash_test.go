@@ -3,6 +3,7 @@ package gitsource
 import (
 	"context"
 	"fmt"
+	"math/rand/v2"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -114,6 +115,40 @@ exec %s "$@"
 				}
 			})
 		}
+	}
+}
+
+// TestDiskFull fetches with less and less room for files. What was there before stays whole, and with room again
+// everything is in place.
+func TestDiskFull(t *testing.T) {
+	u := newUpstream(t)
+	first := u.commit("main", "dir/file", "one")
+	cache := t.TempDir()
+	fetch(t, openMirror(t, openMirrors(t, cache, Options{}), Remote{URL: u.dir}))
+	noise := make([]byte, 1<<20)
+	rand.NewChaCha8([32]byte{}).Read(noise)
+	second := u.commit("main", "dir/noise", string(noise))
+	for _, blocks := range []int{64, 8, 1, 0} { // of 512 or 1024 bytes
+		victim := exec.Command("sh", "-c", fmt.Sprintf(`ulimit -f %d; exec "$0"`, blocks), os.Args[0])
+		victim.Env = append(os.Environ(), "GITSOURCE_TEST_CACHE="+cache, "GITSOURCE_TEST_GIT=git", "GITSOURCE_TEST_URL="+u.dir)
+		if out, err := victim.CombinedOutput(); err == nil {
+			t.Fatalf("%d blocks: a file of 1 MiB was fetched: %s", blocks, out)
+		}
+		m := openMirror(t, openMirrors(t, cache, Options{}), Remote{URL: u.dir})
+		if got := resolve(t, m, Revision{}); got.Commit != first {
+			t.Errorf("%d blocks: resolves to %s, want %s", blocks, got.Commit, first)
+		}
+		if err := readAll(t.Context(), m, first); err != nil {
+			t.Errorf("%d blocks: %v", blocks, err)
+		}
+	}
+	m := openMirror(t, openMirrors(t, cache, Options{}), Remote{URL: u.dir})
+	fetch(t, m)
+	if got := resolve(t, m, Revision{}); got.Commit != second {
+		t.Errorf("with room again it resolves to %s, want %s", got.Commit, second)
+	}
+	if err := readAll(t.Context(), m, second); err != nil {
+		t.Error(err)
 	}
 }
 

@@ -248,7 +248,10 @@ func (s *session) report(w *work, ids []object.ID, result apply.Result, err erro
 		}
 	}
 	others := func(set change.Set) change.Set {
-		return slices.DeleteFunc(slices.Clone(set), func(e change.Entry) bool { return slices.Contains(ids, e.Object) })
+		return slices.DeleteFunc(slices.Clone(set), func(e change.Entry) bool {
+			_, looked := slices.BinarySearchFunc(ids, e.Object, object.Compare) // ids are sorted
+			return looked
+		})
 	}
 	problems := result.Changes.With(change.Failed, change.Conflict, change.Skipped)
 	reported := result.Changes.With(change.Drifted)

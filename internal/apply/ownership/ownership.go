@@ -197,6 +197,20 @@ func (o Object) Foreign(rules Rules) string {
 	return object.Digest(parts...)
 }
 
+// Applied names what Nave last applied as far as the metadata tells: which fields
+// it owns, and since when they are as they are. The time tells an object that
+// somebody brought back to an earlier state, as by restoring the cluster's
+// database, where neither the fields nor the generation may be others.
+func (o Object) Applied() string {
+	hash := o.OursHash()
+	for _, entry := range o.Entries {
+		if entry.ours() && !entry.Time.IsZero() {
+			hash += " " + entry.Time.UTC().Format(time.RFC3339)
+		}
+	}
+	return hash
+}
+
 // OursHash names the fields that Nave owns. An object without managed fields
 // shows nothing of them, so there every version counts as another.
 func (o Object) OursHash() string {
