@@ -73,15 +73,21 @@ func readAcceptance(file string) (acceptance, error) {
 	}
 	var last acceptance
 	if err == nil {
-		err = json.Unmarshal(data, &last)
-	}
-	if err == nil && last.Commit == "" {
-		err = errors.New("it names no commit")
+		last, err = decodeAcceptance(data)
 	}
 	if err != nil {
 		return acceptance{}, fmt.Errorf("reading which commit was accepted last, in %s: %w\nhint: remove the file to trust the next commit as the first", file, err)
 	}
 	return last, nil
+}
+
+// decodeAcceptance reads what the file holds.
+func decodeAcceptance(data []byte) (a acceptance, err error) {
+	err = json.Unmarshal(data, &a)
+	if err == nil && a.Commit == "" {
+		err = errors.New("it names no commit")
+	}
+	return a, err
 }
 
 // write replaces the file in one step that a power cut does not undo.

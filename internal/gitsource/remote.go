@@ -116,7 +116,7 @@ func parseAddress(remote string) (address, error) {
 	case strings.ContainsFunc(remote, func(r rune) bool { return r < ' ' || r == 0x7f }):
 		return refuse("it holds a control character")
 	case filepath.IsAbs(remote):
-		return address{git: remote, display: remote, protocol: "file", path: remote}, nil
+		return address{git: remote, display: redact(remote), protocol: "file", path: remote}, nil
 	case !strings.Contains(remote, "://"):
 		m := shortSSH.FindStringSubmatch(remote)
 		if m == nil || strings.Contains(remote, "::") && m[2][0] != '[' {

@@ -1,6 +1,7 @@
 package object
 
 import (
+	"encoding/json"
 	"fmt"
 	"strings"
 	"testing"
@@ -165,4 +166,41 @@ func TestOwnerOfOddApps(t *testing.T) {
 			t.Errorf("app %q: the owner is %+v, %v", app, have, ok)
 		}
 	}
+}
+
+// FuzzOwnerOf reads marks as anybody with rights in the cluster may have written
+// them. Only an object that names itself, under Nave's manager, has an owner.
+func FuzzOwnerOf(f *testing.F) {
+	const fields = `{"f:metadata":{"f:annotations":{"f:nave.dev/identity":{}}}}`
+	f.Add("web", "fleet|web|ConfigMap shop/a", "a", FieldManager, fields)
+	f.Add("web", "fleet|web|ConfigMap shop/a", "b", FieldManager, fields)
+	f.Add("", "||", "", "", "{}")
+	f.Add("web", "a|b|c|d", "a", FieldManager, `{"f:metadata":1}`)
+	f.Fuzz(func(t *testing.T, label, identity, name, manager, fields string) {
+		u := &unstructured.Unstructured{Object: map[string]any{
+			"apiVersion": "v1", "kind": "ConfigMap",
+			"metadata": map[string]any{
+				"name": name, "namespace": "shop",
+				"labels":        map[string]any{AppLabel: label},
+				"annotations":   map[string]any{IdentityAnnotation: identity},
+				"managedFields": []any{map[string]any{"manager": manager, "operation": "Apply", "fieldsType": "FieldsV1", "fieldsV1": fieldsOf(fields)}},
+			},
+		}}
+		owner, _, ok := OwnerOf(u)
+		if !ok {
+			return
+		}
+		if manager != FieldManager || !strings.Contains(identity, Of(u).String()) || owner.App == "" || owner.Label() != label {
+			t.Errorf("label %q, identity %q, manager %q: owned by %+v", label, identity, manager, owner)
+		}
+	})
+}
+
+// fieldsOf returns fields as an API server would decode them.
+func fieldsOf(text string) any {
+	var fields map[string]any
+	if json.Unmarshal([]byte(text), &fields) != nil {
+		return nil
+	}
+	return fields
 }

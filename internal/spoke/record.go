@@ -106,21 +106,28 @@ func (s *recordStore) reload(ctx context.Context) (changed bool, err error) {
 	if secret.ResourceVersion == s.version {
 		return false, nil
 	}
-	var found Record
-	if err := json.Unmarshal(secret.Data[recordKey], &found); err != nil {
+	found, err := decodeRecord(secret.Data[recordKey])
+	if err != nil {
 		return false, fmt.Errorf("reading the cluster record: %w", err)
 	}
 	if found.Fleet != s.fleet {
 		return false, &WrongFleetError{Have: found.Fleet, Want: s.fleet}
-	}
-	if found.Kinds == nil {
-		found.Kinds = map[string][]string{}
 	}
 	if len(found.DigestKey) == 0 {
 		found.DigestKey = s.record.DigestKey
 	}
 	s.version, s.record = secret.ResourceVersion, found
 	return true, nil
+}
+
+// decodeRecord reads what a cluster remembers, which somebody may have edited.
+func decodeRecord(data []byte) (Record, error) {
+	var r Record
+	err := json.Unmarshal(data, &r)
+	if r.Kinds == nil {
+		r.Kinds = map[string][]string{}
+	}
+	return r, err
 }
 
 var errRecordTimeout = fmt.Errorf("no answer within %s", recordTimeout)
@@ -146,12 +153,9 @@ func (s *recordStore) try(ctx context.Context, do func(*Record)) error {
 	if err != nil {
 		return err
 	}
-	var next Record
-	if err := json.Unmarshal(before, &next); err != nil {
+	next, err := decodeRecord(before)
+	if err != nil {
 		return err
-	}
-	if next.Kinds == nil {
-		next.Kinds = map[string][]string{}
 	}
 	do(&next)
 	after, err := json.Marshal(next)

@@ -1,6 +1,7 @@
 package ownership
 
 import (
+	"encoding/json"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -243,4 +244,53 @@ func BenchmarkCompare(b *testing.B) {
 			b.Fatal("not in place")
 		}
 	}
+}
+
+// FuzzRead reads managed fields that fit their object or not, as a cluster may
+// have them, and does all that is done with an object before and after an apply.
+func FuzzRead(f *testing.F) {
+	const deployment = `{"apiVersion":"apps/v1","kind":"Deployment","metadata":{"name":"w","labels":{"a":"b"}},"spec":{"replicas":2,"list":[{"name":"x","v":1},{"name":"y"}],"set":["a","b"]}}`
+	f.Add(deployment, deployment, `{"f:spec":{"f:replicas":{},"f:list":{"k:{\"name\":\"x\"}":{".":{},"f:v":{}}}}}`, `{"f:metadata":{"f:labels":{"f:a":{}}},"f:spec":{"f:set":{"v:\"a\"":{},"i:0":{}}}}`, "kubectl")
+	f.Add(deployment, `{"metadata":{"name":"w"},"spec":{"replicas":"two","list":{"a":1}}}`, `{"f:spec":{}}`, `{"f:spec":{"f:list":{"k:{}":{},"k:{\"name\":1}":{}}}}`, "nave-handover")
+	f.Add(`{"metadata":{"annotations":{"kubectl.kubernetes.io/last-applied-configuration":"{\"spec\":[1]}"}}}`, `{"metadata":{"annotations":null}}`, `{".":{}}`, `{"v:null":{}}`, "before-first-apply")
+	f.Add(`{"metadata":{"labels":1,"managedFields":"x"},"data":[]}`, `{"metadata":{},"data":{"":null}}`, `[]`, `{"f:":{"f:":{}}}`, "helm")
+	f.Fuzz(func(t *testing.T, live, wanted, ours, theirs, manager string) {
+		u, body := &unstructured.Unstructured{}, &unstructured.Unstructured{}
+		if json.Unmarshal([]byte(live), &u.Object) != nil || json.Unmarshal([]byte(wanted), &body.Object) != nil || u.Object == nil || body.Object == nil {
+			return
+		}
+		_, hasMetadata := u.Object["metadata"].(map[string]any)
+		if _, marked := body.Object["metadata"].(map[string]any); !hasMetadata || !marked || len(ours)+len(theirs) > 10_000 {
+			return // no API server has such an object, and what is wanted bears marks
+		}
+		entry := func(manager string, operation metav1.ManagedFieldsOperationType, fields string) metav1.ManagedFieldsEntry {
+			e := metav1.ManagedFieldsEntry{Manager: manager, Operation: operation, APIVersion: "v1", FieldsType: "FieldsV1", FieldsV1: &metav1.FieldsV1{}}
+			if !json.Valid([]byte(fields)) {
+				fields = "{}"
+			}
+			e.FieldsV1.SetRawBytes([]byte(fields))
+			return e
+		}
+		u.SetManagedFields([]metav1.ManagedFieldsEntry{
+			entry("nave", metav1.ManagedFieldsOperationApply, ours), entry(manager, metav1.ManagedFieldsOperationUpdate, theirs),
+		})
+		before := u.DeepCopy()
+		o := Read(u)
+		rules := Rules{Former: Former}
+		o.Compare(body)
+		o.Added(body, rules)
+		o.Foreign(rules)
+		o.Applied()
+		o.TakeOver(body, rules)
+		o.LastChange()
+		given := o.GivenUp(body, rules)
+		Extract(o.Object, given.Union(o.Kept()))
+		if o.Ours != nil {
+			o.Without(given, o.Ours, rules)
+		}
+		o.Changes(body, true, []byte("key"))
+		if diff := cmp.Diff(before.Object, u.Object); diff != "" {
+			t.Errorf("looking changed the object:\n%s", diff)
+		}
+	})
 }
