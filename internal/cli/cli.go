@@ -50,12 +50,14 @@ func New(version string, worker []string) *cobra.Command {
 		Short: "Run a fleet of Kubernetes clusters from one Git repository",
 		Long: `nave runs a fleet of Kubernetes clusters from one Git repository.
 
-Without a hub:    init, validate, render, plan
+Without a hub:    init, validate, render, plan, health
 The hub:          hub
-With a hub:       status, clusters, apps, events, drift, sync, confirm, pause, wait
+With a hub:       status, clusters, apps, events, drift, diff, orphans,
+                  sync, confirm, pause, wait
 
 Exit codes: 0 done; 1 it could not be done; 2 wrong usage; 3 the answer is no
-(problems were found, or the fleet has not converged).`,
+(problems were found, something differs or is not healthy, or the fleet has not
+converged).`,
 		Example: `  nave init fleet
   nave validate
   nave plan --from main --to HEAD
@@ -74,8 +76,8 @@ Exit codes: 0 done; 1 it could not be done; 2 wrong usage; 3 the answer is no
 	})
 	root.PersistentFlags().StringVar(&s.dir, "dir", "", "directory of the hub and its caches (default "+defaultDir()+")")
 	root.AddCommand(
-		newInit(), newValidate(s), newRender(s), newPlan(s), newHub(s),
-		newStatus(s), newClusters(s), newApps(s), newEvents(s), newDrift(s),
+		newInit(), newValidate(s), newRender(s), newPlan(s), newHealth(s), newHub(s),
+		newStatus(s), newClusters(s), newApps(s), newEvents(s), newDrift(s), newDiff(s), newOrphans(s),
 		newSync(s), newConfirm(s), newPause(s), newWait(s),
 	)
 	for _, command := range root.Commands() {

@@ -10,12 +10,14 @@ import (
 	"maps"
 	"net"
 	"net/http"
+	"net/url"
 	"slices"
 	"strings"
 	"syscall"
 	"time"
 
 	"nave.dev/internal/hub"
+	"nave.dev/internal/spoke"
 )
 
 // errNobody says that an action concerns no cluster that the hub reaches.
@@ -84,6 +86,19 @@ func (c *client) events(ctx context.Context, from int64, wait time.Duration) (hu
 	var events hub.Events
 	path := fmt.Sprintf("/api/v1/events?from=%d&wait=%s", from, wait)
 	return events, c.call(ctx, http.MethodGet, path, nil, &events)
+}
+
+// diff returns what syncs would change on a cluster.
+func (c *client) diff(ctx context.Context, cluster, app string) ([]spoke.AppDiff, error) {
+	diffs := []spoke.AppDiff{}
+	path := "/api/v1/diff?" + url.Values{"cluster": {cluster}, "app": {app}}.Encode()
+	return diffs, c.call(ctx, http.MethodGet, path, nil, &diffs)
+}
+
+// orphans returns the orphans of a cluster, or of all.
+func (c *client) orphans(ctx context.Context, cluster string) (hub.Orphans, error) {
+	var found hub.Orphans
+	return found, c.call(ctx, http.MethodGet, "/api/v1/orphans?"+url.Values{"cluster": {cluster}}.Encode(), nil, &found)
 }
 
 // act has the hub do something and reports on which clusters it could not.

@@ -12,6 +12,9 @@ func (s *settings) complete(command *cobra.Command) {
 	if command.Flags().Lookup("cluster") != nil {
 		command.RegisterFlagCompletionFunc("cluster", s.completeClusters)
 	}
+	if command.Flags().Lookup("app") != nil {
+		command.RegisterFlagCompletionFunc("app", s.completeAppNames)
+	}
 	words := map[string][]string{"output": {"json", "yaml"}, "health": healthWords, "sync": syncWords, "log": {"text", "json"}}
 	for flag, values := range words {
 		if command.Flags().Lookup(flag) != nil {
@@ -28,9 +31,17 @@ func (s *settings) completeClusters(cmd *cobra.Command, _ []string, _ string) ([
 	return clusterNames(fleet), cobra.ShellCompDirectiveNoFileComp
 }
 
-func (s *settings) completeApps(cmd *cobra.Command, args []string, _ string) ([]cobra.Completion, cobra.ShellCompDirective) {
+// completeApps completes the one argument of a command that names an app.
+func (s *settings) completeApps(cmd *cobra.Command, args []string, word string) ([]cobra.Completion, cobra.ShellCompDirective) {
+	if len(args) > 0 {
+		return nil, cobra.ShellCompDirectiveNoFileComp
+	}
+	return s.completeAppNames(cmd, args, word)
+}
+
+func (s *settings) completeAppNames(cmd *cobra.Command, _ []string, _ string) ([]cobra.Completion, cobra.ShellCompDirective) {
 	fleet, err := s.client().fleet(cmd.Context())
-	if err != nil || len(args) > 0 {
+	if err != nil {
 		return nil, cobra.ShellCompDirectiveNoFileComp
 	}
 	var names []string

@@ -28,10 +28,10 @@ type Compiled struct {
 // assignment with its error. A cluster that the snapshot's fleet does not know is
 // an error, unless it may be in a document that cannot be read: then its
 // assignment is incomplete and has no apps, and other clusters have theirs.
-// Renders that were done before, for any cluster, are not done again.
+// Renders that were done before, for any cluster, are not done again. Kinds that
+// one of a cluster's apps defines count for all its apps, before the facts.
 func (p *Pipeline) Compile(ctx context.Context, pinned *Pinned, clusters []string, facts func(cluster string) app.Facts) (map[string]*Compiled, error) {
 	var (
-		mu       sync.Mutex
 		group    sync.WaitGroup
 		compiled = make(map[string]*Compiled, len(clusters))
 		placed   = make(map[string]fleet.Placement, len(clusters))
@@ -53,40 +53,62 @@ func (p *Pipeline) Compile(ctx context.Context, pinned *Pinned, clusters []strin
 			Warnings:   map[string][]string{}, Sources: map[string]app.Source{},
 		}
 		compiled[cluster] = out
-		for name, err := range placement.Failed {
-			mu.Lock()
-			out.Apps = append(out.Apps, app.Desired{Name: name, Err: err})
-			mu.Unlock()
-		}
 		known := facts(cluster)
 		if known.KubernetesVersion == "" {
 			known.KubernetesVersion = pinned.member(cluster).KubernetesVersion
 		}
-		for _, spec := range placement.Apps {
-			group.Go(func() {
-				turn <- struct{}{}
-				defer func() { <-turn }()
-				result, err := p.renderApp(ctx, pinned, spec, known)
-				mu.Lock()
-				defer mu.Unlock()
-				desired := app.Desired{Name: spec.Name, Options: spec.Options, Err: err}
-				if err == nil {
-					desired.Bundle = result.Bundle
-					out.FactsUsed = out.FactsUsed || result.FactsUsed
-					if len(result.Warnings) > 0 {
-						out.Warnings[spec.Name] = result.Warnings
-					}
-				}
-				out.Sources[spec.Name] = spec.Source
-				out.Apps = append(out.Apps, desired)
-			})
-		}
+		group.Go(func() {
+			rendered := p.renderApps(ctx, pinned, placement.Apps, known, turn)
+			if fuller, more := withDefinitions(known, rendered); more {
+				rendered = p.renderApps(ctx, pinned, placement.Apps, fuller, turn) // what does not depend on it is remembered
+			}
+			for name, err := range placement.Failed {
+				out.Apps = append(out.Apps, app.Desired{Name: name, Err: err})
+			}
+			for i, spec := range placement.Apps {
+				out.add(spec, rendered[i])
+			}
+			out.Sort()
+		})
 	}
 	group.Wait()
-	for _, out := range compiled {
-		out.Sort()
-	}
 	return compiled, context.Cause(ctx)
+}
+
+// rendered is what came of rendering one app.
+type rendered struct {
+	result *render.Result
+	err    error
+}
+
+// add enters what came of an app.
+func (c *Compiled) add(spec app.Spec, r rendered) {
+	desired := app.Desired{Name: spec.Name, Options: spec.Options, Err: r.err}
+	if r.err == nil {
+		desired.Bundle = r.result.Bundle
+		c.FactsUsed = c.FactsUsed || r.result.FactsUsed
+		if len(r.result.Warnings) > 0 {
+			c.Warnings[spec.Name] = r.result.Warnings
+		}
+	}
+	c.Sources[spec.Name] = spec.Source
+	c.Apps = append(c.Apps, desired)
+}
+
+// renderApps renders the apps of one cluster, in their order. Each takes a turn
+// among those of all clusters.
+func (p *Pipeline) renderApps(ctx context.Context, pinned *Pinned, specs []app.Spec, facts app.Facts, turn chan struct{}) []rendered {
+	all := make([]rendered, len(specs))
+	var group sync.WaitGroup
+	for i, spec := range specs {
+		group.Go(func() {
+			turn <- struct{}{}
+			defer func() { <-turn }()
+			all[i].result, all[i].err = p.renderApp(ctx, pinned, spec, facts)
+		})
+	}
+	group.Wait()
+	return all
 }
 
 func (p *Pipeline) renderApp(ctx context.Context, pinned *Pinned, spec app.Spec, facts app.Facts) (*render.Result, error) {

@@ -23,8 +23,10 @@ import (
 type Pinned struct {
 	app.Snapshot
 	Fleet *fleet.Fleet
-	// Problems of the fleet's documents; those without any are in force.
+	// Problems of the fleet's documents and health checks; documents without any
+	// are in force, and checks if all are without.
 	Problems strictyaml.Problems
+	Checks   Checks
 	// Commit describes the fleet repository's; it is zero for a worktree.
 	Commit gitsource.Commit
 	// Unresolved says of revisions why they stand for no commit.
@@ -194,7 +196,10 @@ func (p *Pipeline) read(ctx context.Context, mirror *gitsource.Mirror, commit st
 	if err != nil {
 		return nil, nil, fmt.Errorf("reading the fleet repository at %s: %w", commit, err)
 	}
+	var problems strictyaml.Problems
 	pinned.Fleet, pinned.Problems = fleet.Load(files)
+	pinned.Checks, problems = readChecks(files, commit)
+	pinned.Problems = append(pinned.Problems, problems...)
 	if mirror != nil {
 		if pinned.Commit, err = mirror.Commit(ctx, commit); err != nil {
 			return nil, nil, fmt.Errorf("reading the fleet repository at %s: %w", commit, err)

@@ -16,17 +16,31 @@ var (
 	kindName  = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`)
 )
 
-const layoutHint = "health checks are GROUP/KIND/health.lua, or KIND/health.lua for the core group"
+const layoutHint = "health checks are GROUP/KIND/health.lua, with core as the GROUP of Kubernetes' core kinds"
 
-// customScripts reads and compiles the checks under fsys. The layout is that of Argo CD's resource_customizations, so
-// that a directory can be taken over whole: files that belong to tests and actions are passed over.
-func customScripts(fsys fs.FS) (*scripts, error) {
+// coreGroup stands for the core group, which has no name.
+const coreGroup = "core"
+
+// customScripts reads and compiles the checks in a directory of fsys. The layout is that of Argo CD's
+// resource_customizations, so that a directory can be taken over whole: files that belong to tests and actions are
+// passed over.
+func customScripts(fsys fs.FS, dir string) (*scripts, error) {
 	found := &scripts{exact: map[string]*script{}}
 	if fsys == nil {
 		return found, nil
 	}
 	var problems []error
-	err := fs.WalkDir(fsys, ".", func(file string, entry fs.DirEntry, err error) error {
+	dir = path.Clean(dir)
+	err := fs.WalkDir(fsys, dir, func(file string, entry fs.DirEntry, err error) error {
+		if file == dir && dir != "." {
+			switch {
+			case errors.Is(err, fs.ErrNotExist):
+				return nil
+			case err == nil && !entry.IsDir():
+				problems = append(problems, &Problem{File: file, Message: "is no directory", Hint: layoutHint})
+				return nil
+			}
+		}
 		if err != nil {
 			problems = append(problems, &Problem{File: file, Message: err.Error()})
 			return nil
@@ -40,7 +54,7 @@ func customScripts(fsys fs.FS) (*scripts, error) {
 		if path.Ext(file) != ".lua" {
 			return nil
 		}
-		if problem := found.addCustom(fsys, file, entry); problem != nil {
+		if problem := found.addCustom(fsys, dir, file, entry); problem != nil {
 			problems = append(problems, problem)
 		}
 		return nil
@@ -55,8 +69,11 @@ func customScripts(fsys fs.FS) (*scripts, error) {
 }
 
 // addCustom compiles one file and adds it.
-func (s *scripts) addCustom(fsys fs.FS, file string, entry fs.DirEntry) *Problem {
+func (s *scripts) addCustom(fsys fs.FS, dir, file string, entry fs.DirEntry) *Problem {
 	name := path.Dir(file)
+	if dir != "." {
+		name = path.Clean(strings.TrimPrefix(strings.TrimPrefix(name, dir), "/"))
+	}
 	if problem := layoutProblem(file, name); problem != nil {
 		return problem
 	}
@@ -70,6 +87,12 @@ func (s *scripts) addCustom(fsys fs.FS, file string, entry fs.DirEntry) *Problem
 	program, err := sandbox.Compile(file, string(source))
 	if err != nil {
 		return compileProblem(file, err)
+	}
+	if group, kind, found := strings.Cut(name, "/"); found && group == coreGroup {
+		name = kind
+	}
+	if other := s.exact[name]; other != nil {
+		return &Problem{File: file, Message: "the same kind has " + other.path, Hint: "keep one of them"}
 	}
 	s.add(name, &script{path: file, source: SourceCustom, compile: func() (*sandbox.Script, error) { return program, nil }})
 	return nil

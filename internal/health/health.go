@@ -98,9 +98,12 @@ type Result struct {
 
 // Options configure a [Checker]. The zero value works.
 type Options struct {
-	// Custom holds the user's checks as GROUP/KIND/health.lua, or KIND/health.lua for the core group. An underscore
-	// in a name stands for any characters. A custom check wins over all others. Nil means none.
+	// Custom holds the user's checks as GROUP/KIND/health.lua, with core/KIND/health.lua or KIND/health.lua for the
+	// core group. An underscore in a name stands for any characters. A custom check wins over all others. Nil means
+	// none.
 	Custom fs.FS
+	// CustomDir is the directory of Custom that holds them, "" for its root. One that is missing holds none.
+	CustomDir string
 	// Clock is what scripts see as the present time. Nil means time.Now.
 	Clock func() time.Time
 	// Limits bound one run of one Lua check. Zero fields mean the defaults of package sandbox.
@@ -126,7 +129,7 @@ func New(opts Options) (*Checker, error) {
 	if err != nil {
 		return nil, err
 	}
-	custom, err := customScripts(opts.Custom)
+	custom, err := customScripts(opts.Custom, opts.CustomDir)
 	if err != nil {
 		return nil, err
 	}

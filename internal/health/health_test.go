@@ -68,6 +68,8 @@ func TestCustomChecks(t *testing.T) {
 			Result{Status: Healthy, Source: SourceCustom, Rule: "Service/health.lua"}},
 		{"the user wins over Argo CD, even by a wildcard", `{apiVersion: argoproj.io/v1alpha1, kind: Rollout, status: {}}`, map[string]string{"argoproj.io/_/health.lua": `return {status = "Degraded"}`},
 			Result{Status: Degraded, Source: SourceCustom, Rule: "argoproj.io/_/health.lua"}},
+		{"core stands for the core group", `{apiVersion: v1, kind: Service, spec: {type: LoadBalancer}}`, map[string]string{"core/Service/health.lua": `return {status = "Degraded"}`},
+			Result{Status: Degraded, Source: SourceCustom, Rule: "core/Service/health.lua"}},
 		{"an exact name wins over a wildcard", thing, map[string]string{"_.org/Thing/health.lua": `return {status = "Degraded"}`, "example.org/Thing/health.lua": `return {status = "Healthy"}`},
 			Result{Status: Healthy, Source: SourceCustom, Rule: "example.org/Thing/health.lua"}},
 		{"the first wildcard by name wins", thing, map[string]string{"_.org/Thing/health.lua": `return {status = "Degraded"}`, "_.org/_/health.lua": `return {status = "Healthy"}`},
@@ -152,6 +154,25 @@ func TestCustomProblems(t *testing.T) {
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("problems (-want +got):\n%s", diff)
+	}
+}
+
+func TestCustomDir(t *testing.T) {
+	custom := files(map[string]string{"checks/core/Secret/health.lua": "", "checks/Secret/health.lua": "", "other/Pod/health.lua": "}", "file": ""})
+	_, err := New(Options{Custom: custom, CustomDir: "checks"})
+	if want := "checks/core/Secret/health.lua: the same kind has checks/Secret/health.lua (keep one of them)"; err == nil || err.Error() != want {
+		t.Errorf("two for one kind: %v, want %s", err, want)
+	}
+	delete(custom, "checks/Secret/health.lua")
+	c := newChecker(t, Options{Custom: custom, CustomDir: "checks"})
+	if got := c.SourceOf(schema.GroupKind{Kind: "Secret"}); got != SourceCustom {
+		t.Errorf("Secret is judged by %s", got)
+	}
+	if _, err := New(Options{Custom: custom, CustomDir: "gone"}); err != nil {
+		t.Errorf("a directory that is missing: %v", err)
+	}
+	if _, err := New(Options{Custom: custom, CustomDir: "file"}); err == nil || !strings.Contains(err.Error(), "file: is no directory") {
+		t.Errorf("a directory that is a file: %v", err)
 	}
 }
 

@@ -150,6 +150,8 @@ func (h *Hub) api() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /api/v1/fleet", func(w http.ResponseWriter, _ *http.Request) { answer(w, h.snapshot()) })
 	mux.HandleFunc("GET /api/v1/events", h.serveEvents)
+	mux.HandleFunc("GET /api/v1/diff", h.serveDiff)
+	mux.HandleFunc("GET /api/v1/orphans", h.serveOrphans)
 	mux.HandleFunc("POST /api/v1/refresh", func(w http.ResponseWriter, _ *http.Request) {
 		h.Trigger()
 		answer(w, struct{}{})

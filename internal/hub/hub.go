@@ -50,7 +50,8 @@ type Options struct {
 type Hub struct {
 	opts     Options
 	pipeline *desired.Pipeline
-	health   spoke.Checker
+	health   spoke.Checker // belongs to the goroutine of follow, as checks does
+	checks   string        // digest of the fleet's own checks that were tried last
 	trigger  chan struct{} // buffered by one: look at the remotes now
 	metrics  *metrics
 	journal  journal
@@ -96,7 +97,7 @@ func Run(ctx context.Context, opts Options) error {
 	if opts.Interval == 0 {
 		opts.Interval = time.Minute
 	}
-	checker, err := spoke.NewChecker()
+	checker, err := spoke.NewChecker(nil, "")
 	if err != nil {
 		return err
 	}
@@ -195,6 +196,7 @@ func (h *Hub) look(ctx context.Context) {
 
 // compile hands every cluster what it should hold of a snapshot.
 func (h *Hub) compile(ctx context.Context, pinned *desired.Pinned) error {
+	h.judge(pinned.Checks)
 	h.admit(pinned)
 	h.mu.Lock()
 	var clusters []string
@@ -364,7 +366,10 @@ func (h *Hub) reach(name, fleet string, m *member) {
 	}
 	s := spoke.New(spoke.Options{
 		Cluster: name, Fleet: fleet, Config: config, Health: h.health, Now: h.opts.Now,
-		Listener: spoke.Listener{Event: h.record, Changed: h.journal.wake},
+		Listener: spoke.Listener{
+			Event: h.record, Changed: h.journal.wake,
+			FactsChanged: func(string) { h.Trigger() }, // they may matter to a render
+		},
 	})
 	ctx, stop := context.WithCancel(h.ctx)
 	before, done := m.done, make(chan struct{})

@@ -20,18 +20,36 @@ import (
 // asked for again.
 const kindRetry = 2 * time.Second
 
-// unwatched is an event of this package's own: a kind is not served, or may not
-// be watched, so that nothing is known of its objects.
-const unwatched apply.EventType = "unwatched"
+// Events of this package's own.
+const (
+	// unwatched: a kind is not served, or may not be watched, so that nothing is
+	// known of its objects.
+	unwatched apply.EventType = "unwatched"
+	// rewatched: what follows is a new watch of the kind.
+	rewatched apply.EventType = "rewatched"
+)
+
+// watch is one watch of a kind that is under way.
+type watch struct {
+	stop context.CancelFunc
+	done chan struct{} // closed when it has told its last event
+}
 
 // watch begins to watch a kind, once.
 func (s *session) watch(ctx context.Context, kind schema.GroupKind) {
-	if s.watched[kind] {
-		return
+	if s.watches[kind] == nil {
+		s.follow(ctx, kind)
 	}
-	s.watched[kind] = true
+}
+
+// follow watches a kind, in place of the watch that there may be: only when that
+// has told its last event does the new one begin.
+func (s *session) follow(ctx context.Context, kind schema.GroupKind) {
+	ctx, stop := context.WithCancel(ctx)
+	before, w := s.watches[kind], &watch{stop, make(chan struct{})}
+	s.watches[kind] = w
 	follow := s.applier.Watch
-	if s.spoke.opts.Health.HasRule(kind) {
+	if s.checks.HasRule(kind) {
 		follow = s.applier.WatchObjects
 	}
 	tell := func(event apply.Event) {
@@ -41,12 +59,22 @@ func (s *session) watch(ctx context.Context, kind schema.GroupKind) {
 		}
 	}
 	s.tasks.Go(func() {
-		for ctx.Err() == nil {
+		defer close(w.done)
+		if before != nil {
+			before.stop()
+			<-before.done
+			tell(apply.Event{Type: rewatched, Kind: kind})
+		}
+		for {
 			err := follow(ctx, kind, true, tell)
+			if ctx.Err() != nil {
+				return
+			}
 			tell(apply.Event{Type: unwatched, Kind: kind, Err: err})
 			select {
 			case <-time.After(kindRetry):
 			case <-ctx.Done():
+				return
 			}
 		}
 	})
@@ -65,8 +93,10 @@ func (s *session) observe(ctx context.Context, event apply.Event) {
 	case apply.Interrupted:
 		s.interrupted(event)
 		return
-	case unwatched:
-		s.arrived(event.Kind)
+	case unwatched, rewatched:
+		if event.Type == unwatched {
+			s.arrived(event.Kind)
+		}
 		delete(s.listed, event.Kind)
 		maps.DeleteFunc(s.tracked, func(id object.ID, _ apply.Tracked) bool { return id.GroupKind() == event.Kind })
 		return
@@ -90,7 +120,7 @@ func (s *session) observe(ctx context.Context, event apply.Event) {
 		return
 	}
 	if event.Object != nil {
-		w.health[event.ID] = s.spoke.opts.Health.Check(ctx, event.Object)
+		w.health[event.ID] = s.checks.Check(ctx, event.Object)
 	}
 	w.compare(event.Tracked, s.now())
 }

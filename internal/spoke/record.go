@@ -40,7 +40,9 @@ type Record struct {
 	Kinds map[string][]string `json:"kinds,omitempty"`
 	// Applied are the apps that have been applied here before.
 	Applied []string `json:"applied,omitempty"`
-	Pauses  []Pause  `json:"pauses,omitempty"`
+	// Left says of those that are no longer assigned since when.
+	Left   map[string]time.Time `json:"left,omitempty"`
+	Pauses []Pause              `json:"pauses,omitempty"`
 	// Confirmed are the held lists whose deletion people confirmed: by app the
 	// digest of its list, until that is done or is another.
 	Confirmed map[string]string `json:"confirmed,omitempty"`

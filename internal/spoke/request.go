@@ -16,12 +16,18 @@ type request struct {
 // ask hands a request to the loop and waits for its answer. Where another
 // process writes to the cluster, it is that one which must be asked.
 func (s *Spoke) ask(ctx context.Context, do func(context.Context, *session) error) error {
-	r := request{done: make(chan error, 1), do: func(ctx context.Context, session *session) error {
+	return s.look(ctx, func(ctx context.Context, session *session) error {
 		if !session.writes() {
 			return fmt.Errorf("cluster %s: %s", s.opts.Cluster, session.whyNot())
 		}
 		return do(ctx, session)
-	}}
+	})
+}
+
+// look is ask for a request that writes nothing, for which it does not matter who
+// writes to the cluster.
+func (s *Spoke) look(ctx context.Context, do func(context.Context, *session) error) error {
+	r := request{done: make(chan error, 1), do: do}
 	select {
 	case s.requests <- r:
 	case <-ctx.Done():

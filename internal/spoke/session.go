@@ -37,7 +37,8 @@ type session struct {
 	apps     map[string]*work
 	claims   *claims
 	applied  map[object.ID]string // whose sync brought the object about
-	watched  map[schema.GroupKind]bool
+	checks   *health.Checker
+	watches  map[schema.GroupKind]*watch
 	listed   map[schema.GroupKind]bool  // whose objects are all in tracked
 	away     map[schema.GroupKind]error // which cannot be watched, since the cluster does not answer
 	trouble  map[schema.GroupKind]bool  // which cannot be watched, though it answers
@@ -45,9 +46,13 @@ type session struct {
 	results  chan func()
 	events   chan apply.Event
 	broken   chan error
-	running  int  // syncs and repairs under way
-	pruning  bool // one of them may use up the cluster's budget of deletions
-	tasks    sync.WaitGroup
+	// definitions has something once definitions of kinds have changed on the
+	// cluster; asking says that it is being asked what it serves.
+	definitions chan struct{}
+	asking      bool
+	running     int  // syncs and repairs under way
+	pruning     bool // one of them may use up the cluster's budget of deletions
+	tasks       sync.WaitGroup
 }
 
 // atOnce is how many apps of a cluster are synced at the same time; requests
@@ -67,12 +72,15 @@ const recordCheck = time.Minute
 const publishAfter = 50 * time.Millisecond
 
 func newSession(s *Spoke, client kubernetes.Interface, applier *apply.Client, records *recordStore, facts app.Facts) *session {
+	s.mu.Lock()
+	checks := s.checks
+	s.mu.Unlock()
 	session := &session{
-		spoke: s, applier: applier, records: records, facts: facts,
+		checks: checks, spoke: s, applier: applier, records: records, facts: facts,
 		writer: newWriter(client, s.opts.Writer), apps: s.apps, claims: &claims{}, applied: map[object.ID]string{},
-		watched: map[schema.GroupKind]bool{}, listed: map[schema.GroupKind]bool{},
+		watches: map[schema.GroupKind]*watch{}, listed: map[schema.GroupKind]bool{},
 		away: map[schema.GroupKind]error{}, trouble: map[schema.GroupKind]bool{}, tracked: map[object.ID]apply.Tracked{},
-		results: make(chan func(), 64), events: make(chan apply.Event, 1024), broken: make(chan error, 16),
+		results: make(chan func(), 64), events: make(chan apply.Event, 1024), broken: make(chan error, 16), definitions: make(chan struct{}, 1),
 	}
 	for name, w := range s.apps {
 		w.busy, w.cancel, w.seen = false, nil, false
@@ -98,6 +106,7 @@ func (s *session) run(ctx context.Context) error {
 
 	tick := time.NewTicker(beat)
 	defer tick.Stop()
+	s.watchDefinitions(ctx)
 	s.take()
 	s.publish()
 	var publish <-chan time.Time
@@ -114,10 +123,12 @@ func (s *session) run(ctx context.Context) error {
 		case <-s.spoke.moved:
 			return errMoved
 		case <-s.spoke.wake:
+			s.judgeBy(ctx)
 			s.take()
 		case <-s.writer.changed:
+		case <-s.defined():
+			s.learnFacts(ctx)
 		case done := <-s.results:
-			s.running--
 			done()
 		case event := <-s.events:
 			s.observe(ctx, event)
@@ -313,6 +324,7 @@ func (s *session) accept(ctx context.Context) error {
 		r.Pauses = slices.DeleteFunc(r.Pauses, expired)
 		if s.assigned.Incomplete == nil {
 			maps.DeleteFunc(r.Confirmed, func(name, _ string) bool { return s.apps[name] == nil })
+			r.noteLeft(func(name string) bool { return s.apps[name] != nil }, s.now())
 		}
 	})
 	if err != nil {
@@ -365,6 +377,7 @@ func (s *session) do(ctx context.Context, w *work, task func(context.Context) fu
 	s.tasks.Go(func() {
 		done := task(ctx)
 		s.results <- func() {
+			s.running--
 			w.stop()
 			w.busy, w.cancel = false, nil
 			done()

@@ -48,7 +48,8 @@ type Spoke struct {
 	state  State
 	facts  app.Facts
 	wanted *Assigned
-	wake   chan struct{} // buffered by one: something in wanted is new
+	checks *health.Checker
+	wake   chan struct{} // buffered by one: wanted or checks is another
 	shown  *Assigned     // the assignment that state is about
 	config *rest.Config
 	moved  chan struct{} // buffered by one: config is another
@@ -85,9 +86,12 @@ func New(opts Options) *Spoke {
 	if opts.Listener.Changed == nil {
 		opts.Listener.Changed = func(string) {}
 	}
+	if opts.Listener.FactsChanged == nil {
+		opts.Listener.FactsChanged = func(string) {}
+	}
 	return &Spoke{
 		opts: opts, requests: make(chan request), wake: make(chan struct{}, 1),
-		config: opts.Config, moved: make(chan struct{}, 1), apps: map[string]*work{},
+		checks: opts.Health, config: opts.Config, moved: make(chan struct{}, 1), apps: map[string]*work{},
 		state: State{Cluster: opts.Cluster, OfflineSince: opts.Now(), Error: "not reached yet", Sync: Unknown, Health: health.Summary{Status: health.Unknown}},
 	}
 }
@@ -97,6 +101,20 @@ func (s *Spoke) Assign(a *Assigned) {
 	s.mu.Lock()
 	s.wanted = a
 	s.mu.Unlock()
+	s.rouse()
+}
+
+// Judge gives the spoke other checks of health. Every object of a kind whose
+// check may be another one is judged again.
+func (s *Spoke) Judge(checks Checker) {
+	s.mu.Lock()
+	s.checks = checks
+	s.mu.Unlock()
+	s.rouse()
+}
+
+// rouse has the loop look at what was given to the spoke.
+func (s *Spoke) rouse() {
 	select {
 	case s.wake <- struct{}{}:
 	default:
@@ -127,7 +145,8 @@ func (s *Spoke) State() State {
 	return state
 }
 
-// Facts returns what the cluster said of itself when it was last reached.
+// Facts returns what the cluster last said of itself: when it was reached, or when
+// a definition of kinds on it changed since.
 func (s *Spoke) Facts() app.Facts {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -36,7 +36,7 @@ type ground struct {
 func on(t *testing.T) *ground {
 	t.Helper()
 	env := testenv.New(t)
-	checker, err := NewChecker()
+	checker, err := NewChecker(nil, "")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -444,7 +444,7 @@ func TestWatchesAreCountedAndEnd(t *testing.T) {
 	s, stop := g.spoke("a")
 	s.Assign(assigned(g.desired("web", g.configMap("web", "1"))))
 	g.synced(s)
-	g.until("ConfigMaps are watched", func() bool { return s.State().Watches == 1 })
+	g.until("definitions and ConfigMaps are watched", func() bool { return s.State().Watches == 2 })
 	stop()
 	if open := s.State().Watches; open != 0 {
 		t.Errorf("%d watches are open after the end", open)

@@ -114,4 +114,6 @@ type Event struct {
 type Listener struct {
 	Event   func(Event)
 	Changed func(cluster string) // the State is another one
+	// FactsChanged: the cluster serves other kinds than before.
+	FactsChanged func(cluster string)
 }

@@ -191,7 +191,7 @@ func (s *session) target(ctx context.Context, w *work) apply.Target {
 	if digest := record.Confirmed[w.name]; digest != "" {
 		confirmed = append(confirmed, digest)
 	}
-	checker := s.spoke.opts.Health
+	checker := s.checks
 	first := !slices.Contains(record.Applied, w.name)
 	return apply.Target{
 		App: w.name, Bundle: w.bundle, Options: w.options,

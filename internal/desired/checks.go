@@ -1,0 +1,50 @@
+package desired
+
+import (
+	"errors"
+	"io/fs"
+
+	"nave.dev/internal/health"
+	"nave.dev/internal/strictyaml"
+)
+
+// HealthDir is where a fleet repository keeps its own health checks.
+const HealthDir = "health"
+
+// Checks are the fleet repository's own health checks, as files below HealthDir.
+type Checks struct {
+	Files fs.FS // nil if there are none
+	// Digest names their content; empty if there are none.
+	Digest string
+}
+
+// readChecks finds the fleet's own health checks, and what is wrong with them.
+func readChecks(files tree, commit string) (Checks, strictyaml.Problems) {
+	if _, err := fs.Stat(files, HealthDir); errors.Is(err, fs.ErrNotExist) {
+		return Checks{}, nil
+	}
+	checks := Checks{Files: files, Digest: commit}
+	if hash, ok := files.Hash(HealthDir); ok {
+		checks.Digest = hash
+	}
+	_, err := health.New(health.Options{Custom: files, CustomDir: HealthDir})
+	return checks, checkProblems(err)
+}
+
+// checkProblems places what is wrong with health checks.
+func checkProblems(err error) (problems strictyaml.Problems) {
+	if joined, ok := err.(interface{ Unwrap() []error }); ok {
+		for _, err := range joined.Unwrap() {
+			problems = append(problems, checkProblems(err)...)
+		}
+		return problems
+	}
+	var problem *health.Problem
+	switch {
+	case errors.As(err, &problem):
+		return strictyaml.Problems{{File: problem.File, Line: max(1, problem.Line), Column: 1, Message: problem.Message, Hint: problem.Hint}}
+	case err != nil:
+		return strictyaml.Problems{{File: HealthDir, Line: 1, Column: 1, Message: err.Error()}}
+	}
+	return nil
+}

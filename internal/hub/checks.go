@@ -1,0 +1,28 @@
+package hub
+
+import (
+	"nave.dev/internal/desired"
+	"nave.dev/internal/spoke"
+)
+
+// judge has all clusters judged by the fleet's own health checks, if they are
+// others than before. While one of them is in error, which is a problem of the
+// fleet repository, those from before stay in force.
+func (h *Hub) judge(checks desired.Checks) {
+	if checks.Digest == h.checks {
+		return
+	}
+	h.checks = checks.Digest
+	checker, err := spoke.NewChecker(checks.Files, desired.HealthDir)
+	if err != nil {
+		return
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.health = checker
+	for _, m := range h.members {
+		if m.spoke != nil {
+			m.spoke.Judge(checker)
+		}
+	}
+}

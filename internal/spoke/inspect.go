@@ -1,0 +1,170 @@
+package spoke
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+	"sync"
+	"time"
+
+	"k8s.io/apimachinery/pkg/runtime/schema"
+
+	"nave.dev/internal/apply"
+	"nave.dev/internal/change"
+	"nave.dev/internal/object"
+)
+
+// AppDiff is what a sync of one app would do to its cluster now.
+type AppDiff struct {
+	App string `json:"app"`
+	// Changes are those objects that differ; values of Secrets are veiled.
+	Changes change.Set `json:"changes"`
+	// Note says why no sync is under way, if so, such as that the app is paused.
+	Note string `json:"note,omitempty"`
+	// Error says why it cannot be told what a sync would do, or all of it.
+	Error string `json:"error,omitempty"`
+}
+
+// diffsAtOnce is how many apps of a cluster are compared at the same time.
+const diffsAtOnce = 4
+
+// Diff returns what syncs of all apps, or of the named one, would change on the
+// cluster as it is now, by dry runs of its API server. It writes nothing, holds up
+// nothing, and works whoever writes to the cluster, also while it is paused.
+func (s *Spoke) Diff(ctx context.Context, name string) ([]AppDiff, error) {
+	type subject struct {
+		target apply.Target
+		diff   *AppDiff
+	}
+	var (
+		diffs    []AppDiff
+		subjects []subject
+		applier  *apply.Client
+	)
+	err := s.look(ctx, func(_ context.Context, session *session) error {
+		if session.assigned == nil {
+			return fmt.Errorf("cluster %s has not been assigned anything yet", s.opts.Cluster)
+		}
+		if name != "" && session.apps[name] == nil {
+			return fmt.Errorf("cluster %s has no app %q", s.opts.Cluster, name)
+		}
+		applier = session.applier
+		diffs = make([]AppDiff, 0, len(session.apps))
+		for _, app := range slices.Sorted(maps.Keys(session.apps)) {
+			if name != "" && app != name {
+				continue
+			}
+			w := session.apps[app]
+			diffs = append(diffs, AppDiff{App: app, Changes: change.Set{}, Note: session.withheld(w)})
+			if w.err != nil {
+				diffs[len(diffs)-1].Error = w.err.Error()
+			}
+			if w.bundle != nil {
+				subjects = append(subjects, subject{session.target(ctx, w), &diffs[len(diffs)-1]})
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	var group sync.WaitGroup
+	turn := make(chan struct{}, diffsAtOnce)
+	for _, sub := range subjects {
+		group.Go(func() {
+			turn <- struct{}{}
+			defer func() { <-turn }()
+			changes, err := applier.Diff(ctx, sub.target)
+			sub.diff.Changes = slices.DeleteFunc(append(change.Set{}, changes...), func(e change.Entry) bool { return e.Action == change.Unchanged })
+			if err != nil {
+				sub.diff.Error = cmp.Or(sub.diff.Error, err.Error())
+			}
+		})
+	}
+	group.Wait()
+	return diffs, context.Cause(ctx)
+}
+
+// withheld says why the app is not written, or that what is wanted of it is not
+// the newest.
+func (s *session) withheld(w *work) string {
+	pause, paused := s.records.record.pausedBy(w.name, s.now())
+	switch {
+	case w.err != nil && w.bundle != nil:
+		return "compared with what was last accepted"
+	case paused:
+		return pause.String()
+	case w.options.Suspend:
+		return "suspended in Git"
+	case !s.writes():
+		return s.whyNot()
+	}
+	return ""
+}
+
+// Orphan is an object on a cluster whose app is no longer assigned there.
+type Orphan struct {
+	Cluster string    `json:"cluster"`
+	Object  object.ID `json:"object"`
+	App     string    `json:"app"` // that had it
+	// Since is when the app left the cluster, zero if that is not known.
+	Since time.Time `json:"since,omitzero"`
+}
+
+// Orphans lists the objects that apps left on the cluster, by app and object. It
+// asks the cluster, and writes nothing.
+func (s *Spoke) Orphans(ctx context.Context) ([]Orphan, error) {
+	var (
+		applier *apply.Client
+		kinds   []schema.GroupKind
+		left    map[string]time.Time
+		living  = map[string]bool{}
+	)
+	err := s.look(ctx, func(_ context.Context, session *session) error {
+		switch {
+		case session.assigned == nil:
+			return fmt.Errorf("cluster %s has not been assigned anything yet", s.opts.Cluster)
+		case session.assigned.Incomplete != nil:
+			return fmt.Errorf("cluster %s: which apps it has cannot be told: %w", s.opts.Cluster, session.assigned.Incomplete)
+		}
+		applier = session.applier
+		kinds, left = session.records.record.kinds(""), maps.Clone(session.records.record.Left)
+		for name := range session.apps {
+			living[name] = true
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	found, err := applier.Orphans(ctx, kinds, func(app string) bool { return living[app] })
+	if err != nil {
+		return nil, fmt.Errorf("cluster %s: %w", s.opts.Cluster, cmp.Or(context.Cause(ctx), err))
+	}
+	var orphans []Orphan
+	for app, objects := range found {
+		for _, t := range objects {
+			orphans = append(orphans, Orphan{Cluster: s.opts.Cluster, Object: t.ID, App: app, Since: left[app]})
+		}
+	}
+	slices.SortFunc(orphans, func(a, b Orphan) int {
+		return cmp.Or(cmp.Compare(a.App, b.App), object.Compare(a.Object, b.Object))
+	})
+	return orphans, nil
+}
+
+// noteLeft keeps in the record since when apps that were applied are no longer
+// assigned.
+func (r *Record) noteLeft(assigned func(app string) bool, now time.Time) {
+	for _, name := range r.Applied {
+		if _, known := r.Left[name]; !known && !assigned(name) {
+			if r.Left == nil {
+				r.Left = map[string]time.Time{}
+			}
+			r.Left[name] = now.UTC().Truncate(time.Second)
+		}
+	}
+	maps.DeleteFunc(r.Left, func(name string, _ time.Time) bool { return assigned(name) })
+}
