@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/util/json"
 	"k8s.io/apimachinery/pkg/util/yaml"
 
 	"nave.dev/internal/desired"
@@ -70,10 +71,14 @@ func decodeObjects(name string, in io.Reader) ([]*unstructured.Unstructured, err
 	var objects []*unstructured.Unstructured
 	decoder := yaml.NewYAMLOrJSONDecoder(in, 4096)
 	for number := 1; ; number++ {
-		var content map[string]any
-		err := decoder.Decode(&content)
+		var document runtime.RawExtension
+		err := decoder.Decode(&document)
 		if errors.Is(err, io.EOF) {
 			break
+		}
+		var content map[string]any
+		if err == nil && len(document.Raw) > 0 {
+			err = json.Unmarshal(document.Raw, &content) // whole numbers as an API server has them
 		}
 		if err != nil {
 			return nil, fmt.Errorf("reading %s: document %d: %w", name, number, err)
