@@ -40,7 +40,7 @@ func FuzzRecord(f *testing.F) {
 		r.addKinds(app, []schema.GroupKind{{Group: "apps", Kind: "Deployment"}})
 		written, err := json.Marshal(r)
 		if err != nil {
-			t.Skip() // a time that only reading allows
+			t.Skip("a time that only reading allows")
 		}
 		again, err := decodeRecord(written)
 		if err != nil {
