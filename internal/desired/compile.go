@@ -29,7 +29,9 @@ type Compiled struct {
 // an error, unless it may be in a document that cannot be read: then its
 // assignment is incomplete and has no apps, and other clusters have theirs.
 // Renders that were done before, for any cluster, are not done again. Kinds that
-// one of a cluster's apps defines count for all its apps, before the facts.
+// one of a cluster's apps defines count for all its apps, before the facts. What a
+// render refers to in other repositories is pinned in the snapshot when it is
+// first found.
 func (p *Pipeline) Compile(ctx context.Context, pinned *Pinned, clusters []string, facts func(cluster string) app.Facts) (map[string]*Compiled, error) {
 	var (
 		group    sync.WaitGroup
@@ -120,7 +122,15 @@ func (p *Pipeline) renderApp(ctx context.Context, pinned *Pinned, spec app.Spec,
 	if _, plain := files.(worktree); !plain {
 		request.Hashes = files
 	}
-	result, err := p.render.Render(ctx, request)
+	var result *render.Result
+	for {
+		others := p.remotes(ctx, pinned, spec.Delivery)
+		request.Remotes = others
+		result, err = p.render.Render(ctx, request)
+		if err == nil || !p.fetchMissing(ctx, pinned, others.missing()) {
+			break
+		}
+	}
 	if err != nil {
 		return nil, fmt.Errorf("rendering %s: %w", spec.Source.Path, err)
 	}

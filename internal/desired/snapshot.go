@@ -31,6 +31,16 @@ type Pinned struct {
 	Commit gitsource.Commit
 	// Unresolved says of revisions why they stand for no commit.
 	Unresolved map[string]error
+
+	pins     sync.Mutex // guards Sources, Unresolved and attempts, which grow while remote references are found
+	attempts map[string]*attempt
+}
+
+// ID names the snapshot by its content, what Compile found to refer to other repositories so far among it.
+func (p *Pinned) ID() string {
+	p.pins.Lock()
+	defer p.pins.Unlock()
+	return p.Snapshot.ID()
 }
 
 func (p *Pinned) source(name string) (v1alpha1.Source, bool) {
@@ -56,13 +66,39 @@ func (p *Pinned) resolve(source, revision string) (string, error) {
 		return p.Snapshot.Fleet, nil
 	}
 	key := source + "@" + revision
-	if commit, ok := p.Sources[key]; ok {
-		return commit, nil
-	}
-	if err := p.Unresolved[key]; err != nil {
-		return "", err
+	if commit, err, ok := p.pinned(key); ok {
+		return commit, err
 	}
 	return "", fmt.Errorf("%s is not in the snapshot", key)
+}
+
+// pinned returns what was pinned under a key, if anything was.
+func (p *Pinned) pinned(key string) (commit string, err error, ok bool) {
+	p.pins.Lock()
+	defer p.pins.Unlock()
+	if commit, ok = p.Sources[key]; ok {
+		return commit, nil, true
+	}
+	err, ok = p.Unresolved[key]
+	return "", err, ok
+}
+
+// pin pins what a key stands for, unless that was done, and returns what counts.
+func (p *Pinned) pin(key, commit string, err error) (string, error) {
+	p.pins.Lock()
+	defer p.pins.Unlock()
+	if before, ok := p.Sources[key]; ok {
+		return before, nil
+	}
+	if before, ok := p.Unresolved[key]; ok {
+		return "", before
+	}
+	if err != nil {
+		p.Unresolved[key] = err
+	} else {
+		p.Sources[key] = commit
+	}
+	return commit, err
 }
 
 // SourceState is how fetching one source goes. The fleet repository's name is
@@ -220,18 +256,11 @@ func (p *Pipeline) resolveSources(ctx context.Context, pinned *Pinned, files fs.
 			return pinned.Snapshot.Fleet, nil
 		})
 	}
-	var mu sync.Mutex
 	var group sync.WaitGroup
 	for use := range used {
 		group.Go(func() { // one that has to be fetched first does not keep the others
 			commit, err := p.resolveSource(ctx, pinned, files, use[0], use[1])
-			mu.Lock()
-			defer mu.Unlock()
-			if key := use[0] + "@" + use[1]; err != nil {
-				pinned.Unresolved[key] = err
-			} else {
-				pinned.Sources[key] = commit
-			}
+			pinned.pin(use[0]+"@"+use[1], commit, err)
 		})
 	}
 	group.Wait()
@@ -257,23 +286,43 @@ func (p *Pipeline) resolveSource(ctx context.Context, pinned *Pinned, files fs.F
 	if err != nil {
 		return "", err
 	}
-	resolution, err := mirror.Resolve(ctx, revision(rev))
+	from := origin{mirror, signers, files}
+	commit, err := from.resolve(ctx, revision(rev))
 	if errors.Is(err, gitsource.ErrNotFetched) {
 		if _, err = p.fetch(ctx, name, url, credential); err == nil {
-			resolution, err = mirror.Resolve(ctx, revision(rev))
+			commit, err = from.resolve(ctx, revision(rev))
+		}
+	}
+	return commit, err
+}
+
+// origin is a mirror, and whose signatures its commits must bear: nil for nobody's, or a file of the fleet repository.
+type origin struct {
+	mirror  *gitsource.Mirror
+	signers *v1alpha1.Verification
+	files   fs.FS
+}
+
+// resolve returns the commit of the first of some revisions that there is.
+func (o origin) resolve(ctx context.Context, revisions ...gitsource.Revision) (string, error) {
+	var resolution gitsource.Resolution
+	var err error
+	for _, rev := range revisions {
+		if resolution, err = o.mirror.Resolve(ctx, rev); !errors.Is(err, gitsource.ErrNoRevision) {
+			break
 		}
 	}
 	if err != nil {
 		return "", err
 	}
-	if signers == nil {
+	if o.signers == nil {
 		return resolution.Commit, nil
 	}
-	list, err := readSigners(files, signers)
+	list, err := readSigners(o.files, o.signers)
 	if err != nil {
 		return "", err
 	}
-	return resolution.Commit, verify(ctx, mirror, resolution.Commit, signers.AllowedSignersFile, list)
+	return resolution.Commit, verify(ctx, o.mirror, resolution.Commit, o.signers.AllowedSignersFile, list)
 }
 
 func revision(r v1alpha1.Revision) gitsource.Revision {

@@ -97,7 +97,7 @@ func (l *loader) checkSource(d *delivery) {
 	case known.broken:
 		// The source has been reported; its Deliveries only learn why they have to wait.
 		d.problems = append(d.problems, d.doc.Problem("spec.source.name", "source %q is in error", s.Name))
-	case !slices.ContainsFunc(known.Deliveries, func(pattern string) bool { return app.Match(pattern, d.Metadata.Name) }):
+	case !known.allows(d.Metadata.Name):
 		l.fail(d, "spec.source.name", fmt.Sprintf("the Fleet may add it to the deliveries of source %q", s.Name),
 			"source %q may not be used by Delivery %q, only by %s", s.Name, d.Metadata.Name, strings.Join(known.Deliveries, ", "))
 	}

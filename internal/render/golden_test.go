@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"flag"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -66,11 +67,16 @@ func unpack(t *testing.T, archive *txtar.Archive) (Request, string) {
 				Path   string     `json:"path"`
 				Params app.Render `json:"params"`
 				Facts  app.Facts  `json:"facts"`
+				// Remotes are other repositories by their references, and the directories of the archive that are these.
+				Remotes map[string]string `json:"remotes"`
 			}
 			if err := yaml.UnmarshalStrict(f.Data, &stated); err != nil {
 				t.Fatal(err)
 			}
 			request.Path, request.Params, request.Facts = stated.Path, stated.Params, stated.Facts
+			if stated.Remotes != nil {
+				request.Remotes = &archived{repository, stated.Remotes}
+			}
 		case "want":
 			want = string(f.Data)
 		default:
@@ -81,6 +87,28 @@ func unpack(t *testing.T, archive *txtar.Archive) (Request, string) {
 		t.Fatalf("the last file is %q, not want", last)
 	}
 	return request, want
+}
+
+// archived are repositories in directories of an archive.
+type archived struct {
+	files fs.FS
+	dirs  map[string]string // by repository and ref
+}
+
+func (a *archived) Remote(repository, ref string) (string, error) {
+	if ref != "" {
+		repository += "?ref=" + ref
+	}
+	dir, ok := a.dirs[repository]
+	if !ok {
+		return "", fmt.Errorf("there is no %q\nhint: add it", repository)
+	}
+	return dir, nil
+}
+
+func (a *archived) Files(name string) (fs.FS, Hashes, error) {
+	files, err := fs.Sub(a.files, name)
+	return files, nil, err
 }
 
 // show prints a result for people to compare.

@@ -71,6 +71,9 @@ type Read = tree.Read
 // Hashes names the content of a path without reading it, such as by Git object ids.
 type Hashes = tree.Hashes
 
+// Remotes shows other repositories beside the one of a Request.
+type Remotes = tree.Remotes
+
 // ServeWorker is what a worker process does: it renders what its parent sends on in, answers on out, and returns when
 // in ends. The process must end then, and write nothing else to out.
 func ServeWorker(in io.Reader, out io.Writer) error {

@@ -32,6 +32,8 @@ type Request struct {
 	Files fs.FS
 	// Hashes names the content of Files. nil means Files itself, if it can, or else that files are read to be compared.
 	Hashes Hashes
+	// Remotes shows the other repositories that a kustomization may refer to. nil means that there are none.
+	Remotes Remotes
 	// Path is the app's directory in Files, "." for the root.
 	Path   string
 	Params app.Render
@@ -122,7 +124,7 @@ func (r *Renderer) Render(ctx context.Context, request Request) (*Result, error)
 	if err != nil {
 		return nil, err
 	}
-	source := tree.Source{Files: request.Files, Hashes: request.Hashes}
+	source := tree.Source{Files: request.Files, Hashes: request.Hashes, Remotes: request.Remotes}
 	if hashes, ok := request.Files.(Hashes); ok && source.Hashes == nil {
 		source.Hashes = hashes
 	}

@@ -134,11 +134,16 @@ func readGeneric(_ http.Header, data []byte) (Push, error) {
 	return Push{URLs: []string{event.URL}, Ref: event.Ref, After: event.After}, nil
 }
 
-// Concerns reports whether the push was to the repository that a source names, by whatever protocol: user, port of
-// the protocol, a final ".git" and the case of the host do not count.
+// Concerns reports whether the push was to the repository that a source names.
 func (p Push) Concerns(remote string) bool {
-	want := place(remote)
-	return want != "" && slices.ContainsFunc(p.URLs, func(u string) bool { return place(u) == want })
+	return slices.ContainsFunc(p.URLs, func(u string) bool { return SameRepository(u, remote) })
+}
+
+// SameRepository reports whether two addresses lead to one repository, by whatever protocol: user, port of the
+// protocol, a final ".git" and the case of the host do not count.
+func SameRepository(a, b string) bool {
+	at := place(a)
+	return at != "" && at == place(b)
 }
 
 // place is the host and path of a repository, the same for all addresses of it; empty if there is no telling.

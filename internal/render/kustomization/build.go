@@ -1,7 +1,8 @@
 // Package kustomization builds Kustomize directories of a tree. The main function is Build. Kustomize by itself
 // fetches remote references, runs programs and keeps its OpenAPI schema for the whole process; here every reference
-// is checked before the build, nothing is fetched or run, and a build with a schema of its own runs alone. It does not
-// decide what the objects are for.
+// is checked before the build, Git references lead to where the tree shows other repositories, nothing is fetched or
+// run, and a build with a schema of its own runs alone. It does not decide what the objects are for, nor which
+// repositories may be used.
 package kustomization
 
 import (
@@ -46,9 +47,13 @@ var schema struct {
 // Build returns the objects of the kustomization in a directory, as `kustomize build` would print them with
 // references allowed anywhere in the tree. Problems name the file and line.
 func Build(t tree.Tree, dir string) ([]manifest.Object, error) {
-	w := &walker{tree: t, visited: map[visit]bool{}}
+	w := &walker{tree: t, visited: map[visit]bool{}, remotes: newRemotes()}
 	w.directory(dir, false, dir, &yaml.Node{})
 	if err := w.problems.Err(); err != nil {
+		return nil, err
+	}
+	shownTree, err := w.remotes.resolved(t)
+	if err != nil {
 		return nil, err
 	}
 	defer lockSchema(w.customSchema)()
@@ -56,7 +61,7 @@ func Build(t tree.Tree, dir string) ([]manifest.Object, error) {
 	options.Reorder = krusty.ReorderOptionNone
 	options.LoadRestrictions = types.LoadRestrictionsNone // the tree itself is the restriction
 	options.PluginConfig = types.DisabledPluginConfig()
-	built, err := krusty.MakeKustomizer(options).Run(filesystem{t}, "/"+strings.TrimPrefix(dir, "."))
+	built, err := krusty.MakeKustomizer(options).Run(filesystem{shownTree}, onDisk(dir))
 	if err != nil {
 		return nil, explain(t, w, dir, err)
 	}

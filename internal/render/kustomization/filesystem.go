@@ -33,6 +33,9 @@ func inTree(name string) string {
 	return name
 }
 
+// onDisk turns a path of the tree into one of Kustomize's.
+func onDisk(name string) string { return path.Join("/", name) }
+
 func (f filesystem) stat(name string) tree.Kind {
 	kind, err := f.tree.Stat(inTree(name))
 	if err != nil {
@@ -70,10 +73,10 @@ func (f filesystem) ReadDir(name string) ([]string, error) {
 }
 
 func (f filesystem) CleanedAbs(name string) (filesys.ConfirmedDir, string, error) {
-	at := "/" + strings.TrimPrefix(inTree(name), ".")
+	at := onDisk(inTree(name))
 	switch f.stat(name) {
 	case tree.Directory:
-		return filesys.ConfirmedDir(path.Clean(at)), "", nil
+		return filesys.ConfirmedDir(at), "", nil
 	case tree.File:
 		return filesys.ConfirmedDir(path.Dir(at)), path.Base(at), nil
 	}

@@ -28,6 +28,7 @@ type walker struct {
 	overflown bool // maxVisits was reported
 	// customSchema says that a kustomization sets Kustomize's process-wide OpenAPI schema.
 	customSchema bool
+	remotes      remotes
 }
 
 // visit is a directory in one of its two roles: as a base, or as one whose objects configure plug-ins.
@@ -48,11 +49,6 @@ const (
 	hintRemote = "copy it into the repository; what a render may read is pinned by the commit"
 	hintTree   = "a render reads only the commit that it is of; move the file into the repository"
 )
-
-// isRemote reports whether Kustomize would fetch a reference: as a URL, or as a Git repository.
-var remotePattern = regexp.MustCompile(`(?i)^(git::|gh:|[a-z][a-z0-9+.-]*://|[a-z][a-z0-9-]*@|github\.com[/:])`)
-
-func isRemote(ref string) bool { return remotePattern.MatchString(strings.TrimSpace(ref)) }
 
 // find returns the path of the kustomization file in a directory, or "" if there is none.
 func find(t tree.Tree, dir string) (string, error) {
@@ -118,6 +114,7 @@ func (w *walker) directory(dir string, configs bool, file string, at *yaml.Node)
 		return
 	}
 	w.stack = append(w.stack, dir)
+	w.remotes.visit(name, root)
 	w.kustomization(scope{dir: dir, file: name, configs: configs}, root)
 	w.stack = w.stack[:len(w.stack)-1]
 }
@@ -252,12 +249,12 @@ func (w *walker) local(s scope, ref *yaml.Node) (string, tree.Kind, bool) {
 	case ref.Kind != yaml.ScalarNode || ref.Value == "":
 		w.fail(s.file, ref, "", "want the path of a file or directory")
 	case isRemote(ref.Value):
-		w.fail(s.file, ref, hintRemote, "refers to %q, which is not in the repository", ref.Value)
+		w.fail(s.file, ref, hintRemote, "refers to %q, which is not in the repository", shown(ref.Value))
 	case path.IsAbs(ref.Value):
 		w.fail(s.file, ref, hintTree, "refers to %q by an absolute path", ref.Value)
 	default:
 		name := path.Join(s.dir, ref.Value)
-		if name == ".." || strings.HasPrefix(name, "../") {
+		if !inside(tree.RemoteRoot(s.dir), name) {
 			w.fail(s.file, ref, hintTree, "refers to %q, which is outside of the repository", ref.Value)
 			break
 		}
@@ -270,13 +267,18 @@ func (w *walker) local(s scope, ref *yaml.Node) (string, tree.Kind, bool) {
 			w.fail(s.file, ref, "", "refers to %q, and there is no %q", ref.Value, name)
 			break
 		}
+		w.remotes.approve(name)
 		return name, kind, true
 	}
 	return "", "", false
 }
 
-// base checks a reference to a file or a directory with a kustomization.
+// base checks a reference to a file or a directory with a kustomization, or to a Git repository.
 func (w *walker) base(s scope, ref *yaml.Node) {
+	if ref.Kind == yaml.ScalarNode && isRemote(ref.Value) && !s.configs {
+		w.repository(s, ref)
+		return
+	}
 	name, kind, ok := w.local(s, ref)
 	switch {
 	case !ok:
@@ -369,8 +371,15 @@ func (w *walker) configNode(s scope, node *yaml.Node, line int) {
 			switch key {
 			case "path", "paths", "files", "envs", "env", "resources", "replacements", "value":
 				each(value, func(n *yaml.Node) {
-					if n.Kind == yaml.ScalarNode && isRemote(strings.TrimPrefix(n.Value, keyOf(n.Value))) {
-						w.fail(s.file, &yaml.Node{Line: line + n.Line}, hintRemote, "refers to %q, which is not in the repository", n.Value)
+					if n.Kind != yaml.ScalarNode {
+						return
+					}
+					name := strings.TrimPrefix(n.Value, keyOf(n.Value))
+					if isRemote(name) {
+						w.fail(s.file, &yaml.Node{Line: line + n.Line}, hintRemote, "refers to %q, which is not in the repository", shown(n.Value))
+					}
+					for _, dir := range w.stack { // which one it starts from depends on how it is used
+						w.remotes.approve(path.Join(dir, name))
 					}
 				})
 			}

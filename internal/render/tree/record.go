@@ -15,6 +15,8 @@ const (
 	OpRead Op = "read"
 	OpList Op = "list"
 	OpStat Op = "stat"
+	// OpRemote has the repository and the ref, with a line break between them, in the place of a path.
+	OpRemote Op = "remote"
 )
 
 // Read is one use of a tree: what was asked, and a digest of the answer. "absent" is an answer too.
@@ -83,6 +85,13 @@ func (r *Recorder) Stat(name string) (Kind, error) {
 	return kind, err
 }
 
+// Remote implements Tree.
+func (r *Recorder) Remote(repository, ref string) (string, error) {
+	dir, err := r.source.Remote(repository, ref)
+	r.note(OpRemote, reference(repository, ref), func() string { return remoteDigest(dir, err) })
+	return dir, err
+}
+
 // note keeps the digest of an answer. The tree is one commit, so the first answer is the only one.
 func (r *Recorder) note(op Op, name string, digest func() string) {
 	r.mu.Lock()
@@ -129,6 +138,9 @@ func NewManifest(reads []Read, source Source) *Manifest {
 		dir := path.Dir(read.Path)
 		if read.Op == OpList || read.Digest == string(Directory) {
 			dir = read.Path // a directory's hash says that it is one, and what is in it
+		}
+		if read.Op == OpRemote {
+			dir = "" // no directory's hash covers it
 		}
 		i, ok := place[dir]
 		if !ok {

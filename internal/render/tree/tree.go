@@ -25,6 +25,9 @@ type Tree interface {
 	List(path string) ([]Entry, error)
 	// Stat says what is at a path. Absent is an answer and no error.
 	Stat(path string) (Kind, error)
+	// Remote returns the directory of the tree that shows another repository at a ref, "" being the default one. The
+	// error says why there is none; a line "hint: …" in it says what to do.
+	Remote(repository, ref string) (dir string, err error)
 }
 
 // Entry is a name in a directory. A symbolic link has Dir if it leads to a directory.
@@ -50,17 +53,29 @@ type Hashes interface {
 	Hash(path string) (string, bool)
 }
 
-// Source is a tree as it comes from a repository. Hashes may be nil; then content is read to be digested.
+// Source is a tree as it comes from a repository. Hashes may be nil; then content is read to be digested. Remotes may be
+// nil; then there is no other repository.
 type Source struct {
-	Files  fs.FS
-	Hashes Hashes
+	Files   fs.FS
+	Hashes  Hashes
+	Remotes Remotes
 }
 
 // ReadFile implements Tree.
-func (s Source) ReadFile(name string) ([]byte, error) { return fs.ReadFile(s.Files, name) }
+func (s Source) ReadFile(name string) ([]byte, error) {
+	s, name, err := s.at(name)
+	if err != nil {
+		return nil, err
+	}
+	return fs.ReadFile(s.Files, name)
+}
 
 // Stat implements Tree.
 func (s Source) Stat(name string) (Kind, error) {
+	s, name, err := s.at(name)
+	if err != nil {
+		return "", err
+	}
 	info, err := fs.Stat(s.Files, name)
 	switch {
 	case missing(err):
@@ -81,6 +96,10 @@ func missing(err error) bool {
 
 // List implements Tree.
 func (s Source) List(name string) ([]Entry, error) {
+	s, name, err := s.at(name)
+	if err != nil {
+		return nil, err
+	}
 	listed, err := fs.ReadDir(s.Files, name)
 	if err != nil {
 		return nil, err
@@ -119,6 +138,8 @@ func (s Source) Digest(read Read) string {
 			return failure(err)
 		}
 		return listDigest(entries)
+	case OpRemote:
+		return remoteDigest(s.Remote(splitReference(read.Path)))
 	default:
 		kind, err := s.Stat(read.Path)
 		if err != nil {
@@ -130,7 +151,8 @@ func (s Source) Digest(read Read) string {
 
 // hash is the digest of a path's content without reading it, or "" if that is not known.
 func (s Source) hash(name string) string {
-	if s.Hashes == nil {
+	s, name, err := s.at(name)
+	if err != nil || s.Hashes == nil {
 		return ""
 	}
 	hash, ok := s.Hashes.Hash(name)

@@ -13,6 +13,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"strings"
 	"sync"
 
 	"nave.dev/internal/render/build"
@@ -27,6 +28,7 @@ const (
 	msgRead   = 'R' // worker: wants the content of a path
 	msgList   = 'L' // worker: wants the entries of a path, as JSON
 	msgStat   = 'S' // worker: wants the kind of a path
+	msgRemote = 'G' // worker: wants the directory of another repository, as a reference
 	msgDone   = 'D' // worker: the outcome, as JSON
 )
 
@@ -143,6 +145,13 @@ func (c *conn) answer(t tree.Tree, kind byte, path string) error {
 		var at tree.Kind
 		at, err = t.Stat(path)
 		data = []byte(at)
+	case msgRemote:
+		var dir string
+		repository, ref, _ := strings.Cut(path, "\n")
+		if dir, err = t.Remote(repository, ref); err != nil {
+			err = errors.New(err.Error()) // a refusal is no absence, whatever it wraps
+		}
+		data = []byte(dir)
 	default:
 		return fmt.Errorf("a worker sent message %q", kind)
 	}

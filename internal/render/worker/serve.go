@@ -131,3 +131,9 @@ func (r *remote) Stat(path string) (tree.Kind, error) {
 	r.kinds[path] = tree.Kind(data)
 	return tree.Kind(data), nil
 }
+
+// Remote implements tree.Tree.
+func (r *remote) Remote(repository, ref string) (string, error) {
+	data, err := r.ask(msgRemote, repository+"\n"+ref)
+	return string(data), err
+}
