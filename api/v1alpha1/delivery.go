@@ -63,6 +63,10 @@ type DeliverySpec struct {
 	// Replace deletes and creates anew objects of which a field changed that cannot be changed.
 	// +default=false
 	Replace bool `json:"replace,omitempty"`
+	// CreateOnly are objects that are created where they are missing and otherwise left as they are, whatever Git and
+	// others make of them. They may come out differently at each render and for each cluster, as passwords and
+	// certificates that a chart makes up do. One that existed before the app gets its marks and nothing else.
+	CreateOnly []ObjectRule `json:"createOnly,omitempty"`
 	// Drift says what happens when somebody else changes an object.
 	Drift Drift `json:"drift,omitzero"`
 	// Limits are what the app may touch. They are required for a source other than the fleet repository.
@@ -170,6 +174,19 @@ type FieldRule struct {
 	// Paths of the fields.
 	// +example=[spec.replicas, 'metadata.annotations["example.com/rev"]']
 	Paths []string `json:"paths"`
+}
+
+// ObjectRule names objects of a kind.
+type ObjectRule struct {
+	// Group of the kind; without it, the core group.
+	// +example=apps
+	Group string `json:"group,omitempty"`
+	// Kind of the objects.
+	// +example=Secret
+	Kind string `json:"kind"`
+	// Name of the one object that is meant; without it, all are.
+	// +example=web-password
+	Name string `json:"name,omitempty"`
 }
 
 // Limits are what an app may touch. They keep mistakes in bounds; against attackers impersonate a service account too.

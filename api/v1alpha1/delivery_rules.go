@@ -44,6 +44,14 @@ func (d *Delivery) Validate() []Finding {
 		fs.add(index("spec.dependsOn", i), "remove it", "a Delivery cannot wait for itself")
 	}
 	fs.matches("spec.confirmPrune", s.ConfirmPrune, heldDigest, "a digest", "nave plan prints the digest of what is held")
+	for i, rule := range s.CreateOnly {
+		item := index("spec.createOnly", i)
+		fs.matches(item+".group", rule.Group, groupName, "the name of an API group", "such as apps")
+		if rule.Kind == "" {
+			fs.add(item+".kind", "such as Secret", "is missing")
+		}
+		fs.matches(item+".kind", rule.Kind, kindName, "a kind", "such as Secret")
+	}
 	fs.drift("spec.drift", s.Drift)
 	s.Limits.validate(&fs)
 	if s.Source.Name != "" && len(s.Limits.Namespaces) == 0 {

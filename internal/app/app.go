@@ -59,6 +59,12 @@ type Render struct {
 	// Substitute replaces ${NAME} in rendered manifests by Variables.
 	Substitute bool        `json:"substitute,omitempty"`
 	Helm       HelmOptions `json:"helm,omitzero"`
+	// CreateOnly are objects that may come out differently at each render.
+	CreateOnly ObjectRules `json:"createOnly,omitempty"`
+	// Cluster is the one that the render is for, if there are such objects: they
+	// are never those of another cluster. Otherwise it is empty, and clusters
+	// share renders.
+	Cluster string `json:"cluster,omitempty"`
 }
 
 // HelmOptions are the parameters of a chart.
@@ -91,6 +97,8 @@ type Options struct {
 	CorrectDrift bool `json:"correctDrift"`
 	// IgnoreFields are never drift, such as spec.replicas, per kind.
 	IgnoreFields []FieldRule `json:"ignoreFields,omitempty"`
+	// CreateOnly are objects that are created and then left as they are.
+	CreateOnly ObjectRules `json:"createOnly,omitempty"`
 	// ConfirmPrune is the digest of a held list of prunes whose deletion was
 	// reviewed with the commit.
 	ConfirmPrune string `json:"confirmPrune,omitempty"`
@@ -114,6 +122,23 @@ type FieldRule struct {
 	Kind  string   `json:"kind"`            // "*" is every kind
 	Name  string   `json:"name,omitempty"`  // empty is every name
 	Paths []string `json:"paths,omitempty"` // such as spec.replicas or metadata.annotations["a/b"]
+}
+
+// ObjectRule names objects of a kind.
+type ObjectRule struct {
+	Group string `json:"group,omitempty"`
+	Kind  string `json:"kind"`
+	Name  string `json:"name,omitempty"` // empty is every name
+}
+
+// ObjectRules name objects.
+type ObjectRules []ObjectRule
+
+// Match reports whether a rule names the object.
+func (rules ObjectRules) Match(id object.ID) bool {
+	return slices.ContainsFunc(rules, func(r ObjectRule) bool {
+		return r.Kind == id.Kind && r.Group == id.Group && (r.Name == "" || r.Name == id.Name)
+	})
 }
 
 // Limits are what an app may touch. A zero value allows everything.

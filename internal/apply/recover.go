@@ -61,6 +61,9 @@ func (c *Client) Recover(ctx context.Context, targets []Target) (map[object.ID]B
 
 // inPlace reports whether an object with the app's marks is all that is wanted.
 func (r *run) inPlace(it *item, live *unstructured.Unstructured) bool {
+	if it.once {
+		return live.GetDeletionTimestamp() == nil
+	}
 	_, adopted, _ := object.OwnerOf(live)
 	o := ownership.Read(live)
 	standing, added := stands(it, o, r.wantedOf(it, o, adopted))

@@ -71,6 +71,7 @@ type item struct {
 	applied  bool // it was, and yet that is not all
 	surprise bool // it existed when it was believed not to
 	optional bool // a namespace that is made only if nobody has it
+	once     bool // it is created, and then left as it is
 	entry    change.Entry
 	live     *unstructured.Unstructured // as last seen in this run
 	baseline *Baseline
@@ -200,6 +201,10 @@ func (r *run) prepare(ctx context.Context, it *item) {
 		return
 	}
 	it.body, it.encoded, it.digest = body, data, object.Digest(data)
+	if it.once = r.target.Options.CreateOnly.Match(it.id); it.once {
+		// Its content may be another at each render and is not looked at again.
+		it.digest = object.Digest([]byte("create only"), []byte(r.owner.Fleet), []byte(r.owner.App))
+	}
 	if known, ok := r.target.Known[it.id]; ok {
 		it.known = &known
 	}

@@ -98,7 +98,7 @@ func (r *run) try(ctx context.Context, it *item) error {
 func (r *run) shortcut(ctx context.Context, it *item) (settled bool, err error) {
 	_, contested := r.claimant(it.id)
 	switch {
-	case contested || it.optional:
+	case contested || it.optional || it.once:
 		return false, nil
 	case it.known == nil:
 		if !r.client.absent(it.id) {
@@ -151,7 +151,14 @@ func (r *run) write(it *item, verb string, request cluster.Request) write {
 // create applies an object that is believed not to exist. If it does exist,
 // nothing that others own in it is overridden, and it counts as adopted.
 func (r *run) create(ctx context.Context, it *item) (bool, error) {
-	after, created, err := r.client.put(ctx, r.write(it, "apply", cluster.Request{Form: types.ApplyPatchType, Content: it.encoded}))
+	content := it.encoded
+	if it.once {
+		var err error
+		if content, err = onlyIfAbsent(it.body); err != nil {
+			return false, err
+		}
+	}
+	after, created, err := r.client.put(ctx, r.write(it, "apply", cluster.Request{Form: types.ApplyPatchType, Content: content}))
 	if apierrors.IsConflict(err) {
 		it.surprise = true
 		return false, nil
@@ -215,6 +222,9 @@ func (r *run) reconcile(ctx context.Context, it *item) error {
 		return nil
 	}
 	claim, note := r.claim(it, live)
+	if it.once && claim != another {
+		return r.leave(ctx, it, claim, note)
+	}
 	switch {
 	case it.optional && claim != mine:
 		return nil // somebody has it, which is all that matters

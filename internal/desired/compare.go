@@ -140,7 +140,7 @@ func (c *comparison) compareApps(was, now app.Desired, round *round) *PlanGroup 
 			before[object.Of(u)] = u
 		}
 		for _, u := range now.Bundle.Objects {
-			entry, changed := c.compareObjects(before[object.Of(u)], u, now.Options.Limits)
+			entry, changed := c.compareObjects(before[object.Of(u)], u, now.Options)
 			if entry.Action == change.Created && round.had[entry.Object] {
 				entry.Action = change.Adopted // from the app that had it
 			}
@@ -161,9 +161,12 @@ func (c *comparison) compareApps(was, now app.Desired, round *round) *PlanGroup 
 }
 
 // compareObjects returns what changes in an object, which may not have been.
-func (c *comparison) compareObjects(was, now *unstructured.Unstructured, limits app.Limits) (entry change.Entry, changed bool) {
+func (c *comparison) compareObjects(was, now *unstructured.Unstructured, options app.Options) (entry change.Entry, changed bool) {
 	entry = change.Entry{Object: object.Of(now), Action: change.Created}
 	if was != nil {
+		if options.CreateOnly.Match(entry.Object) {
+			return entry, false // however it comes out
+		}
 		entry.Action = change.Updated
 		entry.Fields = change.Fields(object.Redact(was, c.key).Object, object.Redact(now, c.key).Object)
 		if len(entry.Fields) == 0 {
@@ -174,7 +177,7 @@ func (c *comparison) compareObjects(was, now *unstructured.Unstructured, limits 
 	// get one on the cluster.
 	namespaced := entry.Object.Namespace != ""
 	if known := namespaced || object.Builtin(entry.Object.Group); known {
-		if reason, ok := limits.Permits(entry.Object, namespaced, known); !ok {
+		if reason, ok := options.Limits.Permits(entry.Object, namespaced, known); !ok {
 			entry.Action, entry.Reason, entry.Fields = change.Failed, reason, nil
 		}
 	}

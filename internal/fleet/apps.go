@@ -80,6 +80,9 @@ func (f *Fleet) spec(d *delivery, c *cluster, resolve Resolve) (app.Spec, error)
 		Render:   app.Render{Namespace: s.Namespace, Substitute: s.Substitute, Helm: filled.helm},
 		Options:  d.options(c),
 	}
+	if len(spec.Options.CreateOnly) > 0 {
+		spec.Render.CreateOnly, spec.Render.Cluster = spec.Options.CreateOnly, c.Metadata.Name
+	}
 	if s.Kind != v1alpha1.RenderAuto {
 		spec.Render.Kind = app.Kind(s.Kind)
 	}
@@ -123,6 +126,9 @@ func (d *delivery) options(c *cluster) app.Options {
 			Kinds:          slices.Clone(s.Limits.Kinds),
 			NamespacedOnly: *s.Limits.NamespacedOnly,
 		},
+	}
+	for _, rule := range s.CreateOnly {
+		options.CreateOnly = append(options.CreateOnly, app.ObjectRule(rule))
 	}
 	for _, rule := range s.Drift.Ignore {
 		options.IgnoreFields = append(options.IgnoreFields,

@@ -201,3 +201,22 @@ func FuzzRender(f *testing.F) {
 		}
 	})
 }
+
+func TestCreateOnlyMayDiffer(t *testing.T) {
+	files := map[string]string{
+		"c/Chart.yaml":       "{apiVersion: v2, name: c, version: 1.0.0}",
+		"c/templates/a.yaml": "apiVersion: v1\nkind: Secret\nmetadata: {name: a}\nstringData: {password: {{ randAlphaNum 20 }}}\n",
+	}
+	in := Input{Dir: "c"}
+	if _, err := Render(chartWith(files), in); err == nil || !strings.Contains(err.Error(), "stringData.password") || !strings.Contains(err.Error(), "createOnly") {
+		t.Errorf("without a rule: %v", err)
+	}
+	in.CreateOnly = app.ObjectRules{{Kind: "Secret", Name: "a"}}
+	if out, err := Render(chartWith(files), in); err != nil || len(out.Objects) != 1 {
+		t.Errorf("with a rule: %v", err)
+	}
+	files["c/templates/b.yaml"] = "apiVersion: v1\nkind: Secret\nmetadata: {name: b}\nstringData: {password: {{ randAlphaNum 20 }}}\n"
+	if _, err := Render(chartWith(files), in); err == nil || !strings.Contains(err.Error(), "Secret b") {
+		t.Errorf("another object: %v", err)
+	}
+}

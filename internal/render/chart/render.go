@@ -30,6 +30,8 @@ type Input struct {
 	Namespace string // of the release; empty means "default"
 	Facts     app.Facts
 	Limits    manifest.Limits
+	// CreateOnly are objects that may come out differently at each render.
+	CreateOnly app.ObjectRules
 }
 
 // Output is what came of a chart.
@@ -81,7 +83,7 @@ func Render(t tree.Tree, in Input) (out Output, err error) {
 		return out, err
 	}
 	used := slices.Sorted(maps.Keys(first.monitor.unsure))
-	if err := compare(in.Dir, first.objects, second.objects, used); err != nil {
+	if err := (comparison{in.Dir, used, in.CreateOnly}).check(first.objects, second.objects); err != nil {
 		return out, err
 	}
 	return out, nil

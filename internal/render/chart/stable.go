@@ -7,19 +7,31 @@ import (
 	"slices"
 	"strings"
 
+	"nave.dev/internal/app"
+	"nave.dev/internal/object"
 	"nave.dev/internal/render/manifest"
 )
 
-const hintStable = "state the value in the chart's values, or keep it in a Secret of its own that the chart refers to"
+const hintStable = "state the value in the chart's values, or keep it in a Secret of its own that the chart refers to, or list the object under createOnly in the Delivery if it is to be made up once for each cluster"
 
-// compare holds two renders of the same input against each other and names what differs.
-func compare(dir string, first, second []manifest.Object, functions []string) error {
-	because := "because its templates use " + strings.Join(functions, ", ")
+// comparison holds two renders of the same input against each other.
+type comparison struct {
+	dir       string          // of the chart
+	functions []string        // that may make them differ
+	may       app.ObjectRules // objects whose content may differ
+}
+
+// check names what differs.
+func (c comparison) check(first, second []manifest.Object) error {
+	dir, because := c.dir, "because its templates use "+strings.Join(c.functions, ", ")
 	if len(first) != len(second) {
 		return manifest.Problem{File: dir, Message: fmt.Sprintf("the chart renders %d objects, and rendered again %d, %s", len(first), len(second), because), Hint: hintStable}
 	}
 	var problems manifest.Problems
 	for i := range first {
+		if id := object.Of(first[i].Unstructured); c.may.Match(id) && id == object.Of(second[i].Unstructured) {
+			continue
+		}
 		var fields []string
 		differences("", first[i].Object, second[i].Object, &fields)
 		if len(fields) > 0 {
