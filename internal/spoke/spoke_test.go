@@ -17,6 +17,7 @@ import (
 	"k8s.io/client-go/kubernetes"
 
 	"nave.dev/internal/app"
+	"nave.dev/internal/health"
 	"nave.dev/internal/object"
 	"nave.dev/internal/testenv"
 )
@@ -407,6 +408,26 @@ func TestConfirm(t *testing.T) {
 		t.Error("the list was not deleted as it was confirmed")
 	}
 	g.until("what was confirmed is forgotten", func() bool { return len(g.record().Confirmed) == 0 })
+}
+
+func TestNothingWaitsForIgnoredHealth(t *testing.T) {
+	g := on(t)
+	s, _ := g.spoke("first")
+	ingress := &unstructured.Unstructured{Object: map[string]any{
+		"apiVersion": "networking.k8s.io/v1", "kind": "Ingress",
+		"metadata": map[string]any{
+			"name": "web", "namespace": g.namespace,
+			"annotations": map[string]any{health.IgnoreAnnotation: "true"}, // no controller will give it an address
+		},
+		"spec": map[string]any{"defaultBackend": map[string]any{"service": map[string]any{"name": "web", "port": map[string]any{"number": int64(80)}}}},
+	}}
+	s.Assign(assigned(g.desired("web", ingress, g.configMap("old", "one"), g.configMap("kept", "one"))))
+	g.synced(s)
+	s.Assign(assigned(g.desired("web", ingress, g.configMap("kept", "one"))))
+	g.synced(s)
+	if g.value("old") != "" {
+		t.Error("the deletion waits for an object whose health is ignored")
+	}
 }
 
 func TestOldAndForeignAssignments(t *testing.T) {

@@ -212,6 +212,9 @@ func (s *session) target(ctx context.Context, w *work) apply.Target {
 		PrunedThisRound: s.spoke.pruned,
 		Health: func(u *unstructured.Unstructured) (ready, failed bool, message string) {
 			result := checker.Check(ctx, u)
+			if result.Ignored { // nothing waits for it, as it does not count for the app
+				return true, false, ""
+			}
 			return result.Status == health.Healthy || result.Status == health.Suspended, result.Status == health.Degraded, result.Message
 		},
 	}
