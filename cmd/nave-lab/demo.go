@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os/exec"
 	"time"
 
@@ -28,31 +29,13 @@ func newDemo(open opener) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			if l.Exists() {
-				return fmt.Errorf("there is a lab in %s already\nhint: nave-lab down --delete, or another --dir", l.Dir())
-			}
 			fleet, err := lab.ReadFleet(fleetFile)
 			if err != nil {
 				return err
 			}
-			ctx := cmd.Context()
-			defer func() {
-				fmt.Fprintln(cmd.ErrOrStderr(), "removing the lab")
-				err = errors.Join(err, l.Down(context.WithoutCancel(ctx), true))
-			}()
-			began := time.Now()
-			if err := l.Up(ctx, lab.UpOptions{Fleet: fleet}); err != nil {
-				return err
-			}
-			out := cmd.OutOrStdout()
-			fmt.Fprintf(out, "%d clusters ready after %.1f s\n", len(fleet.Clusters), time.Since(began).Seconds())
-			if err := l.PushSample(ctx); err != nil {
-				return err
-			}
-			if err := l.StartHub(ctx); err != nil {
-				return err
-			}
-			err = l.AwaitFleet(ctx, func(wait *exec.Cmd) { wait.Stderr = cmd.ErrOrStderr() })
+			ctx, out := cmd.Context(), cmd.OutOrStdout()
+			remove, err := converge(cmd, l, fleet, out)
+			defer func() { err = errors.Join(err, remove()) }()
 			if err != nil {
 				return err
 			}
@@ -74,6 +57,32 @@ func newDemo(open opener) *cobra.Command {
 	command.Flags().StringVar(&fleetFile, "fleet", "auto", `fleet file, or "auto" for the sample fleet that fits this machine`)
 	command.Flags().BoolVar(&until, "until-converged", false, "exit as soon as everything is ready")
 	return command
+}
+
+// converge starts the sample fleet in a lab of its own, and returns when the hub
+// says that every cluster is Synced and Healthy. What it returns removes the lab,
+// and is to be called after an error too.
+func converge(cmd *cobra.Command, l *lab.Lab, fleet lab.Fleet, out io.Writer) (remove func() error, err error) {
+	ctx := cmd.Context()
+	if l.Exists() {
+		return func() error { return nil }, fmt.Errorf("there is a lab in %s already\nhint: nave-lab down --delete, or another --dir", l.Dir())
+	}
+	remove = func() error {
+		fmt.Fprintln(cmd.ErrOrStderr(), "removing the lab")
+		return l.Down(context.WithoutCancel(ctx), true)
+	}
+	began := time.Now()
+	if err := l.Up(ctx, lab.UpOptions{Fleet: fleet}); err != nil {
+		return remove, err
+	}
+	fmt.Fprintf(out, "%d clusters ready after %.1f s\n", len(fleet.Clusters), time.Since(began).Seconds())
+	if err := l.PushSample(ctx); err != nil {
+		return remove, err
+	}
+	if err := l.StartHub(ctx); err != nil {
+		return remove, err
+	}
+	return remove, l.AwaitFleet(ctx, func(wait *exec.Cmd) { wait.Stderr = cmd.ErrOrStderr() })
 }
 
 const whatToTry = `

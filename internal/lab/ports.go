@@ -58,7 +58,7 @@ func (s *state) replaceTaken(ports []*int) error {
 
 // portTaken reports whether a member that is stopped now counts on the port.
 func (s *state) portTaken(port int) bool {
-	if slices.Contains([]int{s.EtcdPorts.Client, s.EtcdPorts.Peer, s.Git.Port}, port) {
+	if slices.Contains([]int{s.EtcdPorts.Client, s.EtcdPorts.Peer, s.Git.Port, s.HubPort}, port) {
 		return true
 	}
 	for _, m := range s.Clusters {

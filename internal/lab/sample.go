@@ -15,7 +15,6 @@ import (
 	"time"
 
 	"nave.dev/examples"
-	"nave.dev/internal/lab/controlplane"
 	"nave.dev/internal/lab/gitserver/webhook"
 	"nave.dev/internal/lab/process"
 )
@@ -101,12 +100,13 @@ func (l *Lab) StartHub(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	var port int
+	var address string
 	err = l.change(ctx, func(s *state) error {
-		ports, err := controlplane.FreePorts(1, s.portTaken)
-		if err == nil {
-			port = ports[0]
+		var err error
+		if !l.running(hubProcess) {
+			err = s.replaceTaken([]*int{&s.HubPort})
 		}
+		address = s.hubAddress()
 		return err
 	})
 	if err != nil {
@@ -117,7 +117,6 @@ func (l *Lab) StartHub(ctx context.Context) error {
 	if err := os.WriteFile(secret, []byte(key), 0o600); err != nil {
 		return err
 	}
-	address := fmt.Sprintf("127.0.0.1:%d", port)
 	_, err = l.table.Start(process.Spec{
 		Name: hubProcess,
 		Path: filepath.Join(l.bin, "nave-lab"),
@@ -135,6 +134,39 @@ func (l *Lab) StartHub(ctx context.Context) error {
 		return []webhook.Hook{{URL: "http://" + address + "/webhook", Secret: key}}, nil
 	})
 }
+
+// StopHub ends the lab's hub: by asking it, with a time to end in, or with a
+// grace of 0 by killing it. StartHub starts another one in its place, at the same
+// address.
+func (l *Lab) StopHub(ctx context.Context, grace time.Duration) error {
+	return l.table.Stop(ctx, hubProcess, grace)
+}
+
+// HubPID returns the process id of the lab's hub.
+func (l *Lab) HubPID() (int, error) {
+	record, err := l.table.Get(hubProcess)
+	if err == nil && !record.Running() {
+		err = errors.New("it does not run")
+	}
+	if err != nil {
+		return 0, fmt.Errorf("looking for the lab's hub: %w", err)
+	}
+	return record.PID, nil
+}
+
+// HubURL returns where the lab's hub serves its metrics.
+func (l *Lab) HubURL() (string, error) {
+	s, err := l.load()
+	if err == nil && s.HubPort == 0 {
+		err = fmt.Errorf("no hub was started in the lab in %s", l.dir)
+	}
+	if err != nil {
+		return "", err
+	}
+	return "http://" + s.hubAddress(), nil
+}
+
+func (s *state) hubAddress() string { return fmt.Sprintf("127.0.0.1:%d", s.HubPort) }
 
 // AwaitFleet waits until the lab's hub says that every cluster is Synced and
 // Healthy, and shows how far it is on the given command's standard error.

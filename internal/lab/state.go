@@ -25,6 +25,7 @@ type state struct {
 	EtcdPorts etcdPorts              `json:"etcdPorts"` // of the shared etcd
 	Git       gitState               `json:"git"`
 	Clusters  map[string]*member     `json:"clusters"`
+	HubPort   int                    `json:"hubPort,omitempty"` // chosen when a hub is first started
 
 	saved []byte // what the file holds
 }
