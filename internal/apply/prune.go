@@ -72,7 +72,7 @@ func (r *run) prunePlan(ctx context.Context) (prune.Plan, error) {
 	request := prune.Request{
 		App: t.App, Enabled: t.Options.Prune, Complete: t.Complete,
 		ClaimedBy: t.ClaimedBy, Needs: t.Needs, Confirmed: slices.Clone(t.Confirmed),
-		ClusterObjects: t.ClusterObjects, PrunedBefore: t.PrunedThisRound,
+		ClusterObjects: t.ClusterObjects, PrunedBefore: t.PrunedThisRound, Hold: t.HoldPrunes,
 	}
 	if t.Options.ConfirmPrune != "" {
 		request.Confirmed = append(request.Confirmed, t.Options.ConfirmPrune)

@@ -59,6 +59,9 @@ type Target struct {
 	// PrunedThisRound what other apps' prunes of the same round deleted.
 	ClusterObjects  int
 	PrunedThisRound int
+	// HoldPrunes says why nothing of the app is deleted unasked now; empty if that
+	// is not so.
+	HoldPrunes string
 }
 
 // Result is what was done to the objects of an app.

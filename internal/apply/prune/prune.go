@@ -52,6 +52,9 @@ type Request struct {
 	// PrunedBefore those that other apps' prunes of the same round deleted.
 	ClusterObjects int
 	PrunedBefore   int
+	// Hold says why nothing of the app is deleted unasked now, such as a budget of
+	// the whole fleet that is used up; empty if that is not so.
+	Hold string
 }
 
 // Plan says what happens to the objects that Git no longer has.
@@ -65,6 +68,8 @@ type Plan struct {
 	Kept change.Set
 	// Counted is how many of Delete count against the budgets of the cluster.
 	Counted int
+	// Removals are the objects that count against budgets, deleted or held.
+	Removals []object.ID
 }
 
 // New makes the plan.
@@ -174,8 +179,14 @@ func (r Request) split(plan *Plan, candidates []Object, in wanted) {
 		}
 	}
 	plan.Delete = free
+	for _, o := range counted {
+		plan.Removals = append(plan.Removals, o.ID)
+	}
 	ofApp, ofCluster := budget(5, 20, max(r.Size, len(r.Tracked))), budget(10, 5, r.ClusterObjects)
 	var reasons []string
+	if len(counted) > 0 && r.Hold != "" {
+		reasons = append(reasons, r.Hold)
+	}
 	if len(counted) > ofApp {
 		reasons = append(reasons, fmt.Sprintf("%d of the app's %d objects would go, more than %d", len(counted), max(r.Size, len(r.Tracked)), ofApp))
 	}

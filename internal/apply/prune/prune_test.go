@@ -88,6 +88,23 @@ func TestNew(t *testing.T) {
 		name: "confirmed another", wanted: []string{"ConfigMap shop/z"}, tracked: many("a", 7), confirm: many("a", 6),
 		held: many("a", 7), whyHeld: "7 of the app's 7", reason: "a confirmation lapses when the list changes",
 	}, {
+		name: "on hold", wanted: []string{"ConfigMap shop/z"}, tracked: []string{"ConfigMap shop/a", "Namespace old"},
+		adjust: func(r *Request) { r.Hold = "the fleet says so" },
+		held:   []string{"Namespace old", "ConfigMap shop/a"}, whyHeld: "the fleet says so; namespaces",
+		reason: "a hold holds what the other budgets would let go",
+	}, {
+		name: "on hold, confirmed", wanted: []string{"ConfigMap shop/z"}, tracked: []string{"ConfigMap shop/a"}, confirm: []string{"ConfigMap shop/a"},
+		adjust: func(r *Request) { r.Hold = "the fleet says so" },
+		delete: []string{"ConfigMap shop/a"}, wantCounted: 1, reason: "people confirmed exactly this list",
+	}, {
+		name: "on hold, nothing of it", wanted: []string{"ConfigMap shop/z"}, tracked: []string{"Namespace old"},
+		adjust: func(r *Request) { r.Hold = "the fleet says so" },
+		held:   []string{"Namespace old"}, whyHeld: "namespaces, definitions", reason: "what is held in any case says so",
+	}, {
+		name: "on hold, generations", wanted: []string{"ConfigMap shop/conf-7b8c9d2f4g"}, tracked: []string{"ConfigMap shop/conf-5h5h5h5h5h"},
+		adjust: func(r *Request) { r.Hold = "the fleet says so" },
+		delete: []string{"ConfigMap shop/conf-5h5h5h5h5h"}, reason: "replacement by a new hash suffix is no removal",
+	}, {
 		name: "always held", wanted: []string{"ConfigMap shop/z"},
 		tracked: []string{"Namespace old", crd, "PersistentVolume v", "PersistentVolumeClaim shop/d", "ConfigMap shop/a"},
 		delete:  []string{"ConfigMap shop/a"}, wantCounted: 1,
