@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 
@@ -232,4 +233,59 @@ func TestSnapshotID(t *testing.T) {
 			t.Errorf("%s does not show in the name", reason)
 		}
 	}
+}
+
+func TestEncodeBundle(t *testing.T) {
+	u := func(name string) *unstructured.Unstructured {
+		return &unstructured.Unstructured{Object: map[string]any{
+			"apiVersion": "v1", "kind": "ConfigMap", "metadata": map[string]any{"name": name}, "count": int64(1) << 60, "share": 0.5,
+		}}
+	}
+	for _, hooks := range [][]*unstructured.Unstructured{nil, {u("h"), u("h")}} {
+		bundle, err := NewBundle([]*unstructured.Unstructured{u("b"), u("a")}, hooks)
+		if err != nil {
+			t.Fatal(err)
+		}
+		data, err := bundle.Encode()
+		if err != nil {
+			t.Fatal(err)
+		}
+		decoded, err := DecodeBundle(data)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff(bundle, decoded); diff != "" {
+			t.Errorf("-want +have:\n%s", diff)
+		}
+		if _, err := DecodeBundle([]byte(strings.Replace(string(data), "0.5", "0.6", 1))); err == nil || !strings.Contains(err.Error(), "its content is that of") {
+			t.Errorf("other content under the same name: %v", err)
+		}
+	}
+}
+
+func FuzzDecodeBundle(f *testing.F) {
+	bundle, err := NewBundle([]*unstructured.Unstructured{{Object: map[string]any{"apiVersion": "v1", "kind": "ConfigMap", "metadata": map[string]any{"name": "a"}}}}, nil)
+	if err != nil {
+		f.Fatal(err)
+	}
+	data, err := bundle.Encode()
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(data)
+	f.Add([]byte(`{"digest":"x","objects":[null]}`))
+	f.Add([]byte(`{"objects":[{"kind":"List","apiVersion":"v1","items":[{}]}]}`))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		bundle, err := DecodeBundle(data)
+		if err != nil {
+			return
+		}
+		again, err := bundle.Encode()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if same, err := DecodeBundle(again); err != nil || same.Digest != bundle.Digest {
+			t.Errorf("what was decoded does not decode: %v", err)
+		}
+	})
 }

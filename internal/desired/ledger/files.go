@@ -1,0 +1,130 @@
+package ledger
+
+import (
+	"bytes"
+	"compress/gzip"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"nave.dev/internal/object"
+)
+
+// Where files are, in the ledger's directory. All of them are the owner's alone:
+// a Secret that is plain in Git is plain in a bundle.
+const (
+	clusterFiles = "clusters"
+	bundleFiles  = "bundles"
+	unfinished   = ".new-"
+)
+
+// maxBundle is the most bytes that a bundle may have when it is read, so that a
+// file somebody tampered with does not fill the memory.
+const maxBundle = 256 << 20
+
+func (l *Ledger) clusterPath(cluster string) string {
+	return filepath.Join(l.dir, clusterFiles, filepath.Base(cluster)+".json")
+}
+
+func (l *Ledger) bundlePath(digest string) string {
+	return filepath.Join(l.dir, bundleFiles, filepath.Base(digest)+".gz")
+}
+
+// sweep removes unfinished files, and bundles that no entry names.
+func (l *Ledger) sweep() (problems []error) {
+	err := filepath.WalkDir(l.dir, func(path string, entry fs.DirEntry, err error) error {
+		if err != nil || entry.IsDir() {
+			return err
+		}
+		digest, bundle := strings.CutSuffix(entry.Name(), ".gz")
+		if strings.HasPrefix(entry.Name(), unfinished) || bundle && l.uses[digest] == 0 {
+			return os.Remove(path)
+		}
+		return nil
+	})
+	if err != nil {
+		problems = append(problems, fmt.Errorf("sweeping the ledger: %w", err))
+	}
+	return problems
+}
+
+// readSealed returns the content of a file that begins with its digest.
+func readSealed(path string) ([]byte, error) {
+	data, err := os.ReadFile(path)
+	if err != nil {
+		return nil, err
+	}
+	digest, content, ok := bytes.Cut(data, []byte("\n"))
+	if !ok || string(digest) != object.Digest(content) {
+		return nil, errors.New("the file is damaged")
+	}
+	return content, nil
+}
+
+// writeDurably puts a file that begins with the digest of its content into its
+// place in one step, which a power cut neither tears nor, once the call has
+// returned, undoes.
+func writeDurably(path string, content []byte) error {
+	err := replace(path, func(file *os.File) error {
+		_, err := fmt.Fprintf(file, "%s\n%s", object.Digest(content), content)
+		return errors.Join(err, file.Sync())
+	})
+	if err != nil {
+		return err
+	}
+	dir, err := os.Open(filepath.Dir(path))
+	if err != nil {
+		return err
+	}
+	return errors.Join(dir.Sync(), dir.Close())
+}
+
+func readCompressed(path string) ([]byte, error) {
+	file, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer file.Close()
+	in, err := gzip.NewReader(file)
+	if err != nil {
+		return nil, err
+	}
+	data, err := io.ReadAll(io.LimitReader(in, maxBundle+1))
+	if err == nil && len(data) > maxBundle {
+		err = fmt.Errorf("it is larger than %d bytes", maxBundle)
+	}
+	return data, err
+}
+
+// writeCompressed puts a bundle into its place in one step. It does not wait for
+// the disk: of a bundle that a power cut tore, its digest tells.
+func writeCompressed(path string, content []byte) error {
+	return replace(path, func(file *os.File) error {
+		out, err := gzip.NewWriterLevel(file, gzip.BestSpeed)
+		if err != nil {
+			return err
+		}
+		_, err = out.Write(content)
+		return errors.Join(err, out.Close())
+	})
+}
+
+// replace writes a file, which only its owner can read, beside its place and
+// renames it.
+func replace(path string, write func(*os.File) error) error {
+	file, err := os.CreateTemp(filepath.Dir(path), unfinished)
+	if err != nil {
+		return err
+	}
+	if err = errors.Join(write(file), file.Close()); err == nil {
+		err = os.Rename(file.Name(), path)
+	}
+	if err != nil {
+		os.Remove(file.Name())
+	}
+	return err
+}
