@@ -291,6 +291,7 @@ func (s *session) report(w *work, ids []object.ID, result apply.Result, err erro
 		w.state.Drift = append(others(known), reported...)
 		if w.retryAt.IsZero() || err != nil {
 			w.conclude(result.WaitsFor, err)
+			w.follow()
 		}
 	}
 	if again && w.retryAt.IsZero() {

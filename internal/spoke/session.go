@@ -184,6 +184,7 @@ func (s *session) take() {
 			s.apps[desired.Name] = w
 		}
 		w.want(desired, wanted.Sources[desired.Name], s.now())
+		w.holdFor(wanted.Holds[desired.Name])
 	}
 	if wanted.Incomplete == nil {
 		maps.DeleteFunc(s.apps, func(name string, w *work) bool {

@@ -10,6 +10,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -53,6 +54,7 @@ type Spoke struct {
 	shown  *Assigned     // the assignment that state is about
 	config *rest.Config
 	moved  chan struct{} // buffered by one: config is another
+	found  []string      // apps that had been applied when the cluster was first reached; nil before
 
 	// What is known of apps outlives a session with the cluster. It belongs to
 	// the goroutine of Run, as does what follows.
@@ -70,6 +72,9 @@ type Assigned struct {
 	Number int64
 	// Sources says of each app where it comes from, for people.
 	Sources map[string]string
+	// Holds says of apps why nothing of theirs is deleted unasked now, whatever the
+	// cluster's own budgets allow.
+	Holds map[string]string
 }
 
 // New returns a Spoke that does nothing until Run.
@@ -153,6 +158,38 @@ func (s *Spoke) Facts() app.Facts {
 	return s.facts
 }
 
+// Found reports whether an app had been applied to the cluster before this spoke
+// first reached it, and whether that is known: it is once the cluster was reached.
+func (s *Spoke) Found(name string) (applied, known bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Contains(s.found, name), s.found != nil
+}
+
+// Settled returns the apps, with the digest of their bundle, that are on the
+// cluster as an assignment says, with nothing left to delete. There are none if it
+// is not the newest one given, or if the state does not tell of it yet.
+func (s *Spoke) Settled(a *Assigned) map[string]string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if a == nil || s.wanted != a || s.shown != a || !s.state.Online {
+		return nil
+	}
+	given := map[string]string{}
+	for _, desired := range a.Apps {
+		if desired.Bundle != nil {
+			given[desired.Name] = desired.Bundle.Digest
+		}
+	}
+	settled := map[string]string{}
+	for _, app := range s.state.Apps {
+		if digest, ok := given[app.Name]; ok && digest == app.Digest && app.Sync == Synced && app.Held == nil {
+			settled[app.Name] = digest
+		}
+	}
+	return settled
+}
+
 // Waits between attempts to reach a cluster that does not answer.
 const (
 	firstRetry = time.Second
@@ -231,6 +268,9 @@ func (s *Spoke) open(ctx context.Context) (*session, error) {
 	}
 	s.mu.Lock()
 	s.facts = facts
+	if s.found == nil {
+		s.found = append([]string{}, records.record.Applied...)
+	}
 	s.mu.Unlock()
 	return newSession(s, client, applier, records, facts), nil
 }

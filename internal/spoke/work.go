@@ -23,6 +23,7 @@ type work struct {
 	options app.Options
 	bundle  *app.Bundle // last good one; nil if there never was one
 	err     error       // why the present state of Git cannot be told
+	hold    string      // why nothing is deleted unasked
 	busy    bool
 	cancel  context.CancelFunc // of what is under way
 	seen    bool               // health is as of the last change
@@ -55,10 +56,11 @@ func newWork(name string, now time.Time) *work {
 }
 
 // want takes over what is desired of the app now. An app in error keeps what was
-// last accepted, save that it is suspended if that is what can be told.
+// last accepted, here or by who assigns, save that it is suspended if that is what
+// can be told.
 func (w *work) want(desired app.Desired, source string, now time.Time) {
 	w.state.Source, w.err, w.seen = source, desired.Err, false
-	if desired.Err != nil {
+	if desired.Err != nil && (w.bundle != nil || desired.Bundle == nil) {
 		w.options.Suspend = w.options.Suspend || desired.Options.Suspend
 		return
 	}
@@ -76,12 +78,26 @@ func (w *work) want(desired app.Desired, source string, now time.Time) {
 	w.state.Digest, w.state.Objects = desired.Bundle.Digest, len(desired.Bundle.Objects)
 }
 
+// holdFor takes over why nothing of the app is deleted unasked. What was held for
+// another reason is looked at again.
+func (w *work) holdFor(reason string) {
+	if w.hold != reason && w.state.Held != nil {
+		w.forget()
+	}
+	w.hold = reason
+}
+
 // due reports whether the app is to be synced.
 func (w *work) due(now time.Time) bool {
-	if w.syncedDigest == w.bundle.Digest && w.syncedOptions == w.optionsDigest && !w.late {
+	if w.current() && !w.late {
 		return !w.retryAt.IsZero() && !now.Before(w.retryAt)
 	}
 	return !now.Before(w.retryAt)
+}
+
+// current reports whether what is wanted now is what was last synced.
+func (w *work) current() bool {
+	return w.syncedDigest == w.bundle.Digest && w.syncedOptions == w.optionsDigest
 }
 
 // forget makes the app due now.
@@ -144,8 +160,8 @@ func (s *session) sync(ctx context.Context, w *work) {
 				w.syncedDigest, w.syncedOptions = digest, options
 				w.retryAt, w.failures = time.Time{}, 0
 			}
-			if w.bundle.Digest != digest && w.state.Sync == Synced {
-				w.state.Sync = OutOfSync // Git has moved on
+			if !stopped {
+				w.follow()
 			}
 			if changed := result.Changes.With(change.Created, change.Updated, change.Adopted, change.Deleted, change.Replaced, change.Corrected); len(changed) > 0 {
 				s.event(w.name, EventApplied, result.Changes.Summary(), changed)
@@ -210,6 +226,7 @@ func (s *session) target(ctx context.Context, w *work) apply.Target {
 		Tracked:         s.trackedOf(w),
 		ClusterObjects:  objects,
 		PrunedThisRound: s.spoke.pruned,
+		HoldPrunes:      w.hold,
 		Health: func(u *unstructured.Unstructured) (ready, failed bool, message string) {
 			result := checker.Check(ctx, u)
 			if result.Ignored { // nothing waits for it, as it does not count for the app
@@ -290,6 +307,13 @@ func (s *session) judge(w *work, result apply.Result, err error) {
 		}
 	}
 	w.conclude(result.WaitsFor, err)
+}
+
+// follow says that the app is not Synced if Git has moved on meanwhile.
+func (w *work) follow() {
+	if w.state.Sync == Synced && !w.current() {
+		w.state.Sync = OutOfSync
+	}
 }
 
 // conclude says in the app's state what its problems, drift and held deletions
