@@ -10,7 +10,6 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
 	"nave.dev/internal/app"
-	"nave.dev/internal/apply/prune"
 	"nave.dev/internal/change"
 	"nave.dev/internal/object"
 )
@@ -19,6 +18,7 @@ import (
 type comparison struct {
 	plan   *Plan
 	key    []byte                // veils secrets; no other plan has it
+	hold   string                // why the fleet's budget holds what goes, if it does
 	groups map[string]*PlanGroup // by all but their clusters
 }
 
@@ -33,6 +33,7 @@ func (c *comparison) compare(old, wanted map[string]*Compiled, incomplete error)
 		clusters[name] = true
 	}
 	c.plan.Clusters = len(clusters)
+	c.hold = fleetHold(old, wanted)
 	problems := map[string]bool{}
 	for _, cluster := range slices.Sorted(maps.Keys(clusters)) {
 		if wanted[cluster] != nil {
@@ -66,21 +67,7 @@ func (c *comparison) add(cluster string, group PlanGroup) {
 // fleet, and what is wrong with its apps.
 func (c *comparison) compareCluster(cluster string, old, wanted *Compiled, problems map[string]bool) {
 	before, after := apps(old), apps(wanted)
-	round := &round{claims: map[object.ID][]string{}, had: map[object.ID]bool{}}
-	for name, now := range after {
-		if now.Bundle == nil {
-			now = before[name] // which stays in force
-		}
-		for _, u := range objectsOf(now) {
-			round.claims[object.Of(u)] = append(round.claims[object.Of(u)], name)
-		}
-	}
-	for _, was := range before {
-		round.objects += len(objectsOf(was))
-		for _, u := range objectsOf(was) {
-			round.had[object.Of(u)] = true
-		}
-	}
+	round := planned(old, wanted)
 	for _, name := range slices.Sorted(maps.Keys(after)) {
 		now := after[name]
 		if now.Err != nil {
@@ -123,14 +110,6 @@ func objectsOf(d app.Desired) []*unstructured.Unstructured {
 	return d.Bundle.Objects
 }
 
-// round is what the prunes of one cluster have in common.
-type round struct {
-	claims  map[object.ID][]string // apps that have an object now
-	had     map[object.ID]bool     // objects that any app had before
-	objects int                    // of all apps, before
-	pruned  int                    // that count, by the apps so far
-}
-
 // compareApps returns what changes in an app of one cluster, or nil.
 func (c *comparison) compareApps(was, now app.Desired, round *round) *PlanGroup {
 	group := &PlanGroup{App: now.Name, Note: notes(was, now)}
@@ -148,7 +127,7 @@ func (c *comparison) compareApps(was, now app.Desired, round *round) *PlanGroup 
 				group.Changes = append(group.Changes, entry)
 			}
 		}
-		group.addPrunes(was, now, round)
+		group.addPrunes(was, now, round, c.hold)
 		group.Changes.Sort()
 	}
 	if len(group.Changes) == 0 && group.Note == "" {
@@ -186,26 +165,8 @@ func (c *comparison) compareObjects(was, now *unstructured.Unstructured, options
 
 // addPrunes adds what happens to the objects that an app no longer has, as far
 // as that can be told without asking the cluster.
-func (group *PlanGroup) addPrunes(was, now app.Desired, round *round) {
-	request := prune.Request{
-		App: now.Name, Enabled: now.Options.Prune, Complete: true, Size: len(objectsOf(was)),
-		Confirmed: []string{now.Options.ConfirmPrune}, ClusterObjects: round.objects, PrunedBefore: round.pruned,
-		ClaimedBy: func(id object.ID) (string, bool) {
-			i := slices.IndexFunc(round.claims[id], func(name string) bool { return name != now.Name })
-			if i < 0 {
-				return "", false
-			}
-			return round.claims[id][i], true
-		},
-	}
-	for _, u := range now.Bundle.Objects {
-		request.Wanted = append(request.Wanted, object.Of(u))
-	}
-	for _, u := range objectsOf(was) {
-		request.Tracked = append(request.Tracked, prune.Object{ID: object.Of(u), Kept: prune.Kept(u)})
-	}
-	plan := prune.New(request)
-	round.pruned += plan.Counted
+func (group *PlanGroup) addPrunes(was, now app.Desired, round *round, hold string) {
+	plan := round.prune(marked(was.Bundle), now, hold)
 	for _, o := range plan.Delete {
 		group.Changes = append(group.Changes, change.Entry{Object: o.ID, Action: change.Deleted})
 	}

@@ -45,8 +45,11 @@ type Options struct {
 	// WorkerCommand starts a render worker; empty renders in this process.
 	WorkerCommand []string
 	Workers       int
-	Now           func() time.Time
-	Listener      gitsource.Listener
+	// SourcesApart leaves it to others to fetch sources: one that was never fetched
+	// is an error of what uses it, and does not delay the rest.
+	SourcesApart bool
+	Now          func() time.Time
+	Listener     gitsource.Listener
 }
 
 // Pipeline turns commits into assignments. It is safe for concurrent use.

@@ -153,6 +153,22 @@ settings on all 3 clusters
 
 3 of 3 clusters change
 `}, {
+			"one object of more than half of a fleet", map[string]string{"clusters/prod-ap.yaml": cluster("prod-ap", "prod"), "settings/settings.yaml": configMaps(1, 2)},
+			map[string]string{"settings/settings.yaml": configMaps(1, 1)}, `
+settings on all 4 clusters
+  held      ConfigMap shop/c2: ConfigMap shop/c2 would go on 4 of the fleet's 4 clusters at once, more than half
+  what is held goes with confirmPrune: 7af20e8782507e3b71e3cf91f346bfdf
+
+4 of 4 clusters change
+`}, {
+			"the same, on a few of them", map[string]string{"clusters/prod-ap.yaml": cluster("prod-ap", "prod"), "web/overlays/dev/c2.yaml": configMap("c2", "a"),
+				"web/overlays/dev/kustomization.yaml": "resources: [../../base, c2.yaml]\n"},
+			map[string]string{"web/overlays/dev/kustomization.yaml": "resources: [../../base]\n"}, `
+web on dev-1
+  deleted   ConfigMap shop/c2
+
+1 of 4 clusters change
+`}, {
 			"an app that comes out empty", nil, map[string]string{"settings/settings.yaml": "# nothing\n"}, `
 settings on all 3 clusters
   skipped   ConfigMap shop/settings: the app has come out empty, which deletes nothing; to remove the app, remove its Delivery

@@ -101,63 +101,12 @@ func (p *Pinned) pin(key, commit string, err error) (string, error) {
 	return commit, err
 }
 
-// SourceState is how fetching one source goes. The fleet repository's name is
-// empty.
-type SourceState struct {
-	Name string `json:"name"`
-	gitsource.State
-}
-
-// Fetch brings the mirrors of the fleet repository and of the sources that the
-// pinned fleet names, if any is given, up to date, all at the same time. One that
-// is down does not keep the others; its state says why, and what was fetched
-// before stays in force.
-func (p *Pipeline) Fetch(ctx context.Context, pinned *Pinned) []SourceState {
-	type remote struct {
-		name, url  string
-		credential *v1alpha1.Credential
-	}
-	var remotes []remote
-	if p.opts.Worktree == "" {
-		remotes = append(remotes, remote{"", p.opts.Repository.URL, p.opts.Repository.Credential})
-	}
-	if pinned != nil {
-		for _, s := range pinned.Fleet.Sources {
-			remotes = append(remotes, remote{s.Name, s.URL, s.Credential})
-		}
-	}
-	states := make([]SourceState, len(remotes))
-	var group sync.WaitGroup
-	for i, r := range remotes {
-		group.Go(func() {
-			states[i].Name = r.name
-			var err error
-			if states[i].State, err = p.fetch(ctx, r.name, r.url, r.credential); err != nil && states[i].Err == "" {
-				states[i].Err = err.Error()
-			}
-		})
-	}
-	group.Wait()
-	return states
-}
-
-// fetch brings one mirror up to date. Only this needs the credential to be right.
-func (p *Pipeline) fetch(ctx context.Context, name, url string, credential *v1alpha1.Credential) (gitsource.State, error) {
-	if _, err := p.auth(name, credential); err != nil {
-		return gitsource.State{}, err
-	}
-	mirror, err := p.mirror(name, url, credential)
-	if err != nil {
-		return gitsource.State{}, err
-	}
-	return mirror.Fetch(ctx)
-}
-
 // Pin pins one state of all inputs as of the last fetch: the head of the fleet
 // repository's revision and what every other revision in use stands for. Sources
-// that the fleet names for the first time are fetched. An error means that the
-// fleet repository itself cannot be read or is not signed as it must be; what a
-// document or source has wrong is in the result.
+// that the fleet names for the first time are fetched, unless the options leave
+// that to others. An error means that the fleet repository itself cannot be read
+// or is not signed as it must be; what a document or source has wrong is in the
+// result.
 func (p *Pipeline) Pin(ctx context.Context) (*Pinned, error) {
 	if p.opts.Worktree != "" {
 		pinned, files, err := p.read(ctx, nil, WorktreeCommit)
@@ -288,7 +237,7 @@ func (p *Pipeline) resolveSource(ctx context.Context, pinned *Pinned, files fs.F
 	}
 	from := origin{mirror, signers, files}
 	commit, err := from.resolve(ctx, revision(rev))
-	if errors.Is(err, gitsource.ErrNotFetched) {
+	if errors.Is(err, gitsource.ErrNotFetched) && !p.opts.SourcesApart {
 		if _, err = p.fetch(ctx, name, url, credential); err == nil {
 			commit, err = from.resolve(ctx, revision(rev))
 		}
