@@ -48,11 +48,16 @@ func writeStatus(w io.Writer, fleet hub.Fleet) {
 	}
 	fmt.Fprintln(w)
 	writeClusters(w, fleet)
-	var rows [][]string
+	var rows []string // what is the same on several clusters is one
+	clusters := map[string][]string{}
 	for _, c := range fleet.Clusters {
 		for _, app := range c.Apps {
 			if app.Sync != spoke.Synced || app.Health.Status != spoke.Healthy {
-				rows = append(rows, []string{c.Cluster, app.Name, string(app.Sync), string(app.Health.Status), reason(app)})
+				row := strings.Join([]string{app.Name, string(app.Sync), string(app.Health.Status), reason(app)}, "\t")
+				if clusters[row] == nil {
+					rows = append(rows, row)
+				}
+				clusters[row] = append(clusters[row], c.Cluster)
 			}
 		}
 	}
@@ -60,7 +65,7 @@ func writeStatus(w io.Writer, fleet hub.Fleet) {
 	if len(rows) > 0 {
 		fmt.Fprintln(w, "\nCLUSTER\tAPP\tSYNC\tHEALTH\tWHY")
 		for _, row := range rows[:min(len(rows), most)] {
-			fmt.Fprintln(w, strings.Join(row, "\t"))
+			fmt.Fprintln(w, among(clusters[row], len(fleet.Clusters))+"\t"+row)
 		}
 		if len(rows) > most {
 			fmt.Fprintf(w, "and %d more: nave apps\n", len(rows)-most)

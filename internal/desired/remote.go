@@ -186,8 +186,11 @@ func (p *Pinned) attempt(source string) (a *attempt, done bool, err error) {
 }
 
 // fetchMissing fetches the sources that a render wanted and that were never fetched, each once for a snapshot, and
-// reports whether there were any: then the render is worth another try.
+// reports whether there were any: then the render is worth another try. It leaves them to others if the options say so.
 func (p *Pipeline) fetchMissing(ctx context.Context, pinned *Pinned, missing []v1alpha1.Source) bool {
+	if p.opts.SourcesApart {
+		return false
+	}
 	for _, source := range missing {
 		a, _, _ := pinned.attempt(source.Name)
 		a.fetching.Lock()

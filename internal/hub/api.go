@@ -63,7 +63,7 @@ type Events struct {
 func (h *Hub) snapshot() Fleet {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	fleet := Fleet{Revision: h.revision, Sources: slices.Clone(h.sources), Sync: spoke.Synced, Clusters: []Cluster{}}
+	fleet := Fleet{Revision: h.revision, Sources: h.sourceStates(), Sync: spoke.Synced, Clusters: []Cluster{}}
 	if h.pinned != nil {
 		fleet.Name = h.pinned.Fleet.Name
 	}

@@ -10,24 +10,23 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"maps"
 	"os"
 	"path/filepath"
-	"slices"
 	"sync"
 	"time"
 
 	"k8s.io/client-go/tools/clientcmd"
 
-	"nave.dev/internal/app"
 	"nave.dev/internal/desired"
+	"nave.dev/internal/desired/ledger"
 	"nave.dev/internal/spoke"
 )
 
 // Options configure a Hub.
 type Options struct {
-	// Dir holds mirrors, rendered objects and the socket by which the command
-	// line reaches the hub. Losing it costs time alone.
+	// Dir holds mirrors, rendered objects, what clusters were last given, and the
+	// socket by which the command line reaches the hub. Losing it costs time, and
+	// prunes that people must confirm.
 	Dir        string
 	Repository desired.Repository
 	// CredentialsDir is where the files that credentials name are.
@@ -54,13 +53,16 @@ type Hub struct {
 	checks   string        // digest of the fleet's own checks that were tried last
 	trigger  chan struct{} // buffered by one: look at the remotes now
 	metrics  *metrics
+	arrived  chan struct{} // buffered by one: a source was fetched
+	ledger   *ledger.Ledger
+	lost     map[string]bool // bundles of which it was said that they are; follow's own
 	journal  journal
 
 	mu       sync.Mutex
 	ctx      context.Context // of Run: spokes end with it
 	members  map[string]*member
 	pinned   *desired.Pinned
-	sources  []desired.SourceState
+	sources  map[string]*source
 	revision Revision
 	spokes   sync.WaitGroup
 }
@@ -74,7 +76,8 @@ type member struct {
 	stop    context.CancelFunc
 	done    <-chan struct{} // closed when the last spoke has ended
 	config  string          // content of the kubeconfig in use
-	digest  string          // of the last assignment handed over
+	given   *spoke.Assigned // what it was last given in this process
+	digest  string          // of that
 }
 
 // Revision is the state of Git that the hub acts on.
@@ -108,16 +111,23 @@ func Run(ctx context.Context, opts Options) error {
 	defer free()
 	pipeline, err := desired.Open(ctx, desired.Options{
 		Dir: opts.Dir, Repository: opts.Repository, CredentialsDir: opts.CredentialsDir,
-		WorkerCommand: opts.WorkerCommand, Now: opts.Now,
+		WorkerCommand: opts.WorkerCommand, Now: opts.Now, SourcesApart: true,
 	})
 	if err != nil {
 		return err
 	}
 	defer pipeline.Close()
+	given, problems, err := ledger.Open(filepath.Join(opts.Dir, "ledger"))
+	if err != nil {
+		return err
+	}
+	for _, problem := range problems {
+		opts.Log.Warn("prunes are held until clusters were seen in order", "error", problem)
+	}
 	ctx, cancel := context.WithCancel(ctx)
 	h := &Hub{
-		opts: opts, pipeline: pipeline, health: checker, trigger: make(chan struct{}, 1),
-		ctx: ctx, members: map[string]*member{},
+		opts: opts, pipeline: pipeline, health: checker, trigger: make(chan struct{}, 1), arrived: make(chan struct{}, 1),
+		ledger: given, lost: map[string]bool{}, ctx: ctx, members: map[string]*member{}, sources: map[string]*source{},
 	}
 	h.metrics = newMetrics(h)
 	defer h.spokes.Wait()
@@ -129,159 +139,6 @@ func Run(ctx context.Context, opts Options) error {
 	opts.Log.Info("hub started", "repository", opts.Repository.URL, "dir", opts.Dir)
 	h.follow(ctx)
 	return nil
-}
-
-// follow looks at Git, now and whenever it is time, until ctx is done.
-func (h *Hub) follow(ctx context.Context) {
-	for {
-		h.look(ctx)
-		timer := time.NewTimer(time.Until(h.next()))
-		select {
-		case <-ctx.Done():
-			timer.Stop()
-			return
-		case <-timer.C:
-		case <-h.trigger:
-			timer.Stop()
-		}
-	}
-}
-
-// next returns when to look at the remotes again.
-func (h *Hub) next() time.Time {
-	h.mu.Lock()
-	interval := h.opts.Interval
-	if h.pinned != nil && h.pinned.Fleet.Interval > 0 && h.opts.Interval == time.Minute {
-		interval = h.pinned.Fleet.Interval
-	}
-	h.mu.Unlock()
-	return h.pipeline.NextFetch(interval)
-}
-
-// Trigger has the hub look at Git at once.
-func (h *Hub) Trigger() {
-	select {
-	case h.trigger <- struct{}{}:
-	default:
-	}
-}
-
-// look brings the hub to the newest state of Git.
-func (h *Hub) look(ctx context.Context) {
-	h.mu.Lock()
-	before := h.pinned
-	h.mu.Unlock()
-	states := h.pipeline.Fetch(ctx, before)
-	pinned, err := h.pipeline.Pin(ctx)
-	h.mu.Lock()
-	h.sources = states
-	h.mu.Unlock()
-	if err != nil {
-		// What was accepted before stays in force, and clusters that join, expire
-		// or get other credentials do not wait for Git.
-		if pinned = before; pinned == nil {
-			pinned, _ = h.pipeline.PinAccepted(ctx) // without one there is nothing to keep
-		}
-	}
-	if pinned != nil {
-		err = errors.Join(err, h.compile(ctx, pinned))
-	}
-	if err != nil && ctx.Err() == nil {
-		h.opts.Log.Error("reading the fleet repository", "error", err)
-		h.mu.Lock()
-		h.revision.Error = err.Error()
-		h.mu.Unlock()
-	}
-}
-
-// compile hands every cluster what it should hold of a snapshot.
-func (h *Hub) compile(ctx context.Context, pinned *desired.Pinned) error {
-	h.judge(pinned.Checks)
-	h.admit(pinned)
-	h.mu.Lock()
-	var clusters []string
-	spokes := map[string]*spoke.Spoke{}
-	for name, m := range h.members {
-		if m.spoke != nil {
-			clusters = append(clusters, name)
-			spokes[name] = m.spoke
-		}
-	}
-	h.mu.Unlock()
-	slices.Sort(clusters)
-	facts := map[string]app.Facts{}
-	for name, s := range spokes {
-		facts[name] = s.Facts()
-	}
-	compiled, err := h.pipeline.Compile(ctx, pinned, clusters, func(name string) app.Facts { return facts[name] })
-	if err != nil {
-		return err
-	}
-	problems := problemsOf(pinned, compiled)
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	h.pinned = pinned
-	h.revision = Revision{
-		Commit: pinned.Snapshot.Fleet, Subject: pinned.Commit.Subject, Snapshot: pinned.ID(),
-		Compiled: h.opts.Now(), Problems: problems,
-	}
-	for name, c := range compiled {
-		m := h.members[name]
-		if m == nil || m.spoke == nil {
-			continue
-		}
-		if c.FactsUsed && len(facts[name].APIVersions) == 0 {
-			continue // a guess; once the cluster is reached, this is done again
-		}
-		state := stateDigest(c.Assignment)
-		if m.digest == state {
-			continue
-		}
-		m.digest = state
-		m.spoke.Assign(&spoke.Assigned{Assignment: c.Assignment, Sources: describeSources(c.Sources)})
-	}
-	return nil
-}
-
-// stateDigest names an assignment with its errors, which are news as well.
-func stateDigest(a *app.Assignment) string {
-	text := a.Digest()
-	if a.Incomplete != nil {
-		text += "|" + a.Incomplete.Error()
-	}
-	for _, desired := range a.Apps {
-		if desired.Err != nil {
-			text += "|" + desired.Name + ":" + desired.Err.Error()
-		}
-	}
-	return text
-}
-
-func describeSources(sources map[string]app.Source) map[string]string {
-	described := map[string]string{}
-	for name, source := range sources {
-		text := source.Path
-		if source.Repository != "" {
-			text = source.Repository + ":" + source.Path
-		}
-		described[name] = text
-	}
-	return described
-}
-
-func problemsOf(pinned *desired.Pinned, compiled map[string]*desired.Compiled) []string {
-	seen := map[string]bool{}
-	for _, problem := range pinned.Problems {
-		seen[problem.String()] = true
-	}
-	for _, c := range compiled {
-		for _, desired := range c.Apps {
-			if desired.Err != nil {
-				seen[desired.Name+": "+desired.Err.Error()] = true
-			}
-		}
-	}
-	return slices.Sorted(maps.Keys(seen))
 }
 
 // admit makes the hub's members those of the head of the fleet branch. A cluster
@@ -323,6 +180,9 @@ func (h *Hub) admit(pinned *desired.Pinned) {
 		if !present[name] {
 			m.end("")
 			delete(h.members, name)
+			if err := h.ledger.Forget(name); err != nil {
+				h.opts.Log.Error("forgetting a cluster", "error", err)
+			}
 			h.opts.Log.Info("cluster left the fleet; its objects stay", "cluster", name)
 		}
 	}
@@ -332,7 +192,7 @@ func (m *member) end(why string) {
 	if m.stop != nil {
 		m.stop()
 	}
-	m.spoke, m.stop, m.digest, m.err = nil, nil, "", why
+	m.spoke, m.stop, m.given, m.digest, m.err = nil, nil, nil, "", why
 }
 
 // reach starts the spoke of a cluster, if there is a way to it, or tells it of

@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"syscall"
@@ -21,6 +22,7 @@ func TestNaveStories(t *testing.T) {
 	play(t, filepath.Join("testdata", "nave"), map[string]func(*testscript.TestScript, bool, []string){
 		"git-init": gitInit, "commit": commit, "push": push, "start-hub": startHub, "stop-hub": stopHub,
 		"versions": versions, "diff-versions": diffVersions, "confirm-held": confirmHeld, "replicas": replicas, "sample": sample,
+		"digest": digest, "everywhere": everywhere,
 	})
 }
 
@@ -163,6 +165,24 @@ func confirmHeld(ts *testscript.TestScript, _ bool, _ []string) {
 		}
 	}
 	ts.Fatalf("nothing is held")
+}
+
+// digest sets $DIGEST to that of the held list in what the last command printed.
+func digest(ts *testscript.TestScript, _ bool, _ []string) {
+	match := regexp.MustCompile(`confirmPrune: ([0-9a-f]+)`).FindStringSubmatch(ts.ReadFile("stdout"))
+	if match == nil {
+		ts.Fatalf("there is no digest in it")
+	}
+	ts.Setenv("DIGEST", match[1])
+}
+
+// everywhere NAME… wants ConfigMaps of the namespace shop on every cluster.
+func everywhere(ts *testscript.TestScript, _ bool, args []string) {
+	files, err := filepath.Glob(filepath.Join(ts.Getenv("KUBECONFIGS"), "*.kubeconfig"))
+	ts.Check(err)
+	for _, file := range files {
+		must(ts, "kubectl", append([]string{"--kubeconfig", file, "-n", "shop", "get", "configmap"}, args...)...)
+	}
 }
 
 // replicas NAME N waits until a deployment of cluster one has N replicas, stated

@@ -1,0 +1,157 @@
+package hub
+
+import (
+	"context"
+	"maps"
+	"slices"
+	"sync"
+
+	"nave.dev/internal/app"
+	"nave.dev/internal/desired"
+	"nave.dev/internal/spoke"
+)
+
+// compile hands every cluster what it should hold of a snapshot.
+func (h *Hub) compile(ctx context.Context, pinned *desired.Pinned) error {
+	h.judge(pinned.Checks)
+	h.admit(pinned)
+	h.mu.Lock()
+	members := map[string]*member{} // those with a spoke
+	all := len(h.members)
+	for name, m := range h.members {
+		if m.spoke != nil {
+			members[name] = m
+		}
+	}
+	h.mu.Unlock()
+	facts := map[string]app.Facts{}
+	for name, m := range members {
+		facts[name] = m.spoke.Facts()
+	}
+	compiled, err := h.pipeline.Compile(ctx, pinned, slices.Sorted(maps.Keys(members)), func(name string) app.Facts { return facts[name] })
+	if err != nil {
+		return err
+	}
+	receivers := map[string]desired.Receiver{}
+	for name, c := range compiled {
+		if c.FactsUsed && len(facts[name].APIVersions) == 0 {
+			continue // a guess; once the cluster is reached, this is done again
+		}
+		receivers[name] = h.receiver(name, members[name], c)
+	}
+	var group sync.WaitGroup
+	turn := make(chan struct{}, 16)
+	for name, given := range desired.Handover(receivers, all-len(receivers)) {
+		group.Go(func() { // since each waits for the disk
+			turn <- struct{}{}
+			defer func() { <-turn }()
+			h.give(members[name], given, describeSources(compiled[name].Sources))
+		})
+	}
+	group.Wait()
+	// Only now, so that nobody takes what was Synced before for this revision.
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.pinned = pinned
+	h.revision = Revision{
+		Commit: pinned.Snapshot.Fleet, Subject: pinned.Commit.Subject, Snapshot: pinned.ID(),
+		Compiled: h.opts.Now(), Problems: problemsOf(pinned, compiled),
+	}
+	return nil
+}
+
+// receiver is a member as the handover sees it.
+func (h *Hub) receiver(name string, m *member, c *desired.Compiled) desired.Receiver {
+	last, _ := h.ledger.Entry(name)
+	given := map[string]*app.Bundle{}
+	if m.given != nil {
+		for _, desired := range m.given.Apps {
+			if desired.Bundle != nil {
+				given[desired.Bundle.Digest] = desired.Bundle
+			}
+		}
+	}
+	return desired.Receiver{
+		Assignment: c.Assignment, Last: last, Settled: m.spoke.Settled(m.given), Found: m.spoke.Found,
+		Bundle: func(digest string) *app.Bundle {
+			if bundle := given[digest]; bundle != nil {
+				return bundle
+			}
+			bundle, err := h.ledger.Bundle(digest)
+			if err != nil && !h.lost[digest] {
+				h.lost[digest] = true
+				h.opts.Log.Warn("what a cluster was given is lost; its prunes are held until it was seen in order", "cluster", name, "error", err)
+			}
+			return bundle
+		},
+	}
+}
+
+// give gives a cluster what it should hold, once that is on the disk: a hub that
+// is killed in between gives it again. Where the disk does not take it, later
+// prunes could not be told from these, and nothing is deleted unasked.
+func (h *Hub) give(m *member, given desired.Given, sources map[string]string) {
+	var bundles []*app.Bundle
+	for _, desired := range given.Apps {
+		if desired.Bundle != nil {
+			bundles = append(bundles, desired.Bundle)
+		}
+	}
+	if err := h.ledger.Keep(given.Cluster, given.Entry, bundles); err != nil {
+		h.opts.Log.Error("prunes are held", "error", err)
+		for _, desired := range given.Apps {
+			given.Holds[desired.Name] = "what the cluster is given cannot be kept on the hub's disk"
+		}
+	}
+	state := stateDigest(given)
+	if m.digest == state {
+		return
+	}
+	m.digest, m.given = state, &spoke.Assigned{Assignment: given.Assignment, Sources: sources, Holds: given.Holds}
+	m.spoke.Assign(m.given)
+}
+
+// stateDigest names what a cluster is given, with the errors and holds, which are
+// news as well.
+func stateDigest(given desired.Given) string {
+	text := given.Digest()
+	if given.Incomplete != nil {
+		text += "|" + given.Incomplete.Error()
+	}
+	for _, desired := range given.Apps {
+		if desired.Err != nil {
+			text += "|" + desired.Name + ":" + desired.Err.Error()
+		}
+		if hold := given.Holds[desired.Name]; hold != "" {
+			text += "|" + desired.Name + " held:" + hold
+		}
+	}
+	return text
+}
+
+func describeSources(sources map[string]app.Source) map[string]string {
+	described := map[string]string{}
+	for name, source := range sources {
+		text := source.Path
+		if source.Repository != "" {
+			text = source.Repository + ":" + source.Path
+		}
+		described[name] = text
+	}
+	return described
+}
+
+func problemsOf(pinned *desired.Pinned, compiled map[string]*desired.Compiled) []string {
+	seen := map[string]bool{}
+	for _, problem := range pinned.Problems {
+		seen[problem.String()] = true
+	}
+	for _, c := range compiled {
+		for _, desired := range c.Apps {
+			if desired.Err != nil {
+				seen[desired.Name+": "+desired.Err.Error()] = true
+			}
+		}
+	}
+	return slices.Sorted(maps.Keys(seen))
+}
