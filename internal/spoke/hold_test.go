@@ -1,0 +1,78 @@
+package spoke
+
+import (
+	"errors"
+	"strings"
+	"testing"
+
+	"nave.dev/internal/app"
+)
+
+var errBroken = errors.New("the render is broken")
+
+func TestHold(t *testing.T) {
+	g := on(t)
+	s, stop := g.spoke("first")
+	if applied, known := s.Found("web"); applied && known {
+		t.Error("an app is known to have been applied before the cluster was reached")
+	}
+	first := assigned(g.desired("web", g.configMap("a", "one"), g.configMap("x", "one")))
+	s.Assign(first)
+	g.synced(s)
+	if applied, known := s.Found("web"); applied || !known {
+		t.Errorf("applied %v, known %v: this spoke itself applied it first", applied, known)
+	}
+	g.until("it is settled", func() bool { return s.Settled(first)["web"] == first.Apps[0].Bundle.Digest })
+
+	hold := func(reason string) *Assigned {
+		next := assigned(g.desired("web", g.configMap("a", "two")))
+		next.Holds = map[string]string{"web": reason}
+		s.Assign(next)
+		g.until("the prune is held because "+reason, func() bool {
+			apps := s.State().Apps
+			return len(apps) == 1 && apps[0].Held != nil && strings.Contains(apps[0].Held.Reason, reason)
+		})
+		return next
+	}
+	hold("the fleet says so")
+	next := hold("another rule does")
+	if g.value("x") != "one" || g.value("a") != "two" {
+		t.Errorf("x = %q, a = %q; what is on hold stays, and the rest goes on", g.value("x"), g.value("a"))
+	}
+	if settled := s.Settled(next); len(settled) != 0 {
+		t.Errorf("with a prune held, %v are settled", settled)
+	}
+	if settled := s.Settled(first); len(settled) != 0 {
+		t.Errorf("of what was given before, %v are settled", settled)
+	}
+	if err := s.Confirm(t.Context(), s.State().Apps[0].Held.Digest); err != nil {
+		t.Fatal(err)
+	}
+	g.until("what was confirmed is deleted", func() bool { return g.value("x") == "" })
+	g.until("it is settled", func() bool { return s.Settled(next)["web"] == next.Apps[0].Bundle.Digest })
+	stop()
+	s, _ = g.spoke("second")
+	g.until("another spoke finds that it was applied", func() bool { applied, known := s.Found("web"); return applied && known })
+}
+
+// An app in error has what was last accepted of it, by a spoke that is new too.
+func TestErrorWithWhatWasLastAccepted(t *testing.T) {
+	g := on(t)
+	s, _ := g.spoke("first")
+	last := g.desired("web", g.configMap("a", "one"))
+	last.Err = errBroken
+	other := g.desired("other", g.configMap("b", "one"), g.configMap("c", "one"))
+	s.Assign(assigned(other, last))
+	g.until("it is applied", func() bool { return g.value("a") == "one" && g.value("c") == "one" })
+	g.until("and Unknown", func() bool {
+		apps := s.State().Apps
+		return len(apps) == 2 && apps[1].Sync == Unknown && apps[1].Objects == 1 && strings.Contains(apps[1].Message, errBroken.Error())
+	})
+	g.delete("a")
+	g.until("it is repaired", func() bool { return g.value("a") == "one" })
+	s.Assign(assigned(g.desired("other", g.configMap("b", "one")), last))
+	g.until("the other app prunes", func() bool { return g.value("c") == "" })
+	s.Assign(assigned(g.desired("other", g.configMap("b", "one")), app.Desired{Name: "web", Err: errBroken}))
+	g.delete("a")
+	g.until("it is repaired by what the spoke knows itself", func() bool { return g.value("a") == "one" })
+}
