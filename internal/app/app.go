@@ -218,12 +218,22 @@ type Bundle struct {
 	// Hooks are objects that run at a phase of a sync and are not kept; they are
 	// not among Objects.
 	Hooks []*unstructured.Unstructured
+	// Encrypted are the files that encrypted objects came from, as SOPS left them:
+	// their MACs can be checked on nothing else. By path.
+	Encrypted []EncryptedFile
+}
+
+// EncryptedFile is a file that SOPS encrypted. Data must not be changed.
+type EncryptedFile struct {
+	Path string `json:"path"`
+	Data []byte `json:"data"`
 }
 
 // NewBundle cleans and orders objects and names them by their content, whatever
 // order they are given in. Two objects of one identity are an error that names
-// it; hooks may share one, since their names may be generated.
-func NewBundle(objects, hooks []*unstructured.Unstructured) (*Bundle, error) {
+// it; hooks may share one, since their names may be generated. The files that
+// encrypted objects came from are part of the content.
+func NewBundle(objects, hooks []*unstructured.Unstructured, encrypted ...EncryptedFile) (*Bundle, error) {
 	seen := map[object.ID]bool{}
 	for _, u := range objects {
 		id := object.Of(u)
@@ -241,7 +251,12 @@ func NewBundle(objects, hooks []*unstructured.Unstructured) (*Bundle, error) {
 	if bundle.Hooks, hookParts, err = settle(hooks); err != nil {
 		return nil, err
 	}
-	bundle.Digest = object.Digest(slices.Concat(objectParts, [][]byte{nil}, hookParts, [][]byte{nil})...)
+	parts := slices.Concat(objectParts, [][]byte{nil}, hookParts, [][]byte{nil})
+	bundle.Encrypted = slices.SortedFunc(slices.Values(encrypted), func(a, b EncryptedFile) int { return cmp.Compare(a.Path, b.Path) })
+	for _, file := range bundle.Encrypted {
+		parts = append(parts, []byte(file.Path), file.Data)
+	}
+	bundle.Digest = object.Digest(parts...)
 	return bundle, nil
 }
 

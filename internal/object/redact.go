@@ -13,7 +13,8 @@ import (
 const lastApplied = "kubectl.kubernetes.io/last-applied-configuration"
 
 // Redact returns the object as it may be shown, stored or logged: each value of
-// a Secret is veiled. Other objects are returned as they are.
+// a Secret is veiled, and so is what SOPS says of an encrypted one, which is long
+// and tells people nothing. Other objects are returned as they are.
 func Redact(u *unstructured.Unstructured, key []byte) *unstructured.Unstructured {
 	if u.GroupVersionKind().Group != "" || u.GetKind() != "Secret" {
 		return u
@@ -29,6 +30,9 @@ func Redact(u *unstructured.Unstructured, key []byte) *unstructured.Unstructured
 		default:
 			redacted.Object[field] = Veil(values, key)
 		}
+	}
+	if _, ok := EncryptionMAC(redacted); ok {
+		redacted.Object["sops"] = Veil(redacted.Object["sops"], key)
 	}
 	// Not by GetAnnotations, which knows none if any one of them is no text.
 	metadata, _ := redacted.Object["metadata"].(map[string]any)

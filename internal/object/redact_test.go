@@ -78,3 +78,15 @@ func TestRedactOthers(t *testing.T) {
 		}
 	}
 }
+
+func TestRedactEncrypted(t *testing.T) {
+	key := []byte("key")
+	sealed := func(mac string) any {
+		u := parse(t, "{apiVersion: v1, kind: Secret, metadata: {name: a}, data: {a: 'ENC[AES256_GCM,data:x]'}, sops: {mac: "+mac+", age: [{recipient: age1, enc: x}]}}")
+		return Redact(u, key).Object["sops"]
+	}
+	one, two := sealed("one"), sealed("two")
+	if text, ok := one.(string); !ok || !strings.HasPrefix(text, "redacted:") || one == two {
+		t.Errorf("what SOPS says is shown as %v and %v, want two veils", one, two)
+	}
+}

@@ -124,6 +124,9 @@ func show(result *Result, err error) string {
 	if result.FactsUsed {
 		fmt.Fprintf(&b, "# depends on facts of the cluster\n")
 	}
+	for _, file := range result.Bundle.Encrypted {
+		fmt.Fprintf(&b, "# with the encrypted file %s, %d bytes\n", file.Path, len(file.Data))
+	}
 	for _, o := range result.Bundle.Objects {
 		data, err := yaml.Marshal(o.Object)
 		fmt.Fprintf(&b, "---\n%s%v", data, errText(err))

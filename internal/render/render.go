@@ -2,7 +2,7 @@
 // which files, listings, misses and facts of the cluster a render used, and repeats one only where any of these
 // changed, so that a commit costs what it touched, equal renders of several clusters are done once, and a restart
 // costs none. Renders run in worker processes that can be stopped. It fetches nothing, decrypts nothing and applies
-// nothing.
+// nothing: what is encrypted passes through, with the files that it came from.
 package render
 
 import (
@@ -146,7 +146,7 @@ func (r *Renderer) Render(ctx context.Context, request Request) (*Result, error)
 // engineVersion changes whenever the same input renders to something else: with this package, and with the libraries
 // that it calls.
 var engineVersion = sync.OnceValue(func() string {
-	version := "1"
+	version := "2"
 	if info, ok := debug.ReadBuildInfo(); ok {
 		for _, module := range info.Deps {
 			for _, prefix := range []string{"sigs.k8s.io/kustomize/", "helm.sh/helm/", "github.com/Masterminds/sprig", "github.com/fluxcd/pkg/envsubst", "sigs.k8s.io/yaml"} {

@@ -29,8 +29,9 @@ const (
 type finisher struct {
 	job   Job
 	out   *Output
-	facts []Fact                    // that were looked at
-	crds  map[schema.GroupKind]bool // scopes that the app's own CRDs state
+	facts []Fact                     // that were looked at
+	crds  map[schema.GroupKind]bool  // scopes that the app's own CRDs state
+	macs  map[string]manifest.Object // of encrypted objects, one object of each
 }
 
 // finish does to every object what does not depend on how it was rendered, and reports the problems of all.
@@ -47,9 +48,16 @@ func (f *finisher) finish(objects []manifest.Object) error {
 		if !keep {
 			continue
 		}
-		if bad := check(o, hook); len(bad) > 0 {
+		bad := checkEncryption(o)
+		if len(bad) == 0 {
+			bad = check(o, hook)
+		}
+		if len(bad) > 0 {
 			problems = append(problems, bad...)
 			continue
+		}
+		if mac, ok := object.EncryptionMAC(o.Unstructured); ok {
+			f.macs[mac] = o
 		}
 		f.settleNamespace(o, unknown)
 		if id := object.Of(o.Unstructured); !hook {
@@ -288,7 +296,7 @@ func (out *Output) Bundle() (*app.Bundle, error) {
 	if err != nil {
 		return nil, err
 	}
-	return app.NewBundle(objects, hooks)
+	return app.NewBundle(objects, hooks, out.Encrypted...)
 }
 
 func decodeAll(list []json.RawMessage) ([]*unstructured.Unstructured, error) {

@@ -36,6 +36,8 @@ type Output struct {
 	Objects  []json.RawMessage `json:"objects"`
 	Hooks    []json.RawMessage `json:"hooks,omitempty"`
 	Warnings []string          `json:"warnings,omitempty"`
+	// Encrypted are the files that encrypted objects came from.
+	Encrypted []app.EncryptedFile `json:"encrypted,omitempty"`
 }
 
 // Fact is something about a cluster that a render looked at, with the value that it saw.
@@ -48,20 +50,22 @@ type Fact struct {
 // error. An error about the app's files is a manifest.Problem or manifest.Problems. What Run panics with (the libraries
 // below it do, on input that they did not expect) is an error as well.
 func Run(t tree.Tree, job Job) (out *Output, facts []Fact, err error) {
-	f := &finisher{job: job, out: &Output{Objects: []json.RawMessage{}}}
+	f := &finisher{job: job, out: &Output{Objects: []json.RawMessage{}}, macs: map[string]manifest.Object{}}
 	defer func() {
 		if reason := recover(); reason != nil {
 			out, facts = nil, f.facts
 			err = manifest.Problem{File: job.Path, Message: fmt.Sprintf("rendering panics: %v", reason), Hint: crashSite(debug.Stack())}
 		}
 	}()
-	objects, err := f.render(t)
+	files := &encryptedFiles{Tree: t, found: map[string][]byte{}}
+	objects, err := f.render(files)
 	if err == nil {
 		err = f.finish(objects)
 	}
 	if err != nil {
 		return nil, f.facts, err
 	}
+	f.carry(files)
 	return f.out, f.facts, nil
 }
 

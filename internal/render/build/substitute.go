@@ -11,6 +11,7 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"sigs.k8s.io/yaml"
 
+	"nave.dev/internal/object"
 	"nave.dev/internal/render/manifest"
 )
 
@@ -29,13 +30,7 @@ func notSubstituted(u *unstructured.Unstructured) bool {
 			return true
 		}
 	}
-	return encrypted(u)
-}
-
-// encrypted reports whether an object is encrypted with SOPS.
-func encrypted(u *unstructured.Unstructured) bool {
-	_, ok := u.Object["sops"].(map[string]any)
-	return ok
+	return object.Encrypted(u)
 }
 
 var notSet = regexp.MustCompile(`variable not set[^"]*: "([^"]*)"`)

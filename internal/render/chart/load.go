@@ -47,8 +47,8 @@ func load(t tree.Tree, dir string) (*loaded, error) {
 	}
 	for _, f := range l.files {
 		if path.Base(f.Name) == "values.yaml" && chartFile.MatchString(strings.TrimSuffix(f.Name, "values.yaml")+"Chart.yaml") {
-			if _, err := loader.LoadValues(bytes.NewReader(f.Data)); err != nil {
-				return nil, invalid(l.place(f.Name), f.Data, err)
+			if _, err := loadValues(l.place(f.Name), f.Data); err != nil {
+				return nil, err
 			}
 		}
 	}

@@ -14,6 +14,7 @@ import (
 	"helm.sh/helm/v4/pkg/chart/v2/loader"
 
 	"nave.dev/internal/app"
+	"nave.dev/internal/object"
 	"nave.dev/internal/render/manifest"
 	"nave.dev/internal/render/tree"
 )
@@ -39,9 +40,9 @@ func readValues(t tree.Tree, dir string, options app.HelmOptions) (map[string]an
 		if err != nil {
 			return nil, nil, fmt.Errorf("reading values file %q: %w", file, err)
 		}
-		read, err := loader.LoadValues(bytes.NewReader(data))
+		read, err := loadValues(file, data)
 		if err != nil {
-			return nil, nil, invalid(file, data, err)
+			return nil, nil, err
 		}
 		values = loader.MergeMaps(values, read)
 		text = append(text, data...)
@@ -51,6 +52,19 @@ func readValues(t tree.Tree, dir string, options app.HelmOptions) (map[string]an
 		return nil, nil, err
 	}
 	return loader.MergeMaps(values, direct), append(text, data...), nil
+}
+
+// loadValues reads a values file.
+func loadValues(file string, data []byte) (map[string]any, error) {
+	if object.EncryptedFile(string(data)) {
+		return nil, manifest.Problem{File: file, Line: 1, Message: "is encrypted with SOPS, and a chart is rendered where there is no key",
+			Hint: "write what is secret as an encrypted Secret, and give the chart its name"}
+	}
+	values, err := loader.LoadValues(bytes.NewReader(data))
+	if err != nil {
+		return nil, invalid(file, data, err)
+	}
+	return values, nil
 }
 
 // invalid locates what is wrong with a file of YAML that Helm cannot read.

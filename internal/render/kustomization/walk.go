@@ -220,25 +220,9 @@ func (w *walker) kustomization(s scope, root *yaml.Node) {
 				}
 			})
 		case "configMapGenerator", "secretGenerator":
-			each(value, func(item *yaml.Node) { w.generator(s, item) })
+			each(value, func(item *yaml.Node) { w.generator(s, item, key == "secretGenerator") })
 		case "helmCharts", "helmChartInflationGenerator":
 			w.fail(s.file, value, "deliver the chart as an app of its own, with kind helm", "Kustomize inflates Helm charts by running the helm command, which a render may not")
-		}
-	})
-}
-
-// generator checks the files of a ConfigMap or Secret generator, each as NAME or KEY=NAME.
-func (w *walker) generator(s scope, item *yaml.Node) {
-	fields(item, func(key string, value *yaml.Node) {
-		switch key {
-		case "files", "envs", "env":
-			each(value, func(n *yaml.Node) {
-				name := *n
-				if _, after, ok := strings.Cut(n.Value, "="); ok && key == "files" {
-					name.Value = after
-				}
-				w.file(scope{dir: s.dir, file: s.file}, &name)
-			})
 		}
 	})
 }
