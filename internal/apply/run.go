@@ -51,6 +51,7 @@ type run struct {
 // fieldRule is one of the target's IgnoreFields, read.
 type fieldRule struct {
 	group, kind, name string
+	paths             []string // as written
 	patterns          []ownership.Pattern
 }
 
@@ -61,7 +62,7 @@ type item struct {
 
 	id       object.ID
 	resource cluster.Resource
-	body     *unstructured.Unstructured // what to apply, marks and all
+	body     *unstructured.Unstructured // what to apply, in plaintext, marks and all; nil if it is encrypted and not pending
 	encoded  []byte
 	digest   string
 	rules    ownership.Rules
@@ -98,7 +99,7 @@ func (c *Client) begin(t Target, m mode) (*run, error) {
 		r.user = "system:serviceaccount:" + namespace + ":" + account
 	}
 	for _, rule := range t.Options.IgnoreFields {
-		read := fieldRule{group: rule.Group, kind: rule.Kind, name: rule.Name}
+		read := fieldRule{group: rule.Group, kind: rule.Kind, name: rule.Name, paths: rule.Paths}
 		for _, text := range rule.Paths {
 			pattern, err := ownership.ParsePattern(text)
 			if err != nil {
@@ -174,6 +175,25 @@ func (r *run) prepare(ctx context.Context, it *item) {
 			it.rules.Left = append(it.rules.Left, rule.patterns...)
 		}
 	}
+	if known, ok := r.target.Known[it.id]; ok {
+		it.known = &known
+	}
+	if it.once = r.target.Options.CreateOnly.Match(it.id); it.once {
+		// Its content may be another at each render and is not looked at again.
+		it.digest = object.Digest([]byte("create only"), []byte(r.owner.Fleet), []byte(r.owner.App))
+	}
+	sealed := object.Encrypted(body)
+	if sealed {
+		if !it.once {
+			it.digest, it.err = r.sealedDigest(it, body)
+		}
+		if it.err != nil || r.mode == syncing && !it.pending() {
+			return
+		}
+		if body, it.err = r.decrypt(body); it.err != nil {
+			return
+		}
+	}
 	if err := plainData(body); err != nil {
 		it.err = err
 		return
@@ -200,13 +220,9 @@ func (r *run) prepare(ctx context.Context, it *item) {
 		it.err = err
 		return
 	}
-	it.body, it.encoded, it.digest = body, data, object.Digest(data)
-	if it.once = r.target.Options.CreateOnly.Match(it.id); it.once {
-		// Its content may be another at each render and is not looked at again.
-		it.digest = object.Digest([]byte("create only"), []byte(r.owner.Fleet), []byte(r.owner.App))
-	}
-	if known, ok := r.target.Known[it.id]; ok {
-		it.known = &known
+	it.body, it.encoded = body, data
+	if !sealed && !it.once {
+		it.digest = object.Digest(data)
 	}
 }
 

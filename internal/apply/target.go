@@ -55,6 +55,11 @@ type Target struct {
 	// means that what exists is healthy.
 	Health func(*unstructured.Unstructured) (ready, failed bool, message string)
 
+	// Decrypt returns an encrypted object as it is to be applied. An object of
+	// which that fails fails alone, and the cluster's stays as it is. Nil means that
+	// nothing can be decrypted.
+	Decrypt func(*unstructured.Unstructured) (*unstructured.Unstructured, error)
+
 	// ClusterObjects counts the objects that Nave manages on the cluster, and
 	// PrunedThisRound what other apps' prunes of the same round deleted.
 	ClusterObjects  int

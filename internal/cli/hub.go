@@ -52,6 +52,7 @@ the clusters stay as they are.`,
 	flags.StringVar(&tokenFile, "token-file", "", "file with a password or token for the fleet repository")
 	flags.StringVar(&opts.Kubeconfigs, "kubeconfigs", "", "directory with NAME.kubeconfig for each cluster")
 	flags.StringVar(&opts.CredentialsDir, "credentials", "", "directory of the files that credentials of other sources name")
+	flags.StringVar(&opts.AgeKeyFile, "age-key-file", "", "file with the age keys that decrypt Secrets of SOPS, as SOPS_AGE_KEY_FILE")
 	flags.DurationVar(&opts.Interval, "interval", time.Minute, "time between looks at the remotes")
 	flags.StringVar(&opts.Listen, "listen", "", "address of metrics, health and webhooks, such as 127.0.0.1:7480")
 	flags.StringVar(&opts.WebhookSecretFile, "webhook-secret-file", "", "file with the key of webhook signatures")

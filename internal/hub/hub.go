@@ -33,6 +33,8 @@ type Options struct {
 	CredentialsDir string
 	// Kubeconfigs is a directory with a file NAME.kubeconfig for each cluster.
 	Kubeconfigs string
+	// AgeKeyFile holds the age identities that decrypt Secrets; empty is none.
+	AgeKeyFile string
 	// Interval between looks at the remotes, unless the Fleet says; a webhook does
 	// not wait for it.
 	Interval time.Duration
@@ -50,6 +52,7 @@ type Hub struct {
 	opts     Options
 	pipeline *desired.Pipeline
 	health   spoke.Checker // belongs to the goroutine of follow, as checks does
+	keys     spoke.Keys
 	checks   string        // digest of the fleet's own checks that were tried last
 	trigger  chan struct{} // buffered by one: look at the remotes now
 	metrics  *metrics
@@ -104,6 +107,12 @@ func Run(ctx context.Context, opts Options) error {
 	if err != nil {
 		return err
 	}
+	var keys spoke.Keys
+	if opts.AgeKeyFile != "" {
+		if keys, err = spoke.OpenKeys(opts.AgeKeyFile); err != nil {
+			return err
+		}
+	}
 	free, err := own(opts.Dir)
 	if err != nil {
 		return err
@@ -126,7 +135,7 @@ func Run(ctx context.Context, opts Options) error {
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	h := &Hub{
-		opts: opts, pipeline: pipeline, health: checker, trigger: make(chan struct{}, 1), arrived: make(chan struct{}, 1),
+		opts: opts, pipeline: pipeline, health: checker, keys: keys, trigger: make(chan struct{}, 1), arrived: make(chan struct{}, 1),
 		ledger: given, lost: map[string]bool{}, ctx: ctx, members: map[string]*member{}, sources: map[string]*source{},
 	}
 	h.metrics = newMetrics(h)
@@ -137,6 +146,9 @@ func Run(ctx context.Context, opts Options) error {
 		return err
 	}
 	opts.Log.Info("hub started", "repository", opts.Repository.URL, "dir", opts.Dir)
+	if keys != nil {
+		opts.Log.Info("age keys read", "recipients", keys.Recipients())
+	}
 	h.follow(ctx)
 	return nil
 }
@@ -225,7 +237,7 @@ func (h *Hub) reach(name, fleet string, m *member) {
 		return
 	}
 	s := spoke.New(spoke.Options{
-		Cluster: name, Fleet: fleet, Config: config, Health: h.health, Now: h.opts.Now,
+		Cluster: name, Fleet: fleet, Config: config, Health: h.health, Keys: h.keys, Now: h.opts.Now,
 		Listener: spoke.Listener{
 			Event: h.record, Changed: h.journal.wake,
 			FactsChanged: func(string) { h.Trigger() }, // they may matter to a render

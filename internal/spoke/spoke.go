@@ -2,8 +2,8 @@
 // assignments, applies their apps in the order of their dependencies, watches
 // what it applied and undoes what others change, and says at any time what it
 // knows. It is the same loop in every arrangement: in the hub's process, or in
-// an agent on the cluster. It composes the engines apply and health; it renders
-// nothing and knows no Git.
+// an agent on the cluster. It composes the engines apply, health and
+// secret; it renders nothing and knows no Git.
 package spoke
 
 import (
@@ -30,6 +30,8 @@ type Options struct {
 	Fleet   string
 	Config  *rest.Config
 	Health  *health.Checker
+	// Keys decrypt encrypted Secrets; without one they fail, each alone.
+	Keys Keys
 	// Writer names this process among those that may want to write to the
 	// cluster; only one does. Made up unless set.
 	Writer   string

@@ -207,7 +207,7 @@ func (s *session) target(ctx context.Context, w *work) apply.Target {
 	if digest := record.Confirmed[w.name]; digest != "" {
 		confirmed = append(confirmed, digest)
 	}
-	checker := s.checks
+	checker, keys, files := s.checks, s.spoke.opts.Keys, w.bundle.Encrypted
 	first := !slices.Contains(record.Applied, w.name)
 	return apply.Target{
 		App: w.name, Bundle: w.bundle, Options: w.options,
@@ -227,6 +227,7 @@ func (s *session) target(ctx context.Context, w *work) apply.Target {
 		ClusterObjects:  objects,
 		PrunedThisRound: s.spoke.pruned,
 		HoldPrunes:      w.hold,
+		Decrypt:         func(u *unstructured.Unstructured) (*unstructured.Unstructured, error) { return keys.Decrypt(u, files) },
 		Health: func(u *unstructured.Unstructured) (ready, failed bool, message string) {
 			result := checker.Check(ctx, u)
 			if result.Ignored { // nothing waits for it, as it does not count for the app
