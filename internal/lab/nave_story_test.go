@@ -77,11 +77,12 @@ func (h *hubProcess) stop() {
 	h.cmd = nil
 }
 
-// startHub starts a hub on the fleet repository. It looks at Git every second.
-func startHub(ts *testscript.TestScript, _ bool, _ []string) {
+// start-hub [ARGUMENT…] starts a hub on the fleet repository. It looks at Git
+// every second.
+func startHub(ts *testscript.TestScript, _ bool, args []string) {
 	h := ts.Value(hubKey{}).(*hubProcess)
-	h.cmd = program(ts, "nave", "hub", "--interval", "1s",
-		"--repo", must(ts, "nave-lab", "git", "url")+"/fleet.git", "--kubeconfigs", ts.Getenv("KUBECONFIGS"))
+	h.cmd = program(ts, "nave", append([]string{"hub", "--interval", "1s",
+		"--repo", must(ts, "nave-lab", "git", "url") + "/fleet.git", "--kubeconfigs", ts.Getenv("KUBECONFIGS")}, args...)...)
 	log, err := os.OpenFile(filepath.Join(ts.Getenv("WORK"), "hub.log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 	ts.Check(err)
 	defer log.Close()
@@ -195,10 +196,14 @@ func replicas(ts *testscript.TestScript, _ bool, args []string) {
 
 // sample makes the directory sample a working copy of the sample's fleet
 // repository with the clusters that the lab has, and pushes it. The Cluster
-// documents of the others are left beside it.
+// documents of the others are left beside it, and the key of its Secrets as
+// sample.agekey.
 func sample(ts *testscript.TestScript, _ bool, _ []string) {
 	dir, outside := ts.MkAbs("sample"), ts.MkAbs(".")
 	ts.Check(os.CopyFS(dir, os.DirFS(ts.Getenv("EXAMPLES")+"/ecommerce/fleet")))
+	key, err := os.ReadFile(ts.Getenv("EXAMPLES") + "/ecommerce/demo-only.agekey")
+	ts.Check(err)
+	ts.Check(os.WriteFile(filepath.Join(outside, "sample.agekey"), key, 0o600))
 	documents, err := filepath.Glob(filepath.Join(dir, "clusters", "*.yaml"))
 	ts.Check(err)
 	for _, document := range documents {

@@ -19,10 +19,13 @@ import (
 	"nave.dev/internal/lab/process"
 )
 
-// The sample's fleet repository in examples, and the process that keeps the fleet.
+// The sample's fleet repository and key in examples, and the process that keeps
+// the fleet.
 const (
 	sampleFleet = "ecommerce/fleet"
-	hubProcess  = "hub"
+	// sampleKey is the age key of the sample's Secrets, which are made up.
+	sampleKey  = "ecommerce/demo-only.agekey"
+	hubProcess = "hub"
 )
 
 // RunCommand is the nave-lab command that waits at the gate and then becomes the
@@ -94,7 +97,8 @@ func (l *Lab) PushSample(ctx context.Context) error {
 }
 
 // StartHub starts a hub that keeps the lab's clusters as the fleet repository on
-// the lab's Git server says, told of every push by a webhook. It ends with Down.
+// the lab's Git server says, told of every push by a webhook, and that has the key
+// of the sample's Secrets. It ends with Down.
 func (l *Lab) StartHub(ctx context.Context) error {
 	url, err := l.GitURL()
 	if err != nil {
@@ -117,13 +121,21 @@ func (l *Lab) StartHub(ctx context.Context) error {
 	if err := os.WriteFile(secret, []byte(key), 0o600); err != nil {
 		return err
 	}
+	keys := filepath.Join(l.dir, "age-keys")
+	sample, err := examples.Files.ReadFile(sampleKey)
+	if err != nil {
+		return err
+	}
+	if err := os.WriteFile(keys, sample, 0o600); err != nil {
+		return err
+	}
 	_, err = l.table.Start(process.Spec{
 		Name: hubProcess,
 		Path: filepath.Join(l.bin, "nave-lab"),
 		Args: []string{
 			RunCommand, filepath.Join(l.bin, "nave"), "hub", "--dir", l.HubDir(),
 			"--repo", url + "/fleet.git", "--kubeconfigs", l.Kubeconfigs(),
-			"--listen", address, "--webhook-secret-file", secret, "--interval", "30s",
+			"--listen", address, "--webhook-secret-file", secret, "--age-key-file", keys, "--interval", "30s",
 		},
 		Log: l.HubLog(),
 	})
