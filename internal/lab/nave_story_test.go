@@ -1,8 +1,10 @@
 package lab_test
 
 import (
+	"encoding/base64"
 	"encoding/json"
 	"fmt"
+	"io/fs"
 	"maps"
 	"os"
 	"os/exec"
@@ -23,6 +25,7 @@ func TestNaveStories(t *testing.T) {
 		"git-init": gitInit, "commit": commit, "push": push, "start-hub": startHub, "stop-hub": stopHub,
 		"versions": versions, "diff-versions": diffVersions, "confirm-held": confirmHeld, "replicas": replicas, "sample": sample,
 		"digest": digest, "everywhere": everywhere,
+		"secret": secret, "hidden": hidden,
 	})
 }
 
@@ -216,4 +219,42 @@ func sample(ts *testscript.TestScript, _ bool, _ []string) {
 	gitInit(ts, false, nil)
 	push(ts, false, nil)
 	ts.Check(ts.Chdir(outside))
+}
+
+// secret NAME KEY VALUE waits until a Secret of cluster one has a value.
+func secret(ts *testscript.TestScript, _ bool, args []string) {
+	eventually(ts, false, []string{"sh", "-c", fmt.Sprintf(
+		`test "$(kubectl --kubeconfig $KUBECONFIGS/one.kubeconfig -n shop get secret %s -o 'jsonpath={.data.%s}' | base64 -d)" = %s`,
+		args[0], args[1], args[2])})
+}
+
+// hidden VALUE… looks for values, as they are and in base64, in all that the hub
+// tells, logs and keeps.
+func hidden(ts *testscript.TestScript, _ bool, values []string) {
+	seen := map[string]string{"hub.log": ts.ReadFile(filepath.Join(ts.Getenv("WORK"), "hub.log"))}
+	for _, command := range []string{"events", "drift", "apps", "clusters", "status"} {
+		seen["nave "+command] = must(ts, "nave", command, "-o", "json")
+	}
+	ts.Check(filepath.WalkDir(ts.Getenv("NAVE_DIR"), func(path string, entry fs.DirEntry, err error) error {
+		if err != nil || !entry.Type().IsRegular() {
+			return err
+		}
+		data, err := os.ReadFile(path)
+		seen[path] = string(data)
+		return err
+	}))
+	found := false
+	for where, text := range seen {
+		found = found || strings.Contains(text, `"sops"`)
+		for _, value := range values {
+			for _, form := range []string{value, base64.StdEncoding.EncodeToString([]byte(value))} {
+				if strings.Contains(text, form) {
+					ts.Fatalf("%s is in %s", form, where)
+				}
+			}
+		}
+	}
+	if !found || !strings.Contains(seen["nave events"], "Secret") {
+		ts.Fatalf("what the hub keeps and tells of the Secrets was not looked at")
+	}
 }

@@ -89,8 +89,8 @@ func TestKeysRotate(t *testing.T) {
 		t.Error("a key that was withdrawn is used on")
 	}
 	replace("no key\n", 3*time.Hour)
-	if err := decrypt(k); err == nil || !strings.Contains(err.Error(), "reading age keys of") {
-		t.Errorf("error %v, want one of the key file", err)
+	if err := decrypt(k); err == nil || !strings.Contains(err.Error(), "reading age keys of") || strings.Contains(err.Error(), "\n") {
+		t.Errorf("error %v, want one of the key file, on a line", err)
 	}
 	if err := os.Remove(k.file); err != nil {
 		t.Fatal(err)

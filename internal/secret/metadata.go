@@ -167,7 +167,7 @@ func (k *Keys) dataKey(meta metadata) ([]byte, error) {
 	}
 	identities, err := k.identities()
 	if err != nil {
-		return nil, err
+		return nil, errors.New(strings.ReplaceAll(err.Error(), "\nhint: ", "; ")) // in a table it is one line
 	}
 	for _, key := range meta.age {
 		r, err := age.Decrypt(armor.NewReader(strings.NewReader(key.encrypted)), identities...)
