@@ -242,7 +242,7 @@ func TestEncodeBundle(t *testing.T) {
 		}}
 	}
 	for _, hooks := range [][]*unstructured.Unstructured{nil, {u("h"), u("h")}} {
-		bundle, err := NewBundle([]*unstructured.Unstructured{u("b"), u("a")}, hooks)
+		bundle, err := NewBundle([]*unstructured.Unstructured{u("b"), u("a")}, hooks, EncryptedFile{"b.yaml", []byte("two")}, EncryptedFile{"a.yaml", []byte("one")})
 		if err != nil {
 			t.Fatal(err)
 		}

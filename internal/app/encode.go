@@ -10,14 +10,15 @@ import (
 // encoded is a bundle as it is kept: what NewBundle takes, and the name that it
 // gives to that.
 type encoded struct {
-	Digest  string                       `json:"digest"`
-	Objects []*unstructured.Unstructured `json:"objects"`
-	Hooks   []*unstructured.Unstructured `json:"hooks,omitempty"`
+	Digest    string                       `json:"digest"`
+	Objects   []*unstructured.Unstructured `json:"objects"`
+	Hooks     []*unstructured.Unstructured `json:"hooks,omitempty"`
+	Encrypted []EncryptedFile              `json:"encrypted,omitempty"`
 }
 
 // Encode returns the bundle as JSON that DecodeBundle reads.
 func (b *Bundle) Encode() ([]byte, error) {
-	data, err := json.Marshal(encoded{Digest: b.Digest, Objects: b.Objects, Hooks: b.Hooks})
+	data, err := json.Marshal(encoded{Digest: b.Digest, Objects: b.Objects, Hooks: b.Hooks, Encrypted: b.Encrypted})
 	if err != nil {
 		return nil, fmt.Errorf("encoding the bundle %s: %w", b.Digest, err)
 	}
@@ -38,7 +39,7 @@ func DecodeBundle(data []byte) (*Bundle, error) {
 			}
 		}
 	}
-	bundle, err := NewBundle(in.Objects, in.Hooks)
+	bundle, err := NewBundle(in.Objects, in.Hooks, in.Encrypted...)
 	if err != nil {
 		return nil, fmt.Errorf("decoding the bundle %s: %w", in.Digest, err)
 	}
