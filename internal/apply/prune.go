@@ -198,7 +198,7 @@ func (r *run) delete(ctx context.Context, o prune.Object) (entry change.Entry, w
 				entry.Action, entry.Reason = change.Skipped, refusal
 				return entry, object.ID{}
 			}
-			workload, _ = scaleTarget(live)
+			workload, _ = ScaleTarget(live)
 			_, _, err = r.client.put(ctx, write{cluster.Request{
 				Object: o.ID, Resource: found, As: r.user, Delete: exactly(live),
 			}, "delete"})

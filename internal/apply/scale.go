@@ -64,7 +64,7 @@ func (c *Client) scaled(ctx context.Context) (map[object.ID]string, error) {
 			continue
 		}
 		_, err = c.cluster.List(ctx, found, cluster.Whole, metav1.ListOptions{}, func(u *unstructured.Unstructured) {
-			if workload, ok := scaleTarget(u); ok {
+			if workload, ok := ScaleTarget(u); ok {
 				targets[workload] = object.Of(u).String()
 			}
 		})
@@ -89,15 +89,16 @@ func (c *Client) staleAutoscalers() {
 func autoscaled(objects []*unstructured.Unstructured) map[object.ID]string {
 	targets := map[object.ID]string{}
 	for _, u := range objects {
-		if workload, ok := scaleTarget(u); ok {
+		if workload, ok := ScaleTarget(u); ok {
 			targets[workload] = object.Of(u).String()
 		}
 	}
 	return targets
 }
 
-// scaleTarget returns the workload that an autoscaler targets.
-func scaleTarget(u *unstructured.Unstructured) (object.ID, bool) {
+// ScaleTarget returns the workload that an autoscaler targets, and false of what
+// is no autoscaler.
+func ScaleTarget(u *unstructured.Unstructured) (object.ID, bool) {
 	kind := u.GroupVersionKind().GroupKind()
 	if kind != podAutoscaler && kind != kedaScaler {
 		return object.ID{}, false

@@ -189,7 +189,7 @@ func alone(o ownership.Object) bool {
 // done records that the object is as it should be.
 func (r *run) done(it *item, after *unstructured.Unstructured) {
 	it.live = after
-	if _, ok := scaleTarget(after); ok && r.mode != showing {
+	if _, ok := ScaleTarget(after); ok && r.mode != showing {
 		r.client.staleAutoscalers()
 	}
 	if after.GetDeletionTimestamp() != nil {

@@ -109,6 +109,7 @@ func (s *session) observe(ctx context.Context, event apply.Event) {
 		}
 	}
 	s.arrived(event.Kind)
+	s.scale(event)
 	w := s.whose(event.ID)
 	if w == nil {
 		return
@@ -123,6 +124,28 @@ func (s *session) observe(ctx context.Context, event apply.Event) {
 		w.health[event.ID] = s.checks.Check(ctx, event.Object)
 	}
 	w.compare(event.Tracked, s.now())
+}
+
+// scale takes in that an autoscaler appeared, went or has another target: the apps
+// that have the workload in Git decide anew who says how many replicas it has.
+func (s *session) scale(event apply.Event) {
+	var now object.ID
+	if event.Type != apply.Deleted && event.Object != nil {
+		now, _ = apply.ScaleTarget(event.Object)
+	}
+	before := s.scaled[event.ID]
+	if now == before {
+		return
+	}
+	s.scaled[event.ID] = now
+	for _, workload := range []object.ID{before, now} {
+		for _, name := range s.claims.owners[workload] {
+			// An app knows of what it adds itself.
+			if w := s.apps[name]; w != nil && (name != event.Owner.App || event.Type != apply.Added) {
+				w.late = true
+			}
+		}
+	}
 }
 
 // whose returns the app that an object belongs to: the one whose sync brought it

@@ -30,8 +30,8 @@ type work struct {
 	// idle is set while the app may not be written. What happened meanwhile is
 	// looked at when that is over.
 	idle bool
-	// late is set when something turned up that a sync may have to delete, and that
-	// the last one did not know of.
+	// late is set when something turned up that concerns the app, and that its last
+	// sync did not know of.
 	late bool
 
 	state         AppState
