@@ -84,6 +84,10 @@ var layers = []layer{{
 	packages: []string{"internal/testenv/..."},
 	imports:  []string{"lab", "support"},
 }, {
+	name:     "metamorphic", // tests alone
+	packages: []string{"internal/metamorphic"},
+	imports:  []string{"vocabulary", "composition"},
+}, {
 	name:     "lint",
 	packages: []string{"internal/lint"},
 }}
