@@ -261,7 +261,7 @@ func (s *session) learn(w *work, result apply.Result) {
 	w.seen = false
 	for id, baseline := range result.Baselines {
 		w.known[id] = baseline
-		s.applied[id] = w.name
+		s.hand(id, w)
 		if t, there := s.tracked[id]; there {
 			w.compare(t, s.now().Add(beat)) // its event may be on the way
 		}
@@ -275,6 +275,20 @@ func (s *session) learn(w *work, result apply.Result) {
 			delete(s.applied, entry.Object)
 		}
 	}
+}
+
+// hand records whose sync brought an object about. What the app that had it before
+// knows of it holds no longer, save its health.
+func (s *session) hand(id object.ID, to *work) {
+	if from := s.apps[s.applied[id]]; from != nil && from != to {
+		if result, seen := from.health[id]; seen {
+			to.health[id] = result
+		}
+		delete(from.health, id)
+		delete(from.known, id)
+		delete(from.drifted, id)
+	}
+	s.applied[id] = to.name
 }
 
 // remember keeps on the cluster what must outlive this process.
