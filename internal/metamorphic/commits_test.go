@@ -46,7 +46,7 @@ var commits = map[string]verb{
 		delete(w.git.trees[name].things, t)
 		return fmt.Sprintf("%s has %s no more", name, id)
 	})},
-	"fill": {3, committing(func(w *world, n [3]int) string {
+	"fill": {6, committing(func(w *world, n [3]int) string {
 		name := w.pick(n[0])
 		if name == "" {
 			return ""
@@ -58,10 +58,13 @@ var commits = map[string]verb{
 		}
 		return name + " has all ConfigMaps that nobody has"
 	})},
-	"purge": {3, func(w *world, n [3]int) string {
+	"purge": {5, func(w *world, n [3]int) string {
 		name := w.pick(n[0])
 		if name == "" {
 			return ""
+		}
+		if n[2]%2 == 0 && w.settleable() {
+			w.settle()
 		}
 		fresh := w.fresh
 		t := w.git.trees[name]
@@ -96,7 +99,7 @@ var commits = map[string]verb{
 		w.git.trees[to].things[t] = c
 		return fmt.Sprintf("%s moves from %s to %s", w.identity(t, c), from, to)
 	})},
-	"duplicate": {2, committing(func(w *world, n [3]int) string {
+	"duplicate": {3, committing(func(w *world, n [3]int) string {
 		from, t, ok := w.pickThing(n)
 		to := w.pick(n[2])
 		if !ok || from == to {
@@ -165,7 +168,7 @@ var commits = map[string]verb{
 		}
 		return ""
 	})},
-	"empty": {2, committing(func(w *world, n [3]int) string {
+	"empty": {4, committing(func(w *world, n [3]int) string {
 		name := w.pick(n[0])
 		if name == "" || w.git.trees[name].empty {
 			return ""
@@ -280,5 +283,6 @@ func (w *world) pickThing(n [3]int) (name string, t thing, ok bool) {
 	if len(all) == 0 {
 		return "", 0, false
 	}
-	return name, all[n[1]%len(all)], true
+	next, _ := slices.BinarySearch(all, thing(n[1]%things))
+	return name, all[next%len(all)], true
 }

@@ -139,8 +139,8 @@ var drifts = map[string]verb{
 		return fmt.Sprintf("an operator takes a key of %s", id)
 	}},
 	"foreign": {6, func(w *world, n [3]int) string {
-		t := thing(n[0] % things)
-		if t == immutable || t == scaler || len(w.git.owners(t)) > 0 && n[1]%4 != 0 {
+		t := thing(n[1] % things)
+		if t == immutable || t == scaler || len(w.git.owners(t)) > 0 && n[0]%4 != 0 {
 			return ""
 		}
 		c := content{value: n[2] % values, replicas: n[2] % 4}
@@ -198,8 +198,12 @@ var drifts = map[string]verb{
 	}},
 }
 
-// target picks an object that Git has.
+// target picks an object that Git has, or one that it may once have had.
 func (w *world) target(n [3]int) (t thing, id object.ID, ok bool) {
+	if n[0]%5 == 4 {
+		t = thing(n[1] % things)
+		return t, w.identity(t, content{}), true
+	}
 	name, t, ok := w.pickThing(n)
 	if !ok {
 		return 0, object.ID{}, false
@@ -207,7 +211,7 @@ func (w *world) target(n [3]int) (t thing, id object.ID, ok bool) {
 	return t, w.identity(t, w.git.trees[name].things[t]), true
 }
 
-// edit changes an object that Git has as somebody would who is not Nave.
+// edit changes an object as somebody would who is not Nave.
 func (w *world) edit(n [3]int, manager string, change func(*unstructured.Unstructured) string) string {
 	_, id, ok := w.target(n)
 	if !ok {

@@ -15,14 +15,14 @@ const forever = 1000 * time.Hour
 
 // faults are what happens to the spokes and the network, and what operators do.
 var faults = map[string]verb{
-	"settle": {14, func(w *world, n [3]int) string {
+	"settle": {24, func(w *world, n [3]int) string {
 		if !w.settleable() {
 			return ""
 		}
 		w.settle()
 		return "everything is in place"
 	}},
-	"calm": {6, func(w *world, n [3]int) string {
+	"calm": {40, func(w *world, n [3]int) string {
 		w.calm()
 		return "nothing is written any more"
 	}},

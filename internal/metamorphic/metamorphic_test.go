@@ -20,6 +20,7 @@ var (
 	runs      = flag.Int("runs", 40, "how many random stories, each of the next seed")
 	ops       = flag.Int("ops", 24, "how long a random story may be")
 	at        = flag.Int("at", 12, "how many stories play at once")
+	search    = flag.Duration("shrink", 3*time.Minute, "how long to look for a shorter story that fails")
 )
 
 func TestMain(m *testing.M) { testenv.Main(m) }
@@ -87,9 +88,6 @@ func playAll(t *testing.T, stories []named) {
 	t.Logf("%d stories in %s", len(stories), time.Since(began).Round(time.Second))
 }
 
-// shrinkTime bounds the search for a shorter story that fails.
-const shrinkTime = 3 * time.Minute
-
 // try plays one story, and one that fails again and again, to find out with how
 // little it does.
 func (p *place) try(t *testing.T, n named) {
@@ -98,7 +96,7 @@ func (p *place) try(t *testing.T, n named) {
 		return
 	}
 	t.Errorf("%s failed: %s\n%s", n.name, strings.Join(accused, "\n"), strings.Join(told, "\n"))
-	end := time.Now().Add(shrinkTime)
+	end := time.Now().Add(*search)
 	short := shrink(n.story, func(story []op) bool {
 		for range 2 { // what depends on time may need luck
 			said, why := p.play(t.Context(), story)

@@ -48,7 +48,11 @@ func draw(seed uint64, length int) []op {
 	}
 	story := make([]op, 3+random.IntN(length))
 	for i := range story {
-		story[i] = op{bag[random.IntN(len(bag))], [3]int{random.IntN(64), random.IntN(64), random.IntN(64)}}
+		n := [3]int{random.IntN(60), random.IntN(60), random.IntN(60)}
+		if i > 0 && random.IntN(2) == 0 { // more happens to one object than chance has it
+			n[0], n[1] = story[i-1].n[0], story[i-1].n[1]
+		}
+		story[i] = op{bag[random.IntN(len(bag))], n}
 	}
 	return story
 }

@@ -187,8 +187,8 @@ func (w *world) free() {
 	}
 }
 
-// revive replaces spokes that have crashed, and sees to it that there is one.
-func (w *world) revive() bool {
+// revive sees to it that there is a spoke, once those that have crashed are gone.
+func (w *world) revive() {
 	crashed := false
 	for i := len(w.runners) - 1; i >= 0; i-- {
 		if dead, _ := w.runners[i].line.get(); dead {
@@ -196,13 +196,15 @@ func (w *world) revive() bool {
 			crashed = true
 		}
 	}
+	if crashed {
+		w.free()
+	}
 	if len(w.runners) > 0 {
-		return crashed
+		return
 	}
 	w.free()
 	w.forgotten()
 	w.launch()
-	return crashed
 }
 
 // forgotten takes in that no process is left that knows anything.
