@@ -207,7 +207,7 @@ func (w *work) compare(t apply.Tracked, from time.Time) {
 		return // the sync that is under way, or to come, reads it
 	}
 	reported := slices.ContainsFunc(w.state.Drift, func(e change.Entry) bool { return e.Object == t.ID })
-	if reported || baseline.Differs(apply.Event{Type: apply.Modified, Tracked: t}) {
+	if reported || t.Owner.App != w.name || baseline.Differs(apply.Event{Type: apply.Modified, Tracked: t}) {
 		w.drift(t.ID, from)
 	} else {
 		delete(w.drifted, t.ID)

@@ -260,8 +260,10 @@ func (s *session) trackedOf(w *work) []apply.Tracked {
 func (s *session) learn(w *work, result apply.Result) {
 	w.seen = false
 	for id, baseline := range result.Baselines {
+		if !s.hand(id, w) {
+			continue
+		}
 		w.known[id] = baseline
-		s.hand(id, w)
 		if t, there := s.tracked[id]; there {
 			w.compare(t, s.now().Add(beat)) // its event may be on the way
 		}
@@ -278,8 +280,19 @@ func (s *session) learn(w *work, result apply.Result) {
 }
 
 // hand records whose sync brought an object about. What the app that had it before
-// knows of it holds no longer, save its health.
-func (s *session) hand(id object.ID, to *work) {
+// knows of it holds no longer, save its health. If Git has given the object to
+// another app meanwhile, that one may have had it already and must look again.
+func (s *session) hand(id object.ID, to *work) bool {
+	owners := s.claims.owners[id]
+	if len(owners) > 0 && !slices.Contains(owners, to.name) {
+		for _, name := range owners {
+			if w := s.apps[name]; w != nil {
+				delete(w.known, id)
+				w.late = true
+			}
+		}
+		return false
+	}
 	if from := s.apps[s.applied[id]]; from != nil && from != to {
 		if result, seen := from.health[id]; seen {
 			to.health[id] = result
@@ -289,6 +302,7 @@ func (s *session) hand(id object.ID, to *work) {
 		delete(from.drifted, id)
 	}
 	s.applied[id] = to.name
+	return true
 }
 
 // remember keeps on the cluster what must outlive this process.
