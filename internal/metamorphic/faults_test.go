@@ -72,9 +72,7 @@ var faults = map[string]verb{
 		if len(w.runners) < 2 {
 			return ""
 		}
-		if !w.end(n[0] % 2) {
-			w.free()
-		}
+		w.end(n[0] % 2)
 		return "one of two spokes is stopped"
 	}},
 	"lose-record": {3, func(w *world, n [3]int) string {

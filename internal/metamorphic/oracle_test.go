@@ -276,9 +276,7 @@ func (w *world) finish() {
 		if w.runners[i].State().Writer {
 			i = 1
 		}
-		if !w.end(i) {
-			w.free()
-		}
+		w.end(i)
 	}
 	w.runners[0].line.set(func(l *line) { l.fuse, l.fault = 0, 0 })
 	w.thaw()

@@ -158,14 +158,13 @@ func (w *world) launch() *runner {
 	return r
 }
 
-// end stops the i-th spoke, and reports whether it could give its lease back.
-func (w *world) end(i int) (graceful bool) {
+// end stops the i-th spoke. If it cannot give its lease back, that runs out.
+func (w *world) end(i int) {
 	r := w.runners[i]
-	dead, down := r.line.get()
 	r.cancel()
 	<-r.done
 	w.runners = append(w.runners[:i:i], w.runners[i+1:]...)
-	return !dead && !down
+	w.free()
 }
 
 // free has the lease of a writer that is gone run out.
@@ -182,27 +181,22 @@ func (w *world) free() {
 	}
 	nobody := ""
 	lease.Spec.HolderIdentity = &nobody
-	if _, err := leases.Update(w.ctx, lease, metav1.UpdateOptions{}); err != nil && w.ctx.Err() == nil {
+	_, err = leases.Update(w.ctx, lease, metav1.UpdateOptions{})
+	if err != nil && !apierrors.IsConflict(err) && w.ctx.Err() == nil { // in a conflict another one has taken it
 		w.blame("freeing the lease: %v", err)
 	}
 }
 
 // revive sees to it that there is a spoke, once those that have crashed are gone.
 func (w *world) revive() {
-	crashed := false
 	for i := len(w.runners) - 1; i >= 0; i-- {
 		if dead, _ := w.runners[i].line.get(); dead {
 			w.end(i)
-			crashed = true
 		}
-	}
-	if crashed {
-		w.free()
 	}
 	if len(w.runners) > 0 {
 		return
 	}
-	w.free()
 	w.forgotten()
 	w.launch()
 }
