@@ -282,6 +282,11 @@ func (s *session) repair(ctx context.Context, w *work) {
 				w.forget()
 				return
 			}
+			for _, id := range ids { // one that Git does not have was passed over
+				if err == nil && !slices.ContainsFunc(result.Changes, func(e change.Entry) bool { return e.Object == id }) {
+					delete(w.known, id)
+				}
+			}
 			s.report(w, ids, result, err)
 		}
 	})
