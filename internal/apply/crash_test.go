@@ -127,9 +127,9 @@ func (g *ground) state() string {
 	return names.Replace(b.String())
 }
 
-// stage brings a namespace to where the story begins and returns the app's next
+// rewriting brings a namespace to where the story begins and returns the app's next
 // target.
-func stageOf(g *ground) Target {
+func rewriting(g *ground) Target {
 	target := g.target("web", crashBefore)
 	g.sync(target)
 	g.create("kubectl-client-side-apply", old)
@@ -140,38 +140,81 @@ func stageOf(g *ground) Target {
 	return target
 }
 
+// An autoscaler leaves a workload whose number Git states, and which it had
+// scaled.
+const (
+	unscaled = `
+apiVersion: apps/v1
+kind: StatefulSet
+metadata: {name: db, namespace: NS}
+spec:
+  replicas: 3
+  serviceName: db
+  selector: {matchLabels: {app: db}}
+  template:
+    metadata: {labels: {app: db}}
+    spec: {containers: [{name: db, image: "example.org/db:1"}]}
+`
+	scaled = unscaled + `
+---
+apiVersion: autoscaling/v2
+kind: HorizontalPodAutoscaler
+metadata: {name: db, namespace: NS}
+spec:
+  scaleTargetRef: {apiVersion: apps/v1, kind: StatefulSet, name: db}
+  maxReplicas: 9
+`
+)
+
+func unscaling(g *ground) Target {
+	target := g.target("web", scaled)
+	g.sync(target)
+	g.patch("horizontal-pod-autoscaler", "StatefulSet", "db", `{"spec":{"replicas":5}}`, "scale")
+	return g.with(target, unscaled)
+}
+
 func TestRule6ACrashAtAnyWriteAndARerunConverge(t *testing.T) {
-	g := on(t)
-	target := stageOf(g)
-	verbs := map[string]int{}
-	writes := 0
-	c := g.another(func(o *Options) {
-		o.Concurrency = 1
-		o.Listener.Writing = func(w Write) { verbs[w.Verb]++; writes++ }
-	})
-	if _, err := c.Sync(t.Context(), target); err != nil {
-		t.Fatal(err)
-	}
-	want := g.state()
-	for _, verb := range []string{"apply", "take over", "hand over", "delete"} {
-		if verbs[verb] == 0 {
-			t.Fatalf("the story has no %q: %v", verb, verbs)
-		}
-	}
-	for n := 1; n <= writes; n++ {
-		for _, before := range []bool{true, false} {
+	for name, story := range map[string]struct {
+		stage func(*ground) Target
+		verbs []string // that it needs at least
+	}{
+		"every write":          {rewriting, []string{"apply", "take over", "hand over", "delete"}},
+		"an autoscaler leaves": {unscaling, []string{"apply", "delete"}},
+	} {
+		t.Run(name, func(t *testing.T) {
 			g := on(t)
-			target := stageOf(g)
-			if !g.crash(target, n, before) {
-				t.Fatalf("there is no write %d of %d", n, writes)
-			}
-			result, err := g.another().Sync(t.Context(), target)
-			if err != nil {
+			target := story.stage(g)
+			verbs := map[string]int{}
+			writes := 0
+			c := g.another(func(o *Options) {
+				o.Concurrency = 1
+				o.Listener.Writing = func(w Write) { verbs[w.Verb]++; writes++ }
+			})
+			if _, err := c.Sync(t.Context(), target); err != nil {
 				t.Fatal(err)
 			}
-			if got := g.state(); got != want {
-				t.Errorf("after a crash at write %d (before %v):\n%s\ngot\n%s\nwant\n%s", n, before, result.Changes, got, want)
+			want := g.state()
+			for _, verb := range story.verbs {
+				if verbs[verb] == 0 {
+					t.Fatalf("the story has no %q: %v", verb, verbs)
+				}
 			}
-		}
+			for n := 1; n <= writes; n++ {
+				for _, before := range []bool{true, false} {
+					g := on(t)
+					target := story.stage(g)
+					if !g.crash(target, n, before) {
+						t.Fatalf("there is no write %d of %d", n, writes)
+					}
+					result, err := g.another().Sync(t.Context(), target)
+					if err != nil {
+						t.Fatal(err)
+					}
+					if got := g.state(); got != want {
+						t.Errorf("after a crash at write %d (before %v):\n%s\ngot\n%s\nwant\n%s", n, before, result.Changes, got, want)
+					}
+				}
+			}
+		})
 	}
 }

@@ -10,6 +10,8 @@ import (
 	"testing"
 	"time"
 
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/rest"
 
 	"nave.dev/internal/apply/cluster"
@@ -161,4 +163,105 @@ metadata: {name: l, namespace: NS}
 	if reason := entryOf(result.Changes, "Lost", "l").Reason; !strings.Contains(reason, `asking for its group "down.example.org"`) {
 		t.Errorf("reason %q", reason)
 	}
+}
+
+// TestAdmissionThatRefuses has a webhook that is down refuse ConfigMaps. They fail
+// alone, a refused deletion deletes nothing, and both are done once it is gone.
+func TestAdmissionThatRefuses(t *testing.T) {
+	g := on(t)
+	target := g.target("web", configMaps("old"))
+	g.sync(target)
+	g.onEnd("ValidatingWebhookConfiguration", "PREFIX-down")
+	g.create("kubectl", `
+apiVersion: admissionregistration.k8s.io/v1
+kind: ValidatingWebhookConfiguration
+metadata: {name: PREFIX-down}
+webhooks:
+- name: down.example.org
+  clientConfig: {url: "https://127.0.0.1:1/"}
+  rules: [{apiGroups: [""], apiVersions: [v1], resources: [configmaps], operations: ["*"]}]
+  namespaceSelector: {matchLabels: {kubernetes.io/metadata.name: NS}}
+  failurePolicy: Fail
+  timeoutSeconds: 1
+  sideEffects: None
+  admissionReviewVersions: [v1]
+`)
+	g.eventually("the webhook counts", func() string {
+		probe := g.objects(configMaps("probe"))[0]
+		if _, err := g.at("ConfigMap").Create(t.Context(), probe, metav1.CreateOptions{DryRun: []string{"All"}}); err == nil || apierrors.IsAlreadyExists(err) {
+			return "a ConfigMap is let through"
+		}
+		return ""
+	})
+	next := g.with(target, configMaps("a")+serviceWeb)
+	result := g.sync(next)
+	g.want("created Service web; failed ConfigMap a; skipped ConfigMap old", "the ConfigMap is refused", result.Changes)
+	if reason := entryOf(result.Changes, "ConfigMap", "a").Reason; !strings.Contains(reason, `failed calling webhook "down.example.org"`) {
+		t.Errorf("reason %q", reason)
+	}
+	result = g.sync(g.with(target, serviceWeb))
+	g.want("failed ConfigMap old; unchanged Service web", "the deletion is refused", result.Changes)
+	if g.live("ConfigMap", "old") == nil {
+		t.Error("it is gone all the same")
+	}
+	g.delete("ValidatingWebhookConfiguration", "PREFIX-down")
+	g.eventually("all is done", func() string {
+		got := summary(g.sync(next).Changes)
+		if g.live("ConfigMap", "a") != nil && g.live("ConfigMap", "old") == nil {
+			return ""
+		}
+		return got
+	})
+}
+
+const serviceWeb = `
+---
+apiVersion: v1
+kind: Service
+metadata: {name: web, namespace: NS}
+spec: {selector: {app: web}, ports: [{port: 80}]}
+`
+
+// TestObjectsTooLarge has objects that the API server, and its database, do not
+// take. They fail alone, and say why.
+func TestObjectsTooLarge(t *testing.T) {
+	g := on(t)
+	result := g.sync(g.target("web", configMaps("a")+fmt.Sprintf(`
+---
+apiVersion: v1
+kind: ConfigMap
+metadata: {name: validated, namespace: NS}
+data: {k: %s}
+---
+%s
+---
+%s
+---
+%s
+`, strings.Repeat("x", 1<<20+1), deploymentOf("stored", 7<<18), deploymentOf("passed-on", 2<<20), deploymentOf("sent", 4<<20))))
+	g.want("created ConfigMap a; failed ConfigMap validated; failed Deployment passed-on; failed Deployment sent; failed Deployment stored",
+		"four are too large", result.Changes)
+	for _, c := range []struct{ kind, name, want string }{
+		{"ConfigMap", "validated", "Too long"},
+		{"Deployment", "stored", "larger than the cluster's database takes"},
+		{"Deployment", "passed-on", "larger than the cluster's database takes"},
+		{"Deployment", "sent", "too large"},
+	} {
+		if reason := entryOf(result.Changes, c.kind, c.name).Reason; !strings.Contains(reason, c.want) || len(reason) > 2000 {
+			t.Errorf("%s: reason %.300q", c.name, reason)
+		}
+	}
+}
+
+func deploymentOf(name string, size int) string {
+	return fmt.Sprintf(`
+apiVersion: apps/v1
+kind: Deployment
+metadata: {name: %[1]s, namespace: NS}
+spec:
+  selector: {matchLabels: {app: %[1]s}}
+  template:
+    metadata: {labels: {app: %[1]s}}
+    spec: {containers: [{name: web, image: x, args: [%[2]s]}]}
+`, name, strings.Repeat("x", size))
 }

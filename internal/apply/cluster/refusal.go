@@ -98,8 +98,15 @@ func Explain(err error) string {
 	if errors.As(err, &answer) && apierrors.HasStatusCause(err, "NamespaceTerminating") {
 		return "its namespace is being deleted"
 	}
+	if tooLarge.MatchString(err.Error()) {
+		return "it is larger than the cluster's database takes, which is 1.5 MiB unless set otherwise: " + short(err.Error())
+	}
 	return short(err.Error())
 }
+
+// tooLarge is what API servers pass on when etcd, or their client of it, refuses
+// an object for its size.
+var tooLarge = regexp.MustCompile(`etcdserver: request is too large|trying to send message larger than max`)
 
 // short bounds the length of what a server says.
 func short(text string) string {
