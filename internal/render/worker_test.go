@@ -169,6 +169,29 @@ func TestCallerThatLeavesStopsItsRender(t *testing.T) {
 	}
 }
 
+// TestAppAtTheLimit renders as many objects as an app may have.
+func TestAppAtTheLimit(t *testing.T) {
+	if testing.Short() {
+		t.Skip("renders 50,000 objects: run without -short")
+	}
+	const most = 50_000
+	var b strings.Builder
+	for i := range most {
+		fmt.Fprintf(&b, "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: m%d, namespace: shop}\ndata: {k: v}\n---\n", i)
+	}
+	files := fstest.MapFS{"app/all.yaml": {Data: []byte(b.String())}}
+	r := New(Options{WorkerCommand: workerCommand(t)})
+	t.Cleanup(r.Close)
+	result, err := r.Render(t.Context(), Request{Files: files, Path: "app"})
+	if err != nil || len(result.Bundle.Objects) != most {
+		t.Fatalf("%v, want %d objects", err, most)
+	}
+	files["app/more.yaml"] = &fstest.MapFile{Data: []byte("apiVersion: v1\nkind: ConfigMap\nmetadata: {name: more}\n")}
+	if _, err := r.Render(t.Context(), Request{Files: files, Path: "app"}); err == nil || !strings.Contains(err.Error(), "more than 50000 objects") {
+		t.Errorf("one more: %v, want that it is too many", err)
+	}
+}
+
 func TestTooMuchOutput(t *testing.T) {
 	many := fstest.MapFS{}
 	for i := range 20 {

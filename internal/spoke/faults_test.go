@@ -1,19 +1,37 @@
 package spoke
 
 import (
+	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/pem"
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
+	"math/big"
+	"net"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/dynamic"
 	"k8s.io/client-go/rest"
 
 	"nave.dev/internal/app"
+	"nave.dev/internal/apply"
+	"nave.dev/internal/apply/cluster"
 	"nave.dev/internal/object"
 )
 
@@ -276,5 +294,159 @@ func TestCredentialsThatEnd(t *testing.T) {
 	}
 	s.Reach(g.env.Config) // new credentials
 	g.until("the cluster is back", func() bool { return g.value("a") == "two" })
+	g.synced(s)
+}
+
+// TestWhatConcernsOneKind tells errors of watches that keep a cluster from being
+// written from those that do not.
+func TestWhatConcernsOneKind(t *testing.T) {
+	gone := errors.New("connection refused")
+	for name, c := range map[string]struct {
+		reason string
+		err    error
+		away   bool
+	}{
+		"refused":      {"nobody answers", gone, true},
+		"unauthorized": {"nobody is let in", apierrors.NewUnauthorized("expired"), true},
+		"conversion":   {"a webhook that is down", apierrors.NewInternalError(gone), false},
+		"forbidden":    {"a right is missing", apierrors.NewForbidden(schema.GroupResource{}, "", gone), false},
+		"too late":     {"a webhook, or a server behind the API server, that hangs", cluster.ErrTimeout, false},
+		"undiscovered": {"a group that cannot be asked", &cluster.UnknownKindError{Failing: gone}, false},
+	} {
+		told := 0
+		s := &session{
+			spoke: New(Options{Listener: Listener{Event: func(Event) { told++ }}}),
+			away:  map[schema.GroupKind]error{}, trouble: map[schema.GroupKind]bool{},
+		}
+		kind := schema.GroupKind{Kind: "Thing"}
+		for range 2 {
+			s.interrupted(apply.Event{Type: apply.Interrupted, Kind: kind, Err: fmt.Errorf("watching: %w", c.err)})
+		}
+		if _, away := s.away[kind]; away != c.away || !c.away && told != 1 {
+			t.Errorf("%s: away %t, told %d times: %s", name, away, told, c.reason)
+		}
+	}
+}
+
+// TestServerThatHangs has nothing of the cluster answered for a while.
+func TestServerThatHangs(t *testing.T) {
+	g := on(t)
+	fault := &faulty{}
+	s, _ := g.through("first", fault)
+	s.Assign(assigned(g.desired("web", g.configMap("a", "one"))))
+	g.synced(s)
+	fault.set(func(r *http.Request) (*http.Response, error) {
+		<-r.Context().Done()
+		return nil, r.Context().Err()
+	})
+	g.ahead.Store(int64(2 * recordCheck))
+	s.Assign(assigned(g.desired("web", g.configMap("a", "two"))))
+	g.until("the cluster is offline", func() bool {
+		state := s.State()
+		return !state.Online && strings.Contains(state.Error, "cluster record")
+	})
+	fault.set(nil)
+	g.until("it catches up", func() bool { return g.value("a") == "two" })
+	g.synced(s)
+}
+
+// TestServerWithAnExpiredCertificate is not talked to.
+func TestServerWithAnExpiredCertificate(t *testing.T) {
+	g := on(t)
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	expired := &x509.Certificate{
+		SerialNumber: big.NewInt(1), IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}, IsCA: true, BasicConstraintsValid: true,
+		NotBefore: time.Now().Add(-48 * time.Hour), NotAfter: time.Now().Add(-24 * time.Hour),
+	}
+	der, err := x509.CreateCertificate(rand.Reader, expired, expired, key.Public(), key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	asked := 0
+	server := httptest.NewUnstartedServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { asked++ }))
+	server.Config.ErrorLog = slog.NewLogLogger(slog.DiscardHandler, slog.LevelInfo)
+	server.TLS = &tls.Config{Certificates: []tls.Certificate{{Certificate: [][]byte{der}, PrivateKey: key}}}
+	server.StartTLS()
+	defer server.Close()
+	s, stop := g.through("first", &faulty{})
+	s.Reach(&rest.Config{Host: server.URL, TLSClientConfig: rest.TLSClientConfig{
+		CAData: pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}),
+	}})
+	g.until("it says why", func() bool { state := s.State(); return !state.Online && strings.Contains(state.Error, "expired") })
+	stop()
+	if asked > 0 {
+		t.Errorf("%d requests were sent all the same", asked)
+	}
+}
+
+// TestFight has another tool undo each correction of one object.
+func TestFight(t *testing.T) {
+	g := on(t)
+	s, _ := g.spoke("first")
+	s.Assign(assigned(g.desired("calm", g.configMap("b", "one")), g.desired("contested", g.configMap("a", "one"))))
+	g.synced(s)
+	undone := 0
+	undo := func() bool {
+		if g.value("a") == "one" {
+			patch := []byte(`{"data":{"key":"two"}}`)
+			_, err := g.person.CoreV1().ConfigMaps(g.namespace).Patch(t.Context(), "a", types.MergePatchType, patch, metav1.PatchOptions{FieldManager: "other-tool"})
+			if err != nil {
+				t.Fatal(err)
+			}
+			undone++
+		}
+		return undone > fightCount
+	}
+	g.until("it is a fight", undo)
+	before := undone
+	for range 5 {
+		g.delete("b")
+		g.until("the other app is corrected", func() bool { undo(); return g.value("b") == "one" })
+	}
+	if undone > before+1 {
+		t.Errorf("while others were corrected 5 times, the contested one was %d times", undone-before)
+	}
+}
+
+// TestKindThatComesLater has an object whose definition is not there yet.
+func TestKindThatComesLater(t *testing.T) {
+	g := on(t)
+	group := g.namespace + ".example.org"
+	definition := &unstructured.Unstructured{Object: map[string]any{
+		"apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition", "metadata": map[string]any{"name": "things." + group},
+		"spec": map[string]any{
+			"group": group, "scope": "Namespaced",
+			"names": map[string]any{"kind": "Thing", "plural": "things"},
+			"versions": []any{map[string]any{
+				"name": "v1", "served": true, "storage": true, "schema": map[string]any{"openAPIV3Schema": map[string]any{"type": "object"}},
+			}},
+		},
+	}}
+	definitions, err := dynamic.NewForConfig(g.env.Config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	thing := &unstructured.Unstructured{Object: map[string]any{
+		"apiVersion": group + "/v1", "kind": "Thing", "metadata": map[string]any{"name": "t", "namespace": g.namespace},
+	}}
+	s, _ := g.spoke("first")
+	s.Assign(assigned(g.desired("things", thing, g.configMap("a", "one"))))
+	g.until("it says what it waits for", func() bool {
+		state := s.State()
+		return len(state.Apps) == 1 && strings.Contains(state.Apps[0].Message, "no kind Thing."+group) && g.value("a") == "one"
+	})
+	resource := schema.GroupVersionResource{Group: "apiextensions.k8s.io", Version: "v1", Resource: "customresourcedefinitions"}
+	if _, err := definitions.Resource(resource).Create(t.Context(), definition, metav1.CreateOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		err := definitions.Resource(resource).Delete(context.WithoutCancel(t.Context()), definition.GetName(), metav1.DeleteOptions{})
+		if err != nil {
+			t.Error(err)
+		}
+	})
 	g.synced(s)
 }

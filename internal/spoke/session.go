@@ -95,7 +95,8 @@ func newSession(s *Spoke, client kubernetes.Interface, applier *apply.Client, re
 
 // run serves the cluster until it breaks off or ctx is done. The lease is given
 // back after the last request that writes.
-func (s *session) run(ctx context.Context) error {
+func (s *session) run(ctx context.Context) (err error) {
+	ended := ctx
 	leasing, giveBack := context.WithCancel(context.WithoutCancel(ctx))
 	var lease sync.WaitGroup
 	lease.Go(func() { s.writer.run(leasing) })
@@ -104,6 +105,11 @@ func (s *session) run(ctx context.Context) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer s.tasks.Wait()
 	defer cancel()
+	defer func() {
+		if ended.Err() == nil && !errors.Is(err, errMoved) {
+			s.spoke.offline(err) // what is under way may take its time to end
+		}
+	}()
 
 	tick := time.NewTicker(beat)
 	defer tick.Stop()
