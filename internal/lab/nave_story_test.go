@@ -12,11 +12,13 @@ import (
 	"path/filepath"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
 
 	"github.com/rogpeppe/go-internal/testscript"
+	"golang.org/x/sys/unix"
 )
 
 // TestNaveStories plays the stories of the product: a lab, a fleet repository on
@@ -25,8 +27,8 @@ func TestNaveStories(t *testing.T) {
 	play(t, filepath.Join("testdata", "nave"), map[string]func(*testscript.TestScript, bool, []string){
 		"git-init": gitInit, "commit": commit, "push": push, "start-hub": startHub, "stop-hub": stopHub,
 		"versions": versions, "diff-versions": diffVersions, "confirm-held": confirmHeld, "replicas": replicas, "sample": sample,
-		"digest": digest, "everywhere": everywhere,
-		"secret": secret, "hidden": hidden,
+		"digest": digest, "everywhere": everywhere, "secret": secret, "hidden": hidden,
+		"uids": uids, "limit-hub": limitHub,
 	})
 }
 
@@ -157,6 +159,28 @@ func diffVersions(ts *testscript.TestScript, _ bool, args []string) {
 	file := filepath.Join(ts.Getenv("WORK"), "diff")
 	ts.Check(os.WriteFile(file, []byte(out), 0o600))
 	ts.Check(ts.Exec("cat", file))
+}
+
+// uids FILE writes down which objects of the namespace shop there are on cluster
+// one, by their UIDs.
+func uids(ts *testscript.TestScript, _ bool, args []string) {
+	out := must(ts, "kubectl", "--kubeconfig", ts.Getenv("KUBECONFIGS")+"/one.kubeconfig", "-n", "shop", "get", "configmaps,services,secrets",
+		"-o", "jsonpath={range .items[*]}{.kind} {.metadata.name} {.metadata.uid}{\"\\n\"}{end}")
+	ts.Check(os.WriteFile(ts.MkAbs(args[0]), []byte(out+"\n"), 0o600))
+}
+
+// limitHub nofile|fsize N|unlimited limits what the running hub may use.
+func limitHub(ts *testscript.TestScript, _ bool, args []string) {
+	resource := map[string]int{"nofile": unix.RLIMIT_NOFILE, "fsize": unix.RLIMIT_FSIZE}[args[0]]
+	pid := ts.Value(hubKey{}).(*hubProcess).cmd.Process.Pid
+	var limit unix.Rlimit
+	ts.Check(unix.Prlimit(pid, resource, nil, &limit))
+	if limit.Cur = limit.Max; args[1] != "unlimited" {
+		n, err := strconv.ParseUint(args[1], 10, 64)
+		ts.Check(err)
+		limit.Cur = n
+	}
+	ts.Check(unix.Prlimit(pid, resource, &limit, nil))
 }
 
 // confirmHeld confirms the one held list that the hub shows.
