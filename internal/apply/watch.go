@@ -153,11 +153,11 @@ func (f *follower) once(ctx context.Context) error {
 		return err
 	}
 	defer watcher.Stop()
+	began := f.client.options.Now()
 	if watching := f.client.options.Listener.Watching; watching != nil {
 		watching(1)
 		defer watching(-1)
 	}
-	began := f.client.options.Now()
 	for {
 		select {
 		case <-ctx.Done():
@@ -167,6 +167,12 @@ func (f *follower) once(ctx context.Context) error {
 				// client-go shows a connection that breaks off as an empty watch.
 				f.version = ""
 				return errors.New("the watch ended as soon as it began")
+			}
+			if !open && f.client.options.Now().Sub(began) < time.Duration(seconds)*time.Second-shortestWatch {
+				// It broke off, and what answers next may have been restored from an
+				// older state: a server takes a version of its future for one to wait
+				// for, and tells nothing until it has come to it.
+				f.version = ""
 			}
 			if !open {
 				return nil

@@ -4,10 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/client-go/rest"
@@ -140,6 +142,86 @@ func TestWatchListsAgainWhenItsVersionIsTooOld(t *testing.T) {
 	next("events go on", func(e Event) bool { return e.Type == Deleted && e.ID.Name == "a" })
 	if expired != 1 {
 		t.Errorf("expired %d times", expired)
+	}
+}
+
+// ending is the body of a watch that ends once it has begun.
+type ending struct {
+	begun <-chan struct{}
+	end   func()
+}
+
+func (e ending) Read([]byte) (int, error) {
+	<-e.begun
+	e.end()
+	return 0, io.EOF
+}
+
+func (ending) Close() error { return nil }
+
+// TestWatchThatBreaksOffListsAgain ends a watch before its time, when the server
+// may have been restored from an older state, and in its time.
+func TestWatchThatBreaksOffListsAgain(t *testing.T) {
+	for name, c := range map[string]struct {
+		after time.Duration
+		want  string
+	}{
+		"before its time": {time.Minute, "list, watch, list, watch"},
+		"in its time":     {11 * time.Minute, "list, watch, watch"},
+	} {
+		g := on(t)
+		var mu sync.Mutex
+		var ahead time.Duration
+		var asked []string
+		begun, over := make(chan struct{}), make(chan struct{})
+		config := rest.CopyConfig(g.env.Config)
+		config.Wrap(func(next http.RoundTripper) http.RoundTripper {
+			return answering{next, func(r *http.Request) *http.Response {
+				if !strings.Contains(r.URL.Path, "configmaps") {
+					return nil
+				}
+				mu.Lock()
+				defer mu.Unlock()
+				if r.URL.Query().Get("watch") == "" {
+					asked = append(asked, "list")
+					return nil
+				}
+				asked = append(asked, "watch")
+				if strings.Count(strings.Join(asked, ""), "watch") > 1 {
+					close(over)
+					return nil
+				}
+				response := status(200, "", http.Header{"Content-Type": {"application/json"}})
+				response.ContentLength = -1
+				response.Body = ending{begun, func() { mu.Lock(); ahead = c.after; mu.Unlock() }}
+				return response
+			}}
+		})
+		first := sync.OnceFunc(func() { close(begun) })
+		client, err := New(config, Options{
+			Fleet: g.env.Prefix,
+			Now: func() time.Time {
+				mu.Lock()
+				defer mu.Unlock()
+				return time.Now().Add(ahead)
+			},
+			Listener: Listener{Watching: func(int) { first() }},
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		done := make(chan struct{})
+		go func() {
+			defer close(done)
+			client.Watch(ctx, schema.GroupKind{Kind: "ConfigMap"}, true, func(Event) {})
+		}()
+		<-over
+		cancel()
+		<-done
+		if got := strings.Join(asked, ", "); got != c.want {
+			t.Errorf("%s: %s, want %s", name, got, c.want)
+		}
 	}
 }
 
