@@ -195,17 +195,6 @@ func TestRecordLostWhileAway(t *testing.T) {
 type faulty struct {
 	mu     sync.Mutex
 	answer func(*http.Request) (*http.Response, error)
-	next   http.RoundTripper
-}
-
-// send has the server take a request whose answer nobody waits for.
-func (f *faulty) send(r *http.Request) {
-	f.mu.Lock()
-	next := f.next
-	f.mu.Unlock()
-	if response, err := next.RoundTrip(r); err == nil {
-		response.Body.Close()
-	}
 }
 
 func (f *faulty) set(answer func(*http.Request) (*http.Response, error)) {
@@ -218,9 +207,6 @@ func (f *faulty) set(answer func(*http.Request) (*http.Response, error)) {
 func (f *faulty) through(config *rest.Config) *rest.Config {
 	config = rest.CopyConfig(config)
 	config.Wrap(func(next http.RoundTripper) http.RoundTripper {
-		f.mu.Lock()
-		f.next = next
-		f.mu.Unlock()
 		return roundTrip(func(r *http.Request) (*http.Response, error) {
 			f.mu.Lock()
 			answer := f.answer
