@@ -79,7 +79,7 @@ func converge(cmd *cobra.Command, l *lab.Lab, fleet lab.Fleet, out io.Writer) (r
 	if err := l.PushSample(ctx); err != nil {
 		return remove, err
 	}
-	if err := l.StartHub(ctx); err != nil {
+	if err := l.StartHub(ctx, lab.HubOptions{}); err != nil {
 		return remove, err
 	}
 	return remove, l.AwaitFleet(ctx, func(wait *exec.Cmd) { wait.Stderr = cmd.ErrOrStderr() })

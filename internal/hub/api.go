@@ -8,6 +8,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/http/pprof"
 	"os"
 	"path/filepath"
 	"slices"
@@ -161,6 +162,9 @@ func (h *Hub) api() http.Handler {
 	mux.HandleFunc("POST /api/v1/pause", h.action(func(ctx context.Context, s *spoke.Spoke, a Action) error {
 		return s.Pause(ctx, spoke.Pause{App: a.App, Until: h.opts.Now().Add(a.For), Actor: a.Actor, Reason: a.Reason})
 	}))
+	mux.HandleFunc("GET /debug/pprof/", pprof.Index)
+	mux.HandleFunc("GET /debug/pprof/profile", pprof.Profile)
+	mux.HandleFunc("GET /debug/pprof/trace", pprof.Trace)
 	return mux
 }
 

@@ -96,10 +96,20 @@ func (l *Lab) PushSample(ctx context.Context) error {
 	return nil
 }
 
+// HubOptions configure the lab's hub.
+type HubOptions struct {
+	// Kubeconfigs is the directory by which it reaches the clusters; that of the
+	// lab unless set.
+	Kubeconfigs string
+}
+
 // StartHub starts a hub that keeps the lab's clusters as the fleet repository on
 // the lab's Git server says, told of every push by a webhook, and that has the key
 // of the sample's Secrets. It ends with Down.
-func (l *Lab) StartHub(ctx context.Context) error {
+func (l *Lab) StartHub(ctx context.Context, opts HubOptions) error {
+	if opts.Kubeconfigs == "" {
+		opts.Kubeconfigs = l.Kubeconfigs()
+	}
 	url, err := l.GitURL()
 	if err != nil {
 		return err
@@ -134,7 +144,7 @@ func (l *Lab) StartHub(ctx context.Context) error {
 		Path: filepath.Join(l.bin, "nave-lab"),
 		Args: []string{
 			RunCommand, filepath.Join(l.bin, "nave"), "hub", "--dir", l.HubDir(),
-			"--repo", url + "/fleet.git", "--kubeconfigs", l.Kubeconfigs(),
+			"--repo", url + "/fleet.git", "--kubeconfigs", opts.Kubeconfigs,
 			"--listen", address, "--webhook-secret-file", secret, "--age-key-file", keys, "--interval", "30s",
 		},
 		Log: l.HubLog(),
@@ -179,6 +189,14 @@ func (l *Lab) HubURL() (string, error) {
 }
 
 func (s *state) hubAddress() string { return fmt.Sprintf("127.0.0.1:%d", s.HubPort) }
+
+// Hub returns the record of the lab's hub; the error is fs.ErrNotExist if none
+// was started.
+func (l *Lab) Hub() (process.Record, error) { return l.table.Get(hubProcess) }
+
+// CPU returns the processor time of all processes of the lab that run, and of
+// those that they started.
+func (l *Lab) CPU() (time.Duration, error) { return l.table.SessionsCPU() }
 
 // AwaitFleet waits until the lab's hub says that every cluster is Synced and
 // Healthy, and shows how far it is on the given command's standard error.
@@ -236,4 +254,14 @@ func (l *Lab) Converged(ctx context.Context) ([]Convergence, error) {
 		converged = append(converged, Convergence{Cluster: c.Cluster, Took: c.ConvergedAt.Sub(record.Started)})
 	}
 	return converged, nil
+}
+
+// pause waits, or until ctx is done.
+func pause(ctx context.Context, d time.Duration) error {
+	select {
+	case <-time.After(d):
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
 }

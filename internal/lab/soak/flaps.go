@@ -7,6 +7,7 @@ import (
 	"sync"
 	"time"
 
+	"nave.dev/internal/lab"
 	"nave.dev/internal/lab/proxy"
 )
 
@@ -150,7 +151,7 @@ func (w *world) restartHub(ctx context.Context, kill bool) error {
 		return err
 	}
 	since := time.Now()
-	if err := w.lab.StartHub(ctx); err != nil {
+	if err := w.lab.StartHub(ctx, lab.HubOptions{}); err != nil {
 		return err
 	}
 	trouble := w.await(ctx, returnLimit, false)
