@@ -36,19 +36,21 @@ func claimsOf(apps map[string]*work, partial bool, facts app.Facts) *claims {
 		c.known[name] = true
 		for _, u := range w.bundle.Objects {
 			for _, id := range identities(object.Of(u), facts) {
-				if !slices.Contains(c.owners[id], name) {
-					c.owners[id] = append(c.owners[id], name)
-				}
-				if !slices.Contains(c.namespaces[id.Namespace], name) {
-					c.namespaces[id.Namespace] = append(c.namespaces[id.Namespace], name)
-				}
-				if !slices.Contains(c.groups[id.Group], name) {
-					c.groups[id.Group] = append(c.groups[id.Group], name)
-				}
+				c.owners[id] = addLast(c.owners[id], name)
+				c.namespaces[id.Namespace] = addLast(c.namespaces[id.Namespace], name)
+				c.groups[id.Group] = addLast(c.groups[id.Group], name)
 			}
 		}
 	}
 	return c
+}
+
+// addLast appends a name that is not the last one already.
+func addLast(names []string, name string) []string {
+	if n := len(names); n > 0 && names[n-1] == name {
+		return names
+	}
+	return append(names, name)
 }
 
 // identities returns those that an object of a bundle may have on the cluster:

@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"fmt"
-	"maps"
 	"slices"
 	"time"
 
@@ -98,12 +97,12 @@ func (s *session) observe(ctx context.Context, event apply.Event) {
 			s.arrived(event.Kind)
 		}
 		delete(s.listed, event.Kind)
-		maps.DeleteFunc(s.tracked, func(id object.ID, _ apply.Tracked) bool { return id.GroupKind() == event.Kind })
+		s.tracked.dropKind(event.Kind)
 		return
 	case apply.Deleted:
-		delete(s.tracked, event.ID)
+		s.tracked.drop(event.ID)
 	default:
-		s.tracked[event.ID] = event.Tracked
+		s.tracked.put(event.Tracked)
 		if w := s.apps[event.Owner.App]; w != nil && event.Type == apply.Added && w.options.Prune && s.leftOver(w, event.Tracked) {
 			w.late = true
 		}
@@ -151,7 +150,8 @@ func (s *session) scale(event apply.Event) {
 // whose returns the app that an object belongs to: the one whose sync brought it
 // about, or whose marks it carries, or else the one that has it in Git.
 func (s *session) whose(id object.ID) *work {
-	for _, name := range append([]string{s.applied[id], s.tracked[id].Owner.App}, s.claims.owners[id]...) {
+	shown, _ := s.tracked.get(id)
+	for _, name := range append([]string{s.applied[id], shown.Owner.App}, s.claims.owners[id]...) {
 		if w := s.apps[name]; w != nil {
 			return w
 		}
@@ -164,7 +164,7 @@ func (s *session) whose(id object.ID) *work {
 func (s *session) missing(kind schema.GroupKind) {
 	for _, w := range s.apps {
 		for id := range w.known {
-			if _, there := s.tracked[id]; !there && id.GroupKind() == kind && s.whose(id) == w {
+			if _, there := s.tracked.get(id); !there && id.GroupKind() == kind && s.whose(id) == w {
 				w.seen = false
 				w.drift(id, s.now().Add(beat)) // or its event is on the way
 			}

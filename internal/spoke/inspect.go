@@ -130,7 +130,7 @@ func (s *Spoke) Orphans(ctx context.Context) ([]Orphan, error) {
 			return fmt.Errorf("cluster %s: which apps it has cannot be told: %w", s.opts.Cluster, session.assigned.Incomplete)
 		}
 		applier = session.applier
-		kinds, left = session.records.record.kinds(""), maps.Clone(session.records.record.Left)
+		kinds, left = slices.Clone(session.records.kinds()), maps.Clone(session.records.record.Left)
 		for name := range session.apps {
 			living[name] = true
 		}

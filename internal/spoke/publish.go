@@ -34,7 +34,7 @@ func (s *session) publish() {
 		break
 	}
 	var parts []health.Part
-	for _, name := range slices.Sorted(maps.Keys(s.apps)) {
+	for _, name := range s.names {
 		w := s.apps[name]
 		if w.state.Health.Status == health.Healthy {
 			w.since = s.now() // the deadline counts from when it no longer is
@@ -141,7 +141,7 @@ func (s *session) objectHealth(w *work, stated object.ID) health.Result {
 			return result
 		}
 		_, applied := w.known[id]
-		t, tracked := s.tracked[id]
+		t, tracked := s.tracked.get(id)
 		there = there || applied || tracked && t.Owner.App == w.name
 	}
 	switch {

@@ -5,8 +5,8 @@ import (
 	"crypto/rand"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"slices"
-	"strings"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -38,7 +38,8 @@ type Record struct {
 	// first apply of a new one, so that an interrupted apply leaves nothing that
 	// is not looked for.
 	Kinds map[string][]string `json:"kinds,omitempty"`
-	// Applied are the apps that have been applied here before.
+	// Applied are the apps that have been applied here before, or were about to be,
+	// in order.
 	Applied []string `json:"applied,omitempty"`
 	// Left says of those that are no longer assigned since when.
 	Left   map[string]time.Time `json:"left,omitempty"`
@@ -64,6 +65,7 @@ type recordStore struct {
 	fleet   string
 	version string // of the Secret as last read or written; empty if there is none
 	record  Record
+	all     []schema.GroupKind // of all apps, as the record has them; nil until asked for
 }
 
 // recordTimeout bounds a request that concerns the record: the loop waits for it.
@@ -81,7 +83,7 @@ func (e *WrongFleetError) Error() string {
 // load reads the record, and makes an empty one for a cluster without. It writes
 // nothing.
 func (s *recordStore) load(ctx context.Context) error {
-	s.version = ""
+	s.version, s.all = "", nil
 	s.record = Record{Fleet: s.fleet, Kinds: map[string][]string{}, DigestKey: make([]byte, 32)}
 	if _, err := rand.Read(s.record.DigestKey); err != nil {
 		return err
@@ -118,7 +120,7 @@ func (s *recordStore) reload(ctx context.Context) (changed bool, err error) {
 	if len(found.DigestKey) == 0 {
 		found.DigestKey = s.record.DigestKey
 	}
-	s.version, s.record = secret.ResourceVersion, found
+	s.version, s.record, s.all = secret.ResourceVersion, found, nil
 	return true, nil
 }
 
@@ -129,6 +131,7 @@ func decodeRecord(data []byte) (Record, error) {
 	if r.Kinds == nil {
 		r.Kinds = map[string][]string{}
 	}
+	slices.Sort(r.Applied)
 	return r, err
 }
 
@@ -186,7 +189,7 @@ func (s *recordStore) try(ctx context.Context, do func(*Record)) error {
 	if err != nil {
 		return fmt.Errorf("writing the cluster record: %w", err)
 	}
-	s.version, s.record = secret.ResourceVersion, next
+	s.version, s.record, s.all = secret.ResourceVersion, next, nil
 	return nil
 }
 
@@ -224,22 +227,28 @@ func (r *Record) addKinds(app string, kinds []schema.GroupKind) {
 	slices.Sort(r.Kinds[app])
 }
 
-// kinds returns those in which an app may have objects; of all apps for "".
+// kinds returns those in which an app may have objects, in order.
 func (r *Record) kinds(app string) []schema.GroupKind {
-	seen := map[schema.GroupKind]bool{}
-	var kinds []schema.GroupKind
-	for name, texts := range r.Kinds {
-		if app != "" && name != app {
-			continue
-		}
-		for _, text := range texts {
-			kind := schema.ParseGroupKind(text)
-			if !seen[kind] {
-				seen[kind] = true
-				kinds = append(kinds, kind)
+	kinds := make([]schema.GroupKind, 0, len(r.Kinds[app]))
+	for _, text := range r.Kinds[app] {
+		kinds = append(kinds, schema.ParseGroupKind(text))
+	}
+	return kinds
+}
+
+// kinds returns those in which any app may have objects, in order.
+func (s *recordStore) kinds() []schema.GroupKind {
+	if s.all == nil {
+		seen := map[string]bool{}
+		for _, texts := range s.record.Kinds {
+			for _, text := range texts {
+				seen[text] = true
 			}
 		}
+		s.all = []schema.GroupKind{}
+		for _, text := range slices.Sorted(maps.Keys(seen)) {
+			s.all = append(s.all, schema.ParseGroupKind(text))
+		}
 	}
-	slices.SortFunc(kinds, func(a, b schema.GroupKind) int { return strings.Compare(a.String(), b.String()) })
-	return kinds
+	return s.all
 }

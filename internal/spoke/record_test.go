@@ -30,7 +30,7 @@ func FuzzRecord(f *testing.F) {
 			t.Errorf("%q is paused by %+v", app, pause)
 		}
 		all := map[schema.GroupKind]bool{}
-		for _, kind := range r.kinds("") {
+		for _, kind := range (&recordStore{record: r}).kinds() {
 			all[kind] = true
 		}
 		for _, kind := range r.kinds(app) {

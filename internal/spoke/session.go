@@ -35,6 +35,7 @@ type session struct {
 	refused  error     // why the newest assignment is not taken
 	checked  time.Time // when the record was last compared with the cluster's
 	apps     map[string]*work
+	names    []string // of apps, in order
 	claims   *claims
 	applied  map[object.ID]string // whose sync brought the object about
 	checks   *health.Checker
@@ -42,7 +43,7 @@ type session struct {
 	listed   map[schema.GroupKind]bool  // whose objects are all in tracked
 	away     map[schema.GroupKind]error // which cannot be watched, since the cluster does not answer
 	trouble  map[schema.GroupKind]bool  // which cannot be watched, though it answers
-	tracked  map[object.ID]apply.Tracked
+	tracked  *tracked
 	scaled   map[object.ID]object.ID // by autoscaler, which workload it targets
 	results  chan func()
 	events   chan apply.Event
@@ -58,7 +59,7 @@ type session struct {
 
 // atOnce is how many apps of a cluster are synced at the same time; requests
 // within are bounded by the applier.
-const atOnce = 8
+const atOnce = 16
 
 // beat is how often the loop looks at the clock: for retries, deadlines and
 // pauses. It asks the cluster nothing.
@@ -72,6 +73,10 @@ const recordCheck = time.Minute
 // within that time costs one look at all apps together.
 const publishAfter = 50 * time.Millisecond
 
+// publishShare bounds what looking at all apps may cost: one part in so many of
+// the loop's time, however many apps there are.
+const publishShare = 20
+
 func newSession(s *Spoke, client kubernetes.Interface, applier *apply.Client, records *recordStore, facts app.Facts) *session {
 	s.mu.Lock()
 	checks := s.checks
@@ -80,7 +85,7 @@ func newSession(s *Spoke, client kubernetes.Interface, applier *apply.Client, re
 		checks: checks, spoke: s, applier: applier, records: records, facts: facts,
 		writer: newWriter(client, s.opts.Writer), apps: s.apps, claims: &claims{}, applied: map[object.ID]string{},
 		watches: map[schema.GroupKind]*watch{}, listed: map[schema.GroupKind]bool{},
-		away: map[schema.GroupKind]error{}, trouble: map[schema.GroupKind]bool{}, tracked: map[object.ID]apply.Tracked{}, scaled: map[object.ID]object.ID{},
+		away: map[schema.GroupKind]error{}, trouble: map[schema.GroupKind]bool{}, tracked: newTracked(), scaled: map[object.ID]object.ID{},
 		results: make(chan func(), 64), events: make(chan apply.Event, 1024), broken: make(chan error, 16), definitions: make(chan struct{}, 1),
 	}
 	for name, w := range s.apps {
@@ -117,6 +122,7 @@ func (s *session) run(ctx context.Context) (err error) {
 	s.take()
 	s.publish()
 	var publish <-chan time.Time
+	after := publishAfter
 	for {
 		if err := s.start(ctx); err != nil {
 			return err
@@ -146,11 +152,13 @@ func (s *session) run(ctx context.Context) (err error) {
 			r.done <- r.do(ctx, s)
 		case <-tick.C:
 		case <-publish:
+			began := time.Now()
 			s.publish()
 			publish, news = nil, false
+			after = max(publishAfter, publishShare*time.Since(began))
 		}
 		if news && publish == nil {
-			publish = time.After(publishAfter)
+			publish = time.After(after)
 		}
 	}
 }
@@ -202,6 +210,7 @@ func (s *session) take() {
 			return !present[name]
 		})
 	}
+	s.names = slices.Sorted(maps.Keys(s.apps))
 	s.claims = claimsOf(s.apps, wanted.Incomplete != nil, s.facts)
 }
 
@@ -232,7 +241,7 @@ func (s *session) whyNot() string {
 // start begins whatever can be begun now: first watches, then syncs and repairs.
 // An error ends the session.
 func (s *session) start(ctx context.Context) error {
-	for _, kind := range s.records.record.kinds("") {
+	for _, kind := range s.records.kinds() {
 		s.watch(ctx, kind)
 	}
 	if err := s.stand(ctx); err != nil || !s.writes() || s.assigned == nil || len(s.away) > 0 {
@@ -241,7 +250,7 @@ func (s *session) start(ctx context.Context) error {
 	if err := s.accept(ctx); err != nil || s.refused != nil {
 		return err
 	}
-	for _, name := range slices.Sorted(maps.Keys(s.apps)) {
+	for _, name := range s.names {
 		if s.running >= atOnce {
 			return nil
 		}
@@ -315,6 +324,7 @@ func (s *session) accept(ctx context.Context) error {
 		return nil // another writer has accepted a newer one
 	}
 	digest := s.assigned.Digest()
+	var fresh []string // apps that the cluster never had
 	err := s.records.change(ctx, func(r *Record) {
 		switch {
 		case digest == r.Digest:
@@ -324,9 +334,14 @@ func (s *session) accept(ctx context.Context) error {
 			r.Number = max(r.Number, s.assigned.Number)
 		}
 		r.Digest = digest
-		for name, w := range s.apps {
-			if w.bundle != nil {
+		fresh = nil
+		for _, name := range s.names {
+			if w := s.apps[name]; w.bundle != nil {
 				r.addKinds(name, apply.Kinds(apply.Target{Bundle: w.bundle, Options: w.options}))
+				if at, applied := slices.BinarySearch(r.Applied, name); !applied {
+					r.Applied = slices.Insert(r.Applied, at, name)
+					fresh = append(fresh, name)
+				}
 			}
 		}
 		r.Pauses = slices.DeleteFunc(r.Pauses, expired)
@@ -339,7 +354,10 @@ func (s *session) accept(ctx context.Context) error {
 		return err
 	}
 	s.accepted = s.assigned
-	for _, kind := range s.records.record.kinds("") {
+	for _, name := range fresh {
+		s.apps[name].fresh = true
+	}
+	for _, kind := range s.records.kinds() {
 		s.watch(ctx, kind)
 	}
 	return nil

@@ -27,6 +27,8 @@ type work struct {
 	busy    bool
 	cancel  context.CancelFunc // of what is under way
 	seen    bool               // health is as of the last change
+	// fresh is set until the app's first sync on a cluster that never had it.
+	fresh bool
 	// idle is set while the app may not be written. What happened meanwhile is
 	// looked at when that is over.
 	idle bool
@@ -146,6 +148,7 @@ func (s *session) sync(ctx context.Context, w *work) {
 			if prunes {
 				s.pruning = false
 			}
+			w.fresh = false
 			s.learn(w, result)
 			s.judge(w, result, err)
 			w.state.SyncedAt = s.now()
@@ -180,7 +183,7 @@ func (s *session) sync(ctx context.Context, w *work) {
 // with its marks that it does not want, or that is not known.
 func (s *session) mayPrune(w *work) bool {
 	record := s.records.record
-	if !w.options.Prune || !slices.Contains(record.Applied, w.name) {
+	if _, applied := slices.BinarySearch(record.Applied, w.name); !w.options.Prune || !applied || w.fresh {
 		return false
 	}
 	tracked := s.trackedOf(w)
@@ -196,35 +199,32 @@ func (s *session) leftOver(w *work, t apply.Tracked) bool {
 // target is the app as the applier wants it.
 func (s *session) target(ctx context.Context, w *work) apply.Target {
 	claims := s.claims
-	objects := 0
-	for _, t := range s.tracked {
-		if t.Owner.App != "" {
-			objects++
-		}
-	}
 	record := s.records.record
 	var confirmed []string
 	if digest := record.Confirmed[w.name]; digest != "" {
 		confirmed = append(confirmed, digest)
 	}
 	checker, keys, files := s.checks, s.spoke.opts.Keys, w.bundle.Encrypted
-	first := !slices.Contains(record.Applied, w.name)
+	tracked := s.trackedOf(w)
+	if tracked == nil && w.fresh {
+		tracked = []apply.Tracked{} // nothing is deleted yet; what turns up later is
+	}
 	return apply.Target{
 		App: w.name, Bundle: w.bundle, Options: w.options,
-		FirstApply: first,
+		FirstApply: w.fresh,
 		// An app in error of which nothing was ever accepted may have any object,
 		// also one that another app no longer has. What carries an app's marks
 		// before it was ever applied, as when the record was lost, is left to its
 		// next sync, which takes its turn at the cluster's budget.
-		Complete:        claims.complete() && w.err == nil && !first,
+		Complete:        claims.complete() && w.err == nil && !w.fresh,
 		Confirmed:       confirmed,
 		Kinds:           record.kinds(w.name),
 		Known:           maps.Clone(w.known),
 		ClaimedBy:       func(id object.ID) (string, bool) { return claims.by(w.name, id) },
 		Needs:           func(id object.ID) (string, bool) { return claims.needs(w.name, id) },
 		Keeps:           claims.keeps,
-		Tracked:         s.trackedOf(w),
-		ClusterObjects:  objects,
+		Tracked:         tracked,
+		ClusterObjects:  s.tracked.marked,
 		PrunedThisRound: s.spoke.pruned,
 		HoldPrunes:      w.hold,
 		Decrypt:         func(u *unstructured.Unstructured) (*unstructured.Unstructured, error) { return keys.Decrypt(u, files) },
@@ -239,20 +239,20 @@ func (s *session) target(ctx context.Context, w *work) apply.Target {
 }
 
 // trackedOf returns the objects with the app's marks as the watches show them, or
-// nil if not all kinds in which it may have some have been listed.
+// nil if they do not show all: kinds in which it may have some have not been listed,
+// or what was just applied has not been seen.
 func (s *session) trackedOf(w *work) []apply.Tracked {
 	for _, kind := range s.records.record.kinds(w.name) {
 		if !s.listed[kind] {
 			return nil
 		}
 	}
-	tracked := []apply.Tracked{}
-	for _, t := range s.tracked {
-		if t.Owner.App == w.name {
-			tracked = append(tracked, t)
+	for id := range w.known {
+		if _, seen := s.tracked.get(id); !seen {
+			return nil
 		}
 	}
-	return tracked
+	return s.tracked.of(w.name)
 }
 
 // learn keeps what is now known of the app's objects. Events that came during the
@@ -264,7 +264,7 @@ func (s *session) learn(w *work, result apply.Result) {
 			continue
 		}
 		w.known[id] = baseline
-		if t, there := s.tracked[id]; there {
+		if t, there := s.tracked.get(id); there {
 			w.compare(t, s.now().Add(beat)) // its event may be on the way
 		}
 	}
@@ -305,13 +305,13 @@ func (s *session) hand(id object.ID, to *work) bool {
 	return true
 }
 
-// remember keeps on the cluster what must outlive this process.
+// remember keeps on the cluster what must outlive this process: that a
+// confirmation has been used.
 func (s *session) remember(ctx context.Context, w *work, result apply.Result, whole bool) {
+	if s.records.record.Confirmed[w.name] == "" {
+		return
+	}
 	err := s.records.change(ctx, func(r *Record) {
-		if !slices.Contains(r.Applied, w.name) {
-			r.Applied = append(r.Applied, w.name)
-			slices.Sort(r.Applied)
-		}
 		// What was confirmed is done, or the list is another one now.
 		done := result.Held == nil && whole && result.WaitsFor == "" && len(w.state.Problems) == 0
 		if done || result.Held != nil && result.Held.Digest != r.Confirmed[w.name] {
