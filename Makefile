@@ -55,8 +55,8 @@ test: build ## All tests, with the race detector where it pays and there is a C 
 	go test $(RACE) -timeout 30m $$(go list ./... | grep -vE '$(PLAIN)')
 	go test -timeout 45m $$(go list ./... | grep -E '$(PLAIN)')
 
-bench: build ## Measure the lab: time to ready, memory, idle processor
-	bin/nave-lab bench
+bench: build ## Measure everything, and rewrite the table in docs/performance.md
+	bin/nave-lab bench --page docs/performance.md
 
 clean: ## Remove what was built, and the lab
 	[ ! -x bin/nave-lab ] || bin/nave-lab down --delete
