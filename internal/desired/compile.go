@@ -37,7 +37,7 @@ func (p *Pipeline) Compile(ctx context.Context, pinned *Pinned, clusters []strin
 		group    sync.WaitGroup
 		compiled = make(map[string]*Compiled, len(clusters))
 		placed   = make(map[string]fleet.Placement, len(clusters))
-		turn     = make(chan struct{}, 4*runtime.NumCPU())
+		work     = &compilation{Pipeline: p, pinned: pinned, turn: make(chan struct{}, 4*runtime.NumCPU())}
 	)
 	for _, cluster := range clusters {
 		placement, err := pinned.Fleet.Apps(cluster, pinned.resolve)
@@ -60,9 +60,9 @@ func (p *Pipeline) Compile(ctx context.Context, pinned *Pinned, clusters []strin
 			known.KubernetesVersion = pinned.member(cluster).KubernetesVersion
 		}
 		group.Go(func() {
-			rendered := p.renderApps(ctx, pinned, placement.Apps, known, turn)
+			rendered := work.renderApps(ctx, placement.Apps, known)
 			if fuller, more := withDefinitions(known, rendered); more {
-				rendered = p.renderApps(ctx, pinned, placement.Apps, fuller, turn) // what does not depend on it is remembered
+				rendered = work.renderApps(ctx, placement.Apps, fuller) // what does not depend on it is remembered
 			}
 			for name, err := range placement.Failed {
 				out.Apps = append(out.Apps, app.Desired{Name: name, Err: err})
@@ -75,6 +75,34 @@ func (p *Pipeline) Compile(ctx context.Context, pinned *Pinned, clusters []strin
 	}
 	group.Wait()
 	return compiled, context.Cause(ctx)
+}
+
+// compilation is one call of Compile.
+type compilation struct {
+	*Pipeline
+	pinned *Pinned
+	turn   chan struct{} // a place for each app that is being rendered
+
+	mu     sync.Mutex
+	opened map[place]func() (tree, error)
+}
+
+// place is a commit of a source.
+type place struct{ repository, commit string }
+
+// open returns the files of a source's commit, which many apps have in common.
+func (c *compilation) open(ctx context.Context, source app.Source) (tree, error) {
+	at := place{source.Repository, source.Commit}
+	c.mu.Lock()
+	if c.opened == nil {
+		c.opened = map[place]func() (tree, error){}
+	}
+	if c.opened[at] == nil {
+		c.opened[at] = sync.OnceValues(func() (tree, error) { return c.tree(ctx, c.pinned, at.repository, at.commit) })
+	}
+	open := c.opened[at]
+	c.mu.Unlock()
+	return open()
 }
 
 // rendered is what came of rendering one app.
@@ -99,22 +127,22 @@ func (c *Compiled) add(spec app.Spec, r rendered) {
 
 // renderApps renders the apps of one cluster, in their order. Each takes a turn
 // among those of all clusters.
-func (p *Pipeline) renderApps(ctx context.Context, pinned *Pinned, specs []app.Spec, facts app.Facts, turn chan struct{}) []rendered {
+func (c *compilation) renderApps(ctx context.Context, specs []app.Spec, facts app.Facts) []rendered {
 	all := make([]rendered, len(specs))
 	var group sync.WaitGroup
 	for i, spec := range specs {
 		group.Go(func() {
-			turn <- struct{}{}
-			defer func() { <-turn }()
-			all[i].result, all[i].err = p.renderApp(ctx, pinned, spec, facts)
+			c.turn <- struct{}{}
+			defer func() { <-c.turn }()
+			all[i].result, all[i].err = c.renderApp(ctx, spec, facts)
 		})
 	}
 	group.Wait()
 	return all
 }
 
-func (p *Pipeline) renderApp(ctx context.Context, pinned *Pinned, spec app.Spec, facts app.Facts) (*render.Result, error) {
-	files, err := p.tree(ctx, pinned, spec.Source.Repository, spec.Source.Commit)
+func (c *compilation) renderApp(ctx context.Context, spec app.Spec, facts app.Facts) (*render.Result, error) {
+	files, err := c.open(ctx, spec.Source)
 	if err != nil {
 		return nil, err
 	}
@@ -124,10 +152,10 @@ func (p *Pipeline) renderApp(ctx context.Context, pinned *Pinned, spec app.Spec,
 	}
 	var result *render.Result
 	for {
-		others := p.remotes(ctx, pinned, spec.Delivery)
+		others := c.remotes(ctx, c.pinned, spec.Delivery)
 		request.Remotes = others
-		result, err = p.render.Render(ctx, request)
-		if err == nil || !p.fetchMissing(ctx, pinned, others.missing()) {
+		result, err = c.render.Render(ctx, request)
+		if err == nil || !c.fetchMissing(ctx, c.pinned, others.missing()) {
 			break
 		}
 	}
