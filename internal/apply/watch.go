@@ -197,14 +197,15 @@ func (f *follower) list(ctx context.Context) error {
 	}
 	there := map[object.ID]Tracked{}
 	add := func(u *unstructured.Unstructured) {
-		t := f.client.track(u)
+		o := ownership.Read(u)
+		t := f.client.tracked(o)
 		there[t.ID] = t
 		last, told := f.seen[t.ID]
 		switch {
 		case !told:
-			f.send(Added, t, u)
+			f.send(Added, t, o)
 		case last.Version != t.Version:
-			f.send(Modified, t, u)
+			f.send(Modified, t, o)
 		}
 	}
 	f.version, err = f.client.cluster.List(ctx, f.resource, f.depth, f.options, add)
@@ -235,25 +236,26 @@ func (f *follower) take(e watch.Event) {
 	if e.Type == watch.Bookmark {
 		return
 	}
-	t := f.client.track(u)
+	o := ownership.Read(u)
+	t := f.client.tracked(o)
 	switch e.Type {
 	case watch.Deleted:
 		delete(f.seen, t.ID)
-		f.send(Deleted, t, u)
+		f.send(Deleted, t, o)
 	case watch.Added, watch.Modified:
 		_, told := f.seen[t.ID]
 		f.seen[t.ID] = t
 		if told {
-			f.send(Modified, t, u)
+			f.send(Modified, t, o)
 		} else {
-			f.send(Added, t, u)
+			f.send(Added, t, o)
 		}
 	}
 }
 
-func (f *follower) send(kind EventType, t Tracked, u *unstructured.Unstructured) {
-	e := Event{Type: kind, Kind: f.kind, Tracked: t, Object: object.Redact(u, f.client.options.DigestKey)}
-	for _, entry := range ownership.Read(u).Entries {
+func (f *follower) send(kind EventType, t Tracked, o ownership.Object) {
+	e := Event{Type: kind, Kind: f.kind, Tracked: t, Object: object.Redact(o.Unstructured, f.client.options.DigestKey)}
+	for _, entry := range o.Entries {
 		e.Managers = append(e.Managers, Manager{entry.Manager, string(entry.Operation), entry.Subresource, entry.Time})
 	}
 	f.tell(e)

@@ -181,3 +181,28 @@ func TestDigest(t *testing.T) {
 		seen[digest] = reason
 	}
 }
+
+func BenchmarkCanonical(b *testing.B) {
+	u := &unstructured.Unstructured{Object: map[string]any{
+		"apiVersion": "apps/v1", "kind": "Deployment",
+		"metadata": map[string]any{"name": "web", "namespace": "shop", "labels": map[string]any{"app": "web", "env": "prod"}},
+		"spec": map[string]any{
+			"replicas": int64(2), "selector": map[string]any{"matchLabels": map[string]any{"app": "web"}},
+			"template": map[string]any{
+				"metadata": map[string]any{"labels": map[string]any{"app": "web"}},
+				"spec": map[string]any{"containers": []any{map[string]any{
+					"name": "web", "image": "registry.example.com/web:1", "ports": []any{map[string]any{"name": "http", "containerPort": int64(8080)}},
+					"resources": map[string]any{"requests": map[string]any{"cpu": "100m", "memory": "128Mi"}},
+				}}},
+			},
+		},
+	}}
+	b.ReportAllocs()
+	for b.Loop() {
+		data, err := Canonical(u)
+		if err != nil {
+			b.Fatal(err)
+		}
+		Digest(data)
+	}
+}
