@@ -39,8 +39,9 @@ func (s *session) publish() {
 		if w.state.Health.Status == health.Healthy {
 			w.since = s.now() // the deadline counts from when it no longer is
 		}
-		if !w.seen || w.state.Health.Status != health.Healthy {
-			w.state.Health, w.seen = s.appHealth(w), true
+		// Without an event, only a deadline that passes makes it another.
+		if now := s.now(); !w.seen || w.state.Health.Status != health.Healthy && now.Sub(w.judged) >= beat {
+			w.state.Health, w.seen, w.judged = s.appHealth(w), true, now
 		}
 		parts = append(parts, w.state.Health.Part(name))
 		shown := s.show(w)
