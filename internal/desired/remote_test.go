@@ -131,6 +131,14 @@ func TestRemoteReferenceRefused(t *testing.T) {
 			map[string]string{"web/base/kustomization.yaml": "resources:\n- file://" + base.dir + "//deploy?ref=gone\n"},
 			[]string{"web/base/kustomization.yaml:2: ", `source "base" has no branch, tag or commit "gone"`},
 		},
+		"a ref like an option": {
+			map[string]string{"web/base/kustomization.yaml": "resources:\n- file://" + base.dir + "//deploy?ref=--upload-pack=touch\n"},
+			[]string{"web/base/kustomization.yaml:2: ", `source "base" has no branch, tag or commit "--upload-pack=touch"`},
+		},
+		"a ref without end": {
+			map[string]string{"web/base/kustomization.yaml": "resources:\n- file://" + base.dir + "//deploy?ref=" + strings.Repeat("a", 1<<20) + "\n"},
+			[]string{"web/base/kustomization.yaml:2: ", "…\": it is too long"},
+		},
 		"from another repository to one that is no source": {
 			map[string]string{"web/base/kustomization.yaml": "resources:\n- file://" + base.dir + "//nested\n"},
 			[]string{".nave-remote/base/nested/kustomization.yaml:2: ", "is no source of the fleet"},

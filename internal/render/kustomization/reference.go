@@ -25,7 +25,11 @@ var (
 	errNoReference = errors.New("it is no Git repository that can be fetched")
 	errOutside     = errors.New("its path is outside of the repository")
 	errQuery       = errors.New("what follows the question mark is no query")
+	errLong        = errors.New("it is too long")
 )
+
+// maxReference is how long a reference may be, in bytes. It becomes part of paths, keys and messages.
+const maxReference = 2000
 
 var (
 	// A path below a repository is told from the repository by one of these, or by how GitHub's URLs look.
@@ -46,6 +50,9 @@ var (
 // are wanted (?timeout=, ?submodules=) does not matter here: submodules are never there.
 func parseReference(text string) (reference, error) {
 	text = strings.TrimSpace(text)
+	if len(text) > maxReference {
+		return reference{}, errLong
+	}
 	if len(text) >= 5 && strings.EqualFold(text[:5], "git::") {
 		text = text[5:]
 	}
@@ -72,6 +79,8 @@ func parseReference(text string) (reference, error) {
 		server := m[2]
 		if at := strings.LastIndex(server, "@"); at >= 0 && !strings.EqualFold(m[1], "ssh") {
 			server = server[at+1:] // by whose name a source is read, its credential says
+		} else if user, _, ok := strings.Cut(server[:max(at, 0)], ":"); ok {
+			server = user + server[at:] // a password is shown to nobody
 		}
 		host, rest = strings.ToLower(m[1])+"://"+server+"/", m[3]
 		if strings.HasPrefix(host, "file:") {
@@ -105,5 +114,11 @@ func parseReference(text string) (reference, error) {
 
 var userinfo = regexp.MustCompile(`(?i)(https?://)[^/@]*@|(://)[^/@]*:[^/@]*@`)
 
-// shown is a reference as people may see it: without a password or token.
-func shown(ref string) string { return userinfo.ReplaceAllString(ref, "$1$2[redacted]@") }
+// shown is a reference as people may see it: without a password or token, and not without end.
+func shown(ref string) string {
+	ref = userinfo.ReplaceAllString(ref, "$1$2[redacted]@")
+	if len(ref) > maxReference {
+		ref = strings.ToValidUTF8(ref[:maxReference], "") + "…"
+	}
+	return ref
+}

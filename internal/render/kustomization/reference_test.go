@@ -31,6 +31,8 @@ func TestParseReference(t *testing.T) {
 		"https://git.example.com/group/sub/base//deploy":   {repository: "https://git.example.com/group/sub/base", path: "deploy"},
 		"https://dev.azure.com/org/project/_git/base/a/b":  {repository: "https://dev.azure.com/org/project/_git/base", path: "a/b"},
 		"https://token@git.example.com/team/base/deploy":   {repository: "https://git.example.com/team/base", path: "deploy"},
+		"ssh://git:secret@git.example.com/team/base//a":    {repository: "ssh://git@git.example.com/team/base", path: "a"},
+		hub + "?ref=--upload-pack=x":                       {repository: hub, path: ".", ref: "--upload-pack=x"}, // looked up among refs, never an argument
 		"file:///srv/git/base":                             {repository: "file:///srv/git/base", path: "."},
 		"file:///srv/git/base.git//deploy?ref=main":        {repository: "file:///srv/git/base.git", path: "deploy", ref: "main"},
 	} {
@@ -49,6 +51,7 @@ func TestParseReference(t *testing.T) {
 		hub + "//../../etc":                                           errOutside,
 		hub + "?ref=%zz":                                              errQuery,
 		hub + "?ref=a%0Ab":                                            errNoReference,
+		hub + "?ref=" + strings.Repeat("a", maxReference):             errLong,
 	} {
 		if _, err := parseReference(text); !errors.Is(err, want) {
 			t.Errorf("%s: error %v, want %v", text, err, want)

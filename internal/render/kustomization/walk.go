@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io"
 	"path"
-	"regexp"
 	"slices"
 	"strings"
 
@@ -129,64 +128,10 @@ func (w *walker) failWith(file string, at *yaml.Node, err error) {
 	w.fail(file, at, "", "%v", err)
 }
 
-// yamlError is the form of a syntax error of the YAML parser.
-var yamlError = regexp.MustCompile(`^yaml: (?:line (\d+): )?`)
-
-// parse reads a kustomization file, which is one mapping.
-func parse(file string, data []byte) (*yaml.Node, *manifest.Problem) {
-	var doc yaml.Node
-	if err := yaml.Unmarshal(data, &doc); err != nil {
-		problem := &manifest.Problem{File: file, Message: "is not valid YAML: " + yamlError.ReplaceAllString(err.Error(), "")}
-		if at := yamlError.FindStringSubmatch(err.Error()); at != nil {
-			fmt.Sscan(at[1], &problem.Line)
-		}
-		return nil, problem
-	}
-	if len(doc.Content) == 0 {
-		return nil, &manifest.Problem{File: file, Line: 1, Message: "is empty"}
-	}
-	root := doc.Content[0]
-	if root.Kind != yaml.MappingNode {
-		return nil, &manifest.Problem{File: file, Line: root.Line, Message: "is no mapping"}
-	}
-	return root, nil
-}
-
 // scope is where a reference stands.
 type scope struct {
 	dir, file string
 	configs   bool // what is referred to configures plug-ins
-}
-
-// each calls visit with the entries of a list, or with the single value where a list is wanted.
-func each(node *yaml.Node, visit func(*yaml.Node)) {
-	if node.Kind == yaml.AliasNode {
-		node = node.Alias
-	}
-	if node.Kind != yaml.SequenceNode {
-		visit(node)
-		return
-	}
-	for _, item := range node.Content {
-		if item.Kind == yaml.AliasNode {
-			item = item.Alias
-		}
-		visit(item)
-	}
-}
-
-// fields calls visit with the keys and values of a mapping.
-func fields(node *yaml.Node, visit func(key string, value *yaml.Node)) {
-	if node.Kind != yaml.MappingNode {
-		return
-	}
-	for i := 0; i+1 < len(node.Content); i += 2 {
-		value := node.Content[i+1]
-		if value.Kind == yaml.AliasNode {
-			value = value.Alias
-		}
-		visit(node.Content[i].Value, value)
-	}
 }
 
 // kustomization checks the references of one file.
@@ -199,9 +144,9 @@ func (w *walker) kustomization(s scope, root *yaml.Node) {
 			each(value, func(n *yaml.Node) { w.file(scope{dir: s.dir, file: s.file}, n) })
 		case "generators", "transformers", "validators":
 			each(value, func(n *yaml.Node) { w.plugin(s, n) })
-		case "patchesStrategicMerge":
+		case "patchesstrategicmerge":
 			each(value, func(n *yaml.Node) { w.fileOrInline(s, n) })
-		case "patches", "patchesJson6902", "replacements":
+		case "patches", "patchesjson6902", "replacements":
 			each(value, func(item *yaml.Node) {
 				fields(item, func(key string, value *yaml.Node) {
 					switch {
@@ -219,9 +164,9 @@ func (w *walker) kustomization(s scope, root *yaml.Node) {
 					w.file(scope{dir: s.dir, file: s.file}, value)
 				}
 			})
-		case "configMapGenerator", "secretGenerator":
-			each(value, func(item *yaml.Node) { w.generator(s, item, key == "secretGenerator") })
-		case "helmCharts", "helmChartInflationGenerator":
+		case "configmapgenerator", "secretgenerator":
+			each(value, func(item *yaml.Node) { w.generator(s, item, key == "secretgenerator") })
+		case "helmcharts", "helmchartinflationgenerator":
 			w.fail(s.file, value, "deliver the chart as an app of its own, with kind helm", "Kustomize inflates Helm charts by running the helm command, which a render may not")
 		}
 	})
@@ -289,7 +234,7 @@ func (w *walker) file(s scope, ref *yaml.Node) {
 
 // fileOrInline checks an entry that is a path, or YAML in place.
 func (w *walker) fileOrInline(s scope, ref *yaml.Node) {
-	if !strings.Contains(ref.Value, "\n") && !strings.Contains(ref.Value, ": ") {
+	if !inline(ref.Value) {
 		w.file(s, ref)
 	} else if s.configs {
 		w.config(s, []byte(ref.Value), ref.Line)
@@ -300,7 +245,7 @@ func (w *walker) fileOrInline(s scope, ref *yaml.Node) {
 // configuration of a built-in plug-in can refer to files itself.
 func (w *walker) plugin(s scope, ref *yaml.Node) {
 	s.configs = true
-	if strings.Contains(ref.Value, "\n") || strings.Contains(ref.Value, ": ") {
+	if inline(ref.Value) {
 		w.config(s, []byte(ref.Value), ref.Line)
 		return
 	}
@@ -331,10 +276,14 @@ func (w *walker) config(s scope, data []byte, line int) {
 			w.problems = append(w.problems, manifest.Problem{File: s.file, Line: line, Message: "is not valid YAML: " + err.Error()})
 			return
 		}
+		if err := followed(&doc); err != nil {
+			w.problems = append(w.problems, manifest.Problem{File: s.file, Line: line, Message: err.Error()})
+			return
+		}
 		for _, root := range doc.Content {
 			w.configNode(s, root, line)
 			fields(root, func(key string, value *yaml.Node) {
-				if key == "apiVersion" && value.Value != konfig.BuiltinPluginApiVersion {
+				if key == "apiversion" && value.Value != konfig.BuiltinPluginApiVersion {
 					w.fail(s.file, &yaml.Node{Line: line + value.Line}, "use a patch, or a transformer that is built into Kustomize",
 						"%q is a plug-in that Kustomize would run as a program, which a render may not", value.Value)
 				}
@@ -362,6 +311,9 @@ func (w *walker) configNode(s scope, node *yaml.Node, line int) {
 					if isRemote(name) {
 						w.fail(s.file, &yaml.Node{Line: line + n.Line}, hintRemote, "refers to %q, which is not in the repository", shown(n.Value))
 					}
+					if tree.RemoteRoot(s.dir) != "" {
+						return // what another repository brings may read nothing of this one
+					}
 					for _, dir := range w.stack { // which one it starts from depends on how it is used
 						w.remotes.approve(path.Join(dir, name))
 					}
@@ -374,12 +326,4 @@ func (w *walker) configNode(s scope, node *yaml.Node, line int) {
 			w.configNode(s, item, line)
 		}
 	}
-}
-
-// keyOf is the KEY= of a generator's KEY=NAME.
-func keyOf(ref string) string {
-	if key, _, ok := strings.Cut(ref, "="); ok && !strings.ContainsAny(key, ":/") {
-		return key + "="
-	}
-	return ""
 }
