@@ -74,10 +74,14 @@ func parse(file string, data []byte) (*yaml.Node, *manifest.Problem) {
 	return root, nil
 }
 
-// each calls visit with the entries of a list, or with the single value where a list is wanted.
+// each calls visit with the entries of a list, or with the single value where a list is wanted. A list all of whose
+// entries are commented out, as in many a generated kustomization, has none.
 func each(node *yaml.Node, visit func(*yaml.Node)) {
 	if node.Kind == yaml.AliasNode {
 		node = node.Alias
+	}
+	if node.ShortTag() == "!!null" {
+		return
 	}
 	if node.Kind != yaml.SequenceNode {
 		visit(node)

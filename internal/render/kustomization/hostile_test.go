@@ -63,9 +63,9 @@ func TestHostileDocuments(t *testing.T) {
 		}
 	}
 	if _, err := Build(files(map[string]string{
-		"kustomization.yaml": "resources: &a [a.yaml]\nlabels:\n- &l {pairs: &p {a: b}}\n- {<<: *l, fields: []}\ncommonAnnotations: *p\n",
+		"kustomization.yaml": "resources: &a [a.yaml]\nconfigurations:\n#- b.yaml\npatchesStrategicMerge:\nlabels:\n- &l {pairs: &p {a: b}}\n- {<<: *l, fields: []}\ncommonAnnotations: *p\n",
 		"a.yaml":             "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a}\n",
 	}), "."); err != nil {
-		t.Errorf("aliases that are no harm: %v", err)
+		t.Errorf("aliases and empty lists that are no harm: %v", err)
 	}
 }
