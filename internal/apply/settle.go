@@ -160,7 +160,9 @@ func (r *run) create(ctx context.Context, it *item) (bool, error) {
 	}
 	after, created, err := r.client.put(ctx, r.write(it, "apply", cluster.Request{Form: types.ApplyPatchType, Content: content}))
 	if apierrors.IsConflict(err) {
-		it.surprise = true
+		// An object that is only created was not written, so that marks on it are
+		// those of a creation whose answer was lost.
+		it.surprise = !it.once
 		return false, nil
 	}
 	if err != nil {
