@@ -3,6 +3,7 @@ package v1alpha1
 import (
 	"maps"
 	"slices"
+	"strings"
 	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -51,6 +52,9 @@ func (d *Delivery) Validate() []Finding {
 			fs.add(item+".kind", "such as Secret", "is missing")
 		}
 		fs.matches(item+".kind", rule.Kind, kindName, "a kind", "such as Secret")
+		if strings.ContainsAny(rule.Name, "$*?[ ") {
+			fs.add(item+".name", "leave it out for every object of the kind", "%q is not the name of one object", rule.Name)
+		}
 	}
 	fs.drift("spec.drift", s.Drift)
 	s.Limits.validate(&fs)

@@ -95,6 +95,13 @@ func TestAppsOptions(t *testing.T) {
 			s.Options.DependsOn = []string{"b", "z"}
 		}),
 	}, {
+		reason: "objects that are only created are rendered for the cluster by itself",
+		spec:   own + "  createOnly: [{kind: Secret, name: web-password}, {group: cert-manager.io, kind: Certificate}]\n",
+		want: but(func(s *app.Spec) {
+			rules := app.ObjectRules{{Kind: "Secret", Name: "web-password"}, {Group: "cert-manager.io", Kind: "Certificate"}}
+			s.Options.CreateOnly, s.Render.CreateOnly, s.Render.Cluster = rules, rules, "c1"
+		}),
+	}, {
 		reason:  "a suspended cluster suspends its apps",
 		cluster: head + "Cluster\nmetadata: {name: c1}\nspec: {suspend: true}\n",
 		spec:    own,

@@ -16,6 +16,8 @@ import (
 	"testing"
 	"testing/fstest"
 
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+
 	"nave.dev/internal/app"
 )
 
@@ -166,6 +168,52 @@ func TestCache(t *testing.T) {
 					}
 				})
 			}
+		}
+	}
+}
+
+// What a chart makes up for one cluster is never another's: neither from memory, nor from the disk, nor by waiting for a
+// render that is under way. For the same cluster it is remembered, and another restart does not make it up anew.
+func TestRandomValuesAreNotShared(t *testing.T) {
+	files := sample().with(map[string]string{
+		"chart/templates/a.yaml": "apiVersion: v1\nkind: Secret\nmetadata: {name: a}\nstringData: {password: {{ randAlphaNum 20 }}}\n",
+	})
+	dir := t.TempDir()
+	r := New(Options{CacheDir: dir})
+	password := func(r *Renderer, cluster string) string {
+		result, err := r.Render(t.Context(), Request{Files: files, Path: "chart", Params: app.Render{
+			CreateOnly: app.ObjectRules{{Kind: "Secret"}}, Cluster: cluster,
+		}})
+		if err != nil {
+			t.Error(err)
+			return ""
+		}
+		value, _, _ := unstructured.NestedString(result.Bundle.Objects[0].Object, "stringData", "password")
+		return value
+	}
+	var mu sync.Mutex
+	found := map[string]string{} // clusters by password
+	var group sync.WaitGroup
+	for i := range 24 {
+		group.Go(func() {
+			cluster := fmt.Sprint("c", i%12)
+			value := password(r, cluster)
+			mu.Lock()
+			defer mu.Unlock()
+			if other, ok := found[value]; ok && other != cluster {
+				t.Errorf("%s and %s share %q", other, cluster, value)
+			}
+			found[value] = cluster
+		})
+	}
+	group.Wait()
+	if len(found) != 12 {
+		t.Errorf("%d values for 12 clusters", len(found))
+	}
+	restarted := New(Options{CacheDir: dir})
+	for value, cluster := range found {
+		if again := password(restarted, cluster); again != value {
+			t.Errorf("%s: %q after a restart, %q before", cluster, again, value)
 		}
 	}
 }
