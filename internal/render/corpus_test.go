@@ -1,9 +1,13 @@
 package render
 
 import (
+	"errors"
 	"io/fs"
 	"os"
+	"os/exec"
+	"path"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -19,7 +23,7 @@ import (
 	"nave.dev/internal/object"
 )
 
-// corpus is the folder of public repositories beside the checkout.
+// corpus is the folder of public repositories beside the checkout, which not everyone has.
 func corpus(t testing.TB) string {
 	t.Helper()
 	dir, err := filepath.Abs("../../../shared/corpus")
@@ -27,20 +31,18 @@ func corpus(t testing.TB) string {
 		t.Fatal(err)
 	}
 	if _, err := os.Stat(dir); err != nil {
-		t.Skipf("no public repositories to render: put some into %s", dir)
+		t.Skipf("no public repositories to render beside the checkout (shared/corpus): %v", err)
 	}
 	return dir
 }
 
-// kustomizations lists the directories below dir with a kustomization file.
-func kustomizations(t testing.TB, dir string) []string {
+// directories lists those in a directory of a repository that have a file whose name begins so.
+func directories(t testing.TB, repository, below, file string) []string {
 	t.Helper()
 	var dirs []string
-	err := filepath.WalkDir(dir, func(path string, entry fs.DirEntry, err error) error {
-		if err == nil && !entry.IsDir() && strings.HasPrefix(entry.Name(), "kustomization.y") {
-			below, err := filepath.Rel(dir, filepath.Dir(path))
-			dirs = append(dirs, filepath.ToSlash(below))
-			return err
+	err := fs.WalkDir(os.DirFS(repository), below, func(name string, entry fs.DirEntry, err error) error {
+		if err == nil && !entry.IsDir() && strings.HasPrefix(entry.Name(), file) {
+			dirs = append(dirs, path.Dir(name))
 		}
 		return err
 	})
@@ -73,37 +75,74 @@ func direct(dir string) ([]*unstructured.Unstructured, error) {
 	return objects, nil
 }
 
-// compareWithKustomize renders every kustomization below dir in both ways. It returns how many were equal.
-func compareWithKustomize(t *testing.T, dir string) int {
-	r := New(Options{})
-	equal := 0
-	for _, path := range kustomizations(t, dir) {
-		want, err := direct(filepath.Join(dir, path))
-		if err != nil {
-			if _, ours := r.Render(t.Context(), Request{Files: os.DirFS(dir), Path: path}); ours == nil {
-				t.Errorf("%s: Kustomize refuses it: %v", path, err)
-			}
-			continue
-		}
-		result, err := r.Render(t.Context(), Request{Files: os.DirFS(dir), Path: path, Params: app.Render{Kind: app.Kustomize}})
-		if err != nil {
-			t.Errorf("%s: %v", path, err)
-			continue
-		}
-		wanted, got := map[string]any{}, map[string]any{}
-		for _, u := range want {
-			wanted[identity(u)] = bare(u)
-		}
-		for _, u := range slices.Concat(result.Bundle.Objects, result.Bundle.Hooks) {
-			got[identity(u)] = bare(u)
-		}
-		if diff := cmp.Diff(wanted, got); diff != "" {
-			t.Errorf("%s (-Kustomize +ours):\n%s", path, diff)
-			continue
-		}
-		equal++
+// remote are the problems of references that Kustomize by itself would fetch: it is not asked then.
+var remote = regexp.MustCompile(`(?m)refers to .*(not in the repository|is no source|URL of a file|no Git repository)`)
+
+// outcome renders what is at a path and says in a few words what came of it: "equal" to Kustomize's own, "differs",
+// "refused by both", or why Nave refuses it; a chart is "rendered". Kustomize's own result has the last word: where it
+// differs, the test fails.
+func outcome(t *testing.T, r *Renderer, dir, path string, kind app.Kind) string {
+	result, err := r.Render(t.Context(), Request{Files: os.DirFS(dir), Path: path, Params: app.Render{Kind: kind}})
+	switch {
+	case err != nil && (kind == app.Helm || remote.MatchString(err.Error())):
+		return reason(err)
+	case kind == app.Helm:
+		return "rendered"
 	}
-	return equal
+	theirs, theirErr := direct(filepath.Join(dir, path))
+	switch {
+	case err != nil && theirErr != nil:
+		return "refused by both"
+	case err != nil:
+		return reason(err)
+	case theirErr != nil:
+		t.Errorf("%s: Kustomize refuses it: %v", path, theirErr)
+		return "refused by Kustomize"
+	}
+	wanted, got := map[string]any{}, map[string]any{}
+	for _, u := range theirs {
+		wanted[identity(u)] = bare(u)
+	}
+	for _, u := range slices.Concat(result.Bundle.Objects, result.Bundle.Hooks) {
+		got[identity(u)] = bare(u)
+	}
+	if diff := cmp.Diff(wanted, got); diff != "" {
+		t.Errorf("%s (-Kustomize +ours):\n%s", path, diff)
+		return "differs"
+	}
+	return "equal"
+}
+
+// particular is what only one problem says: values in quotes, versions and lines.
+var particular = regexp.MustCompile(`"(\\.|[^"\\])*"|'[^']*'|\bv?\d+(\.\d+)*|\*`)
+
+// reason is the first problem without what only this one says.
+func reason(err error) string {
+	text := err.Error()
+	var problem Problem
+	var problems Problems
+	if errors.As(err, &problems) {
+		text = problems[0].Message
+	} else if errors.As(err, &problem) {
+		text = problem.Message
+	}
+	line, _, _ := strings.Cut(text, "\n")
+	line = particular.ReplaceAllString(line, "…")
+	return line[:min(len(line), 120)]
+}
+
+// outcomes counts what comes of all kustomizations and charts in a directory of a repository.
+func outcomes(t *testing.T, repository, below string) map[string]int {
+	r := New(Options{})
+	counts := map[string]int{}
+	for kind, file := range map[app.Kind]string{app.Kustomize: "kustomization.y", app.Helm: "Chart.yaml"} {
+		for _, path := range directories(t, repository, below, file) {
+			what := outcome(t, r, repository, path, kind)
+			counts[what]++
+			t.Logf("%s: %s", path, what)
+		}
+	}
+	return counts
 }
 
 // identity is without the namespace, which a bundle completes.
@@ -120,10 +159,48 @@ func bare(u *unstructured.Unstructured) map[string]any {
 	return u.Object
 }
 
-func TestKustomizeOfCorpus(t *testing.T) {
+const (
+	isNoSource = "refers to …: it is not in the repository" // outside of a fleet there is no source
+	isFile     = "refers to …: it is the URL of a file, which is not fetched"
+	isNotThere = "dependency … … is not in charts/"
+)
+
+// corpora are what comes of public repositories, by their folder in the corpus: a render that comes to be refused, or
+// for another reason, shows.
+var corpora = map[string]map[string]int{
+	"flux2-kustomize-helm-example": {"equal": 7},
+	"gatekeeper-library":           {"equal": 10},
+	"kyverno-policies":             {"equal": 2},
+}
+
+func TestCorpus(t *testing.T) {
 	dir := corpus(t)
-	if equal := compareWithKustomize(t, dir); equal < 3 {
-		t.Errorf("only %d kustomizations were compared", equal)
+	for name, want := range corpora {
+		t.Run(name, func(t *testing.T) {
+			repository := filepath.Join(dir, name)
+			if _, err := os.Stat(repository); err != nil {
+				t.Skipf("the corpus has no such repository: %v", err)
+			}
+			if diff := cmp.Diff(want, outcomes(t, repository, ".")); diff != "" {
+				t.Errorf("outcomes (-want +have):\n%s", diff)
+			}
+		})
+	}
+}
+
+// The modules that this one is built of bring repositories along that everyone has.
+func TestCorpusOfModules(t *testing.T) {
+	listed, err := exec.CommandContext(t.Context(), "go", "list", "-m", "-f", "{{.Dir}}", "github.com/argoproj/argo-cd/v3").Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for below, want := range map[string]map[string]int{
+		"applicationset/examples": {"equal": 4, "rendered": 1, isFile: 2, isNotThere: 3},
+		"test/e2e/testdata":       {"equal": 18, "rendered": 13, isNoSource: 4, isNotThere: 5, "refused by both": 3},
+	} {
+		if diff := cmp.Diff(want, outcomes(t, strings.TrimSpace(string(listed)), below)); diff != "" {
+			t.Errorf("%s: outcomes (-want +have):\n%s", below, diff)
+		}
 	}
 }
 
@@ -136,7 +213,8 @@ func TestKustomizeOfSample(t *testing.T) {
 	if err := os.CopyFS(dir, repository); err != nil {
 		t.Fatal(err)
 	}
-	if equal := compareWithKustomize(t, dir); equal != 2 {
-		t.Errorf("%d kustomizations were compared, want 2", equal)
+	want := map[string]int{"equal": 2, "rendered": 3}
+	if diff := cmp.Diff(want, outcomes(t, dir, ".")); diff != "" {
+		t.Errorf("outcomes (-want +have):\n%s", diff)
 	}
 }
