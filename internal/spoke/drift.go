@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"maps"
 	"slices"
 	"time"
 
@@ -110,19 +111,23 @@ func (s *session) observe(ctx context.Context, event apply.Event) {
 	s.arrived(event.Kind)
 	s.scale(event)
 	w := s.whose(event.ID)
-	if w == nil {
-		return
-	}
-	w.seen = false
-	if event.Type == apply.Deleted {
-		w.health[event.ID] = health.Result{Status: health.Missing, Message: "was deleted"}
+	switch {
+	case event.Type == apply.Deleted && w == nil:
+		delete(s.health, event.ID)
+	case event.Type == apply.Deleted:
+		s.health[event.ID] = health.Result{Status: health.Missing, Message: "was deleted"}
+		w.seen = false
 		w.drift(event.ID, s.now())
-		return
+	default:
+		// Also of what is no app's yet: an unchanged object has no second event.
+		if event.Object != nil {
+			s.health[event.ID] = s.checks.Check(ctx, event.Object)
+		}
+		if w != nil {
+			w.seen = false
+			w.compare(event.Tracked, s.now())
+		}
 	}
-	if event.Object != nil {
-		w.health[event.ID] = s.checks.Check(ctx, event.Object)
-	}
-	w.compare(event.Tracked, s.now())
 }
 
 // scale takes in that an autoscaler appeared, went or has another target: the apps
@@ -170,6 +175,10 @@ func (s *session) missing(kind schema.GroupKind) {
 			}
 		}
 	}
+	maps.DeleteFunc(s.health, func(id object.ID, _ health.Result) bool {
+		_, there := s.tracked.get(id)
+		return !there && id.GroupKind() == kind && s.whose(id) == nil
+	})
 }
 
 // interrupted takes in that a kind cannot be watched. While the API server cannot

@@ -138,7 +138,7 @@ func (s *session) appHealth(w *work) health.Summary {
 func (s *session) objectHealth(w *work, stated object.ID) health.Result {
 	there := false
 	for _, id := range identities(stated, s.facts) {
-		if result, seen := w.health[id]; seen {
+		if result, seen := s.health[id]; seen && s.whose(id) == w {
 			return result
 		}
 		_, applied := w.known[id]

@@ -44,7 +44,8 @@ type session struct {
 	away     map[schema.GroupKind]error // which cannot be watched, since the cluster does not answer
 	trouble  map[schema.GroupKind]bool  // which cannot be watched, though it answers
 	tracked  *tracked
-	scaled   map[object.ID]object.ID // by autoscaler, which workload it targets
+	health   map[object.ID]health.Result // the spoke's
+	scaled   map[object.ID]object.ID     // by autoscaler, which workload it targets
 	results  chan func()
 	events   chan apply.Event
 	broken   chan error
@@ -83,7 +84,7 @@ func newSession(s *Spoke, client kubernetes.Interface, applier *apply.Client, re
 	s.mu.Unlock()
 	session := &session{
 		checks: checks, spoke: s, applier: applier, records: records, facts: facts,
-		writer: newWriter(client, s.opts.Writer), apps: s.apps, claims: &claims{}, applied: map[object.ID]string{},
+		writer: newWriter(client, s.opts.Writer), apps: s.apps, health: s.health, claims: &claims{}, applied: map[object.ID]string{},
 		watches: map[schema.GroupKind]*watch{}, listed: map[schema.GroupKind]bool{},
 		away: map[schema.GroupKind]error{}, trouble: map[schema.GroupKind]bool{}, tracked: newTracked(), scaled: map[object.ID]object.ID{},
 		results: make(chan func(), 64), events: make(chan apply.Event, 1024), broken: make(chan error, 16), definitions: make(chan struct{}, 1),

@@ -22,6 +22,7 @@ import (
 	"nave.dev/internal/app"
 	"nave.dev/internal/apply"
 	"nave.dev/internal/health"
+	"nave.dev/internal/object"
 )
 
 // Options configure a Spoke.
@@ -61,9 +62,10 @@ type Spoke struct {
 	// What is known of apps outlives a session with the cluster. It belongs to
 	// the goroutine of Run, as does what follows.
 	apps    map[string]*work
-	last    *Assigned // which the last session had taken
-	pruned  int       // deletions since then, for the cluster's budget
-	reached bool      // ever
+	health  map[object.ID]health.Result // of what carries marks, as the watches show it
+	last    *Assigned                   // which the last session had taken
+	pruned  int                         // deletions since then, for the cluster's budget
+	reached bool                        // ever
 }
 
 // Assigned is an assignment on its way to a cluster.
@@ -98,7 +100,7 @@ func New(opts Options) *Spoke {
 	}
 	return &Spoke{
 		opts: opts, requests: make(chan request), wake: make(chan struct{}, 1),
-		checks: opts.Health, config: opts.Config, moved: make(chan struct{}, 1), apps: map[string]*work{},
+		checks: opts.Health, config: opts.Config, moved: make(chan struct{}, 1), apps: map[string]*work{}, health: map[object.ID]health.Result{},
 		state: State{Cluster: opts.Cluster, OfflineSince: opts.Now(), Error: "not reached yet", Sync: Unknown, Health: health.Summary{Status: health.Unknown}},
 	}
 }

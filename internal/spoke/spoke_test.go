@@ -524,3 +524,36 @@ func TestClaims(t *testing.T) {
 		}
 	}
 }
+
+// TestHealthOfWhatWasThere gives a spoke an app whose objects are there already,
+// and are told by the watches before the app is known: no further event comes.
+func TestHealthOfWhatWasThere(t *testing.T) {
+	g := on(t)
+	service := &unstructured.Unstructured{Object: map[string]any{
+		"apiVersion": "v1", "kind": "Service",
+		"metadata": map[string]any{"name": "web", "namespace": g.namespace},
+		"spec":     map[string]any{"ports": []any{map[string]any{"port": int64(80)}}},
+	}}
+	web := g.desired("web", service)
+	healthy := func(s *Spoke) {
+		g.Helper()
+		g.synced(s)
+		g.until("the app is Healthy", func() bool {
+			apps := s.State().Apps
+			return len(apps) == 1 && apps[0].Health.Status == health.Healthy
+		})
+	}
+	s, stop := g.spoke("first")
+	s.Assign(assigned(web))
+	healthy(s)
+	s.Assign(assigned())
+	g.until("the app is let go of", func() bool { return len(s.State().Apps) == 0 })
+	s.Assign(assigned(web))
+	healthy(s)
+	stop()
+
+	s, _ = g.spoke("second")
+	g.until("the kinds are watched", func() bool { return s.State().Watches > 1 })
+	s.Assign(assigned(web))
+	healthy(s)
+}

@@ -45,7 +45,6 @@ type work struct {
 	failures      int
 	retryAt       time.Time // of a sync that was not complete
 	known         map[object.ID]apply.Baseline
-	health        map[object.ID]health.Result
 	drifted       map[object.ID]time.Time // to repair, and from when on
 	fights        map[object.ID]fight
 }
@@ -53,7 +52,7 @@ type work struct {
 func newWork(name string, now time.Time) *work {
 	return &work{
 		name: name, since: now, state: AppState{Name: name, Sync: Unknown},
-		known: map[object.ID]apply.Baseline{}, health: map[object.ID]health.Result{},
+		known:   map[object.ID]apply.Baseline{},
 		drifted: map[object.ID]time.Time{}, fights: map[object.ID]fight{},
 	}
 }
@@ -273,7 +272,7 @@ func (s *session) learn(w *work, result apply.Result) {
 	for _, entry := range result.Changes {
 		if entry.Action == change.Deleted {
 			delete(w.known, entry.Object)
-			delete(w.health, entry.Object)
+			delete(s.health, entry.Object)
 			delete(w.drifted, entry.Object)
 			delete(s.applied, entry.Object)
 		}
@@ -281,8 +280,8 @@ func (s *session) learn(w *work, result apply.Result) {
 }
 
 // hand records whose sync brought an object about. What the app that had it before
-// knows of it holds no longer, save its health. If Git has given the object to
-// another app meanwhile, that one may have had it already and must look again.
+// knows of it holds no longer. If Git has given the object to another app
+// meanwhile, that one may have had it already and must look again.
 func (s *session) hand(id object.ID, to *work) bool {
 	owners := s.claims.owners[id]
 	if len(owners) > 0 && !slices.Contains(owners, to.name) {
@@ -295,10 +294,6 @@ func (s *session) hand(id object.ID, to *work) bool {
 		return false
 	}
 	if from := s.apps[s.applied[id]]; from != nil && from != to {
-		if result, seen := from.health[id]; seen {
-			to.health[id] = result
-		}
-		delete(from.health, id)
 		delete(from.known, id)
 		delete(from.drifted, id)
 	}
