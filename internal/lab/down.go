@@ -79,7 +79,7 @@ func (l *Lab) stopAll(ctx context.Context, which func(name string) bool, grace t
 func (l *Lab) clear() error {
 	for _, name := range []string{
 		"clusters", sharedEtcd, gitName, "network.log", "network.log.1", "network.sock", stateName + ".new",
-		"kubeconfigs", "fleet", "nave", "hub.log", "hub.log.1", "webhook-secret",
+		"kubeconfigs", "fleet", "nave", "hub.log", "hub.log.1", "webhook-secret", "age-keys",
 		"run", stateName, lockName,
 	} {
 		if err := os.RemoveAll(filepath.Join(l.dir, name)); err != nil {
