@@ -1,7 +1,6 @@
 package main
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -30,8 +29,9 @@ the hub. It samples the hub's memory, goroutines, file descriptors, watches and
 processor time, checks on the clusters that every commit arrived, every change by
 hand was undone and nothing else was deleted, and removes the fleet.
 
-It writes samples.csv and plots (SVG) to --out, and the hub's log if something
-was wrong. Exit code 1 says that something was lost, or rises.`,
+It writes report.json, samples.csv and plots (SVG) to --out, and the hub's log if
+something was wrong; interrupted, it writes and prints what it has. Exit code 1
+says that something was lost, or rises.`,
 		Example: `  nave-lab soak --fleet examples/ecommerce/lab.yaml --out docs/img
   nave-lab soak --for 10m --fleet examples/ecommerce/lab-small.yaml --seed 7`,
 		Args: cobra.NoArgs,
@@ -61,7 +61,7 @@ was wrong. Exit code 1 says that something was lost, or rises.`,
 			}
 			// Clusters that come and go are not worth a line each.
 			quiet := *options
-			quiet.Dir = l.Dir()
+			quiet.Dir, quiet.Progress = l.Dir(), nil
 			still, err := lab.New(quiet)
 			if err != nil {
 				return err
@@ -69,17 +69,18 @@ was wrong. Exit code 1 says that something was lost, or rises.`,
 			settings.Progress = func(text string) { fmt.Fprintln(talk, text) }
 			fmt.Fprintf(talk, "soaking with seed %d\n", settings.Seed)
 			report, err := soak.Run(cmd.Context(), still, settings)
-			if err != nil {
+			if report == nil {
 				return err
 			}
-			if err := report.Write(dir); err != nil {
+			err = errors.Join(err, report.Write(dir), printSoak(cmd.OutOrStdout(), report, output))
+			if report.Passed() {
 				return err
 			}
-			if err := printSoak(cmd.OutOrStdout(), report, output); err != nil || report.Passed() {
-				return err
+			if err == nil {
+				err = errors.New("something was lost, or rises")
 			}
 			kept := filepath.Join(dir, "hub.log")
-			return errors.Join(errors.New("something was lost, or rises\nhint: the hub's log is in "+kept), copyFile(l.HubLog(), kept))
+			return errors.Join(err, copyFile(l.HubLog(), kept), errors.New("hint: the hub's log is in "+kept))
 		},
 	}
 	command.Flags().StringVar(&fleetFile, "fleet", "auto", `fleet file with clusters of the sample, or "auto" for what fits this machine`)
@@ -92,9 +93,7 @@ was wrong. Exit code 1 says that something was lost, or rises.`,
 
 func printSoak(out io.Writer, report *soak.Report, output string) error {
 	if output == "json" {
-		encoder := json.NewEncoder(out)
-		encoder.SetIndent("", "  ")
-		return encoder.Encode(report)
+		return report.WriteJSON(out)
 	}
 	return report.Print(out)
 }

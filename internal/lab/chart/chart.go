@@ -42,14 +42,18 @@ func (l *Line) Break(at time.Duration) {
 	l.Points = append(l.Points, Point{At: at, Value: math.NaN()})
 }
 
-// Mark is a moment at which something happened to everything.
+// Mark is a moment at which something happened to everything. Those of a chart
+// are in the order of time.
 type Mark struct {
 	At   time.Duration
 	Text string
 }
 
 // Band is a stretch of time that is shaded.
-type Band struct{ From, To time.Duration }
+type Band struct {
+	From, To time.Duration
+	Text     string
+}
 
 // The picture and, in it, the field of the values, in pixels.
 const (
@@ -60,7 +64,7 @@ const (
 const style = `<style>
 text{font:12px system-ui,sans-serif;fill:#24292f}
 .title{font-size:15px;font-weight:600}
-.paper{fill:#ffffff}.grid{stroke:#d0d7de}.band{fill:#eaeef2}.mark{stroke:#cf222e;stroke-dasharray:4 3}.marked{fill:#cf222e;font-size:11px}
+.paper{fill:#ffffff}.grid{stroke:#d0d7de}.band{fill:#eaeef2}.mark{stroke:#cf222e;stroke-dasharray:4 3}.marked{fill:#cf222e;font-size:11px}.banded{font-size:11px}
 .l0{stroke:#0969da;fill:#0969da}.l1{stroke:#bc4c00;fill:#bc4c00}.l2{stroke:#1a7f37;fill:#1a7f37}.l3{stroke:#8250df;fill:#8250df}
 path{fill:none!important;stroke-width:1.6}circle{stroke:none!important}
 @media (prefers-color-scheme:dark){
@@ -82,6 +86,8 @@ func (c Chart) WriteSVG(out io.Writer) error {
 	for _, band := range c.Bands {
 		fmt.Fprintf(&b, `<rect class="band" x="%.1f" y="%d" width="%.1f" height="%d"/>`+"\n",
 			x.at(band.From.Seconds()), top, x.at(band.To.Seconds())-x.at(band.From.Seconds()), height-top-bottom)
+		fmt.Fprintf(&b, `<text class="banded" x="%.1f" y="%d" text-anchor="middle">%s</text>`+"\n",
+			x.at((band.From+band.To).Seconds()/2), height-bottom-6, html.EscapeString(band.Text))
 	}
 	for _, tick := range y.ticks {
 		fmt.Fprintf(&b, `<line class="grid" x1="%d" x2="%d" y1="%.1f" y2="%.1f"/>`, left, width-right, y.at(tick), y.at(tick))
@@ -93,10 +99,19 @@ func (c Chart) WriteSVG(out io.Writer) error {
 		fmt.Fprintf(&b, `<text x="%.1f" y="%d" text-anchor="middle">%s</text>`+"\n", x.at(tick), height-bottom+18, clock(tick))
 	}
 	fmt.Fprintf(&b, `<text x="%d" y="%d" text-anchor="end">time, h:min:s</text>`+"\n", width-right, height-6)
+	free := 0.0 // where no text of a mark is above the field
 	for _, mark := range c.Marks {
 		at := x.at(mark.At.Seconds())
+		half := 3.2 * float64(len([]rune(mark.Text)))
+		middle := min(at, width-half-2)
+		line := float64(top - 4)
+		if middle-half < free {
+			line += 16 // into the field
+		} else {
+			free = middle + half + 4
+		}
 		fmt.Fprintf(&b, `<line class="mark" x1="%.1f" x2="%.1f" y1="%d" y2="%d"/>`, at, at, top, height-bottom)
-		fmt.Fprintf(&b, `<text class="marked" x="%.1f" y="%d" text-anchor="middle">%s</text>`+"\n", min(at, width-right-30), top-4, html.EscapeString(mark.Text))
+		fmt.Fprintf(&b, `<text class="marked" x="%.1f" y="%.0f" text-anchor="middle">%s</text>`+"\n", middle, line, html.EscapeString(mark.Text))
 	}
 	legend := left
 	for i, line := range c.Lines {

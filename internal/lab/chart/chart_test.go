@@ -20,8 +20,10 @@ func TestWriteSVG(t *testing.T) {
 	}{
 		{"a line with a gap begins again", Chart{Title: "Memory <of it>", Unit: "MiB", Lines: []Line{{Name: "a & b", Points: points}}},
 			[]string{"Memory &lt;of it&gt;", "a &amp; b", "MiB", "0:03:00", ">20<", "prefers-color-scheme:dark"}, "NaN"},
-		{"marks and bands", Chart{Lines: []Line{{Points: points}}, Marks: []Mark{{time.Minute, "hub killed"}}, Bands: []Band{{0, time.Minute}}},
-			[]string{"hub killed", `class="band" x="70.0"`}, "NaN"},
+		{"marks and bands", Chart{Lines: []Line{{Points: points}}, Marks: []Mark{{time.Minute, "hub killed"}}, Bands: []Band{{0, time.Minute, "rest"}}},
+			[]string{"hub killed", ">rest<", `class="band" x="70.0"`}, "NaN"},
+		{"marks that would cover each other", Chart{Lines: []Line{{Points: points}}, Marks: []Mark{{time.Minute, "hub killed"}, {time.Minute, "hub restarted"}}},
+			[]string{`y="52" text-anchor="middle">hub killed`, `y="68" text-anchor="middle">hub restarted`}, "NaN"},
 		{"logarithmic, without what has no logarithm", Chart{Log: true, Lines: []Line{{Dots: true, Points: append(points, Point{time.Minute, 0})}}},
 			[]string{">0.1<", ">100<", "<circle"}, "Inf"},
 		{"nothing at all", Chart{}, []string{"<svg"}, "NaN"},

@@ -48,21 +48,21 @@ const mostExtra = 4
 // cluster that is there.
 func (c *committer) run(ctx, stop context.Context, gap time.Duration) error {
 	for pause(stop, jitter(c.rand, gap)) {
-		began := time.Now()
+		var pushed time.Time
 		what, expected, err := c.change()
 		if err == nil {
-			err = c.push(ctx, what)
+			pushed, err = c.push(ctx, what)
 		}
 		if err != nil {
 			return fmt.Errorf("commit %d (%s): %w", c.n, what, err)
 		}
 		c.count("commits, " + what)
 		if expected == nil {
-			c.followReadme(ctx, began)
+			c.followReadme(ctx, pushed)
 			continue
 		}
 		c.expect(*expected)
-		c.follow(ctx, *expected, began)
+		c.follow(ctx, *expected, pushed)
 	}
 	return nil
 }
@@ -141,20 +141,19 @@ func (c *committer) existence(e extra, want string) *expectation {
 	}
 }
 
-// push commits everything and pushes it.
-func (c *committer) push(ctx context.Context, message string) error {
-	for _, args := range [][]string{
-		{"add", "-A"}, {"commit", "-q", "-m", fmt.Sprintf("%s, number %d", message, c.n)}, {"push", "-q", "origin", "main"},
-	} {
+// push commits everything and pushes it, and returns when the push began.
+func (c *committer) push(ctx context.Context, message string) (began time.Time, err error) {
+	for _, args := range [][]string{{"add", "-A"}, {"commit", "-q", "-m", fmt.Sprintf("%s, number %d", message, c.n)}} {
 		if _, err := git(ctx, c.dir, args...); err != nil {
-			return err
+			return began, err
 		}
 	}
-	head, err := git(ctx, c.dir, "rev-parse", "HEAD")
-	c.mu.Lock()
-	c.head = head
-	c.mu.Unlock()
-	return err
+	if c.head, err = git(ctx, c.dir, "rev-parse", "HEAD"); err != nil {
+		return began, err
+	}
+	began = time.Now()
+	_, err = git(ctx, c.dir, "push", "-q", "origin", "main")
+	return began, err
 }
 
 // followReadme waits until the hub has the commit in force.

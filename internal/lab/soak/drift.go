@@ -64,6 +64,9 @@ func (d *drifter) run(ctx, stop context.Context, gap time.Duration) {
 		}
 		kind := kinds[d.rand.IntN(len(kinds))]
 		places <- struct{}{}
+		if stop.Err() != nil {
+			break // while it waited for its turn
+		}
 		group.Go(func() {
 			defer func() { <-places }()
 			d.disturb(ctx, c, r, kind)

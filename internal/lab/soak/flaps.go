@@ -66,6 +66,9 @@ func (f *flapper) run(ctx, stop context.Context, gap, longest time.Duration) err
 			continue
 		}
 		places <- struct{}{}
+		if stop.Err() != nil {
+			break // while it waited for its turn
+		}
 		c.goAway()
 		group.Go(func() {
 			defer func() { <-places }()

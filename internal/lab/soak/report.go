@@ -2,6 +2,8 @@ package soak
 
 import (
 	"encoding/csv"
+	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"maps"
@@ -18,7 +20,10 @@ import (
 
 // Report is what a soak found.
 type Report struct {
-	Seed     uint64         `json:"seed"`
+	Seed uint64 `json:"seed"`
+	// Complete says that the run went to its end: what is missing was not looked
+	// for before that.
+	Complete bool           `json:"complete"`
 	Clusters int            `json:"clusters"`
 	Objects  int            `json:"objects"` // that the hub kept when it began
 	Seconds  float64        `json:"seconds"` // rests and the end included
@@ -43,9 +48,10 @@ type Times struct {
 	Worst  float64 `json:"worst"`
 }
 
-// Passed reports whether nothing was lost and nothing rises.
+// Passed reports whether the run went to its end, nothing was lost and nothing
+// rises.
 func (r *Report) Passed() bool {
-	return len(r.Wrong) == 0 && !slices.ContainsFunc(r.Trends, func(t Trend) bool { return t.Verdict == Rising })
+	return r.Complete && len(r.Wrong) == 0 && !slices.ContainsFunc(r.Trends, func(t Trend) bool { return t.Verdict == Rising })
 }
 
 func (r *run) report() *Report {
@@ -108,7 +114,13 @@ func (r *Report) Print(out io.Writer) error {
 	if err := table.Flush(); err != nil {
 		return err
 	}
+	if !r.Complete {
+		fmt.Fprintln(out, "\nthe run did not go to its end: whether anything was lost is not known")
+	}
 	if len(r.Wrong) == 0 {
+		if !r.Complete {
+			return nil
+		}
 		_, err := fmt.Fprintln(out, "\nnothing was lost")
 		return err
 	}
@@ -116,13 +128,16 @@ func (r *Report) Print(out io.Writer) error {
 	return err
 }
 
-// Write writes the samples as samples.csv and the plots as SVG files into a
-// directory.
+// Write writes the report as report.json, the samples as samples.csv and the
+// plots as SVG files into a directory.
 func (r *Report) Write(dir string) error {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return err
 	}
-	err := writeFile(filepath.Join(dir, "samples.csv"), r.writeSamples)
+	err := errors.Join(
+		writeFile(filepath.Join(dir, "report.json"), r.WriteJSON),
+		writeFile(filepath.Join(dir, "samples.csv"), r.writeSamples),
+	)
 	for name, c := range r.charts() {
 		if err == nil {
 			err = writeFile(filepath.Join(dir, name+".svg"), c.WriteSVG)
@@ -132,6 +147,13 @@ func (r *Report) Write(dir string) error {
 		return fmt.Errorf("writing the samples and plots: %w", err)
 	}
 	return nil
+}
+
+// WriteJSON writes the report as one JSON object, indented.
+func (r *Report) WriteJSON(out io.Writer) error {
+	encoder := json.NewEncoder(out)
+	encoder.SetIndent("", "  ")
+	return encoder.Encode(r)
 }
 
 func writeFile(name string, write func(io.Writer) error) error {
@@ -200,7 +222,7 @@ func (r *Report) rests() (bands []chart.Band) {
 		if i > 0 && r.samples[i-1].phase == s.phase {
 			bands[len(bands)-1].To = s.at
 		} else {
-			bands = append(bands, chart.Band{From: s.at, To: s.at})
+			bands = append(bands, chart.Band{From: s.at, To: s.at, Text: "rest"})
 		}
 	}
 	return bands

@@ -15,6 +15,14 @@ func TestReport(t *testing.T) {
 		r.sampler.samples = append(r.sampler.samples, sample{time.Duration(i) * time.Second, phase, map[string]float64{"goroutines": 100}})
 	}
 	report := r.report()
+	if report.Passed() {
+		t.Error("a run that did not go to its end has passed")
+	}
+	var unfinished strings.Builder
+	if err := report.Print(&unfinished); err != nil || strings.Contains(unfinished.String(), "nothing was lost") {
+		t.Errorf("printed of a run that did not go to its end, %v:\n%s", err, unfinished.String())
+	}
+	report.Complete = true
 	if !report.Passed() {
 		t.Errorf("a run with nothing wrong has not passed: %+v", report)
 	}
@@ -26,6 +34,10 @@ func TestReport(t *testing.T) {
 	if err := report.Write(dir); err != nil {
 		t.Fatal(err)
 	}
+	data, err := os.ReadFile(filepath.Join(dir, "report.json"))
+	if err != nil || !strings.Contains(string(data), `"complete": true`) {
+		t.Errorf("report, %v:\n%s", err, data)
+	}
 	samples, err := os.ReadFile(filepath.Join(dir, "samples.csv"))
 	if err != nil || !strings.Contains(string(samples), "4.0,load,,,,,100.000") {
 		t.Errorf("samples, %v:\n%s", err, samples)
@@ -35,10 +47,12 @@ func TestReport(t *testing.T) {
 		t.Errorf("plot, %v:\n%s", err, plot)
 	}
 	w.blame("a cluster did not catch up")
-	if report := r.report(); report.Passed() {
+	failed := r.report()
+	failed.Complete = true
+	if failed.Passed() {
 		t.Error("a run with a wrong outcome has passed")
 	}
-	r.wrong, report.Trends[0].Verdict = nil, Rising
+	report.Trends[0].Verdict = Rising
 	if report.Passed() {
 		t.Error("a run in which a figure rises has passed")
 	}

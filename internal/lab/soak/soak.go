@@ -18,6 +18,8 @@ import (
 	"sync"
 	"time"
 
+	"k8s.io/apimachinery/pkg/types"
+
 	"nave.dev/internal/lab"
 )
 
@@ -52,7 +54,8 @@ func (o Options) scale(longest, least time.Duration) time.Duration {
 }
 
 // Run soaks the fleet of a lab in which the sample's fleet is converged. The
-// error says that the run could not be made; what it found is in the report.
+// error says that the run could not be made, or not to its end, as when ctx is
+// done: then the report tells of what there is, and is nil if that is nothing.
 func Run(ctx context.Context, l *lab.Lab, opts Options) (*Report, error) {
 	if opts.For == 0 {
 		opts.For = time.Hour
@@ -81,13 +84,12 @@ func Run(ctx context.Context, l *lab.Lab, opts Options) (*Report, error) {
 	err = r.phases(ctx)
 	stop()
 	group.Wait()
-	if err != nil {
-		return nil, err
+	if err == nil {
+		err = r.check(ctx)
 	}
-	if err := r.check(ctx); err != nil {
-		return nil, err
-	}
-	return r.report(), nil
+	report := r.report()
+	report.Complete = err == nil
+	return report, err
 }
 
 // run is one soak under way.
@@ -190,33 +192,67 @@ func (r *run) check(ctx context.Context) error {
 		r.blame("at the end: %s", trouble)
 	}
 	for _, c := range r.clusters {
-		for _, e := range r.expectations(c) {
-			if text := c.unmet(ctx, []expectation{e}); text != "" {
-				r.blame("at the end %s: %s", c.name, text)
-			}
-		}
-		now, err := c.marked(ctx)
-		if err != nil {
-			return fmt.Errorf("looking at cluster %s: %w", c.name, err)
-		}
-		for object, uid := range c.objects {
-			found, there := now[object]
-			switch {
-			case !there:
-				r.blame("%s of %s is lost", object, c.name)
-			case found != uid && !c.deleted[object]:
-				r.blame("%s of %s was deleted and made again, and nobody deleted it", object, c.name)
-			}
-			delete(now, object)
-		}
-		for object := range now {
-			added := slices.ContainsFunc(r.committer.extra, func(e extra) bool {
-				return e.name == object.name && e.env == c.env && object.GroupVersionResource == configMaps
-			})
-			if !added {
-				r.blame("%s of %s is there, and no commit says so", object, c.name)
-			}
+		if err := r.hold(ctx, c); err != nil {
+			return err
 		}
 	}
 	return context.Cause(ctx)
+}
+
+// answerLimit bounds how long a cluster may take to answer at the end, on a
+// machine with much else to do.
+const answerLimit = time.Minute
+
+// hold holds a cluster against what should be on it.
+func (r *run) hold(ctx context.Context, c *cluster) error {
+	for _, e := range r.expectations(c) {
+		text := poll(ctx, time.Second, answerLimit, func(ctx context.Context) string { return c.unmet(ctx, []expectation{e}) })
+		if text != "" && ctx.Err() == nil {
+			r.blame("at the end %s: %s", c.name, text)
+		}
+	}
+	var now map[ref]types.UID
+	text := poll(ctx, time.Second, answerLimit, func(ctx context.Context) string {
+		var err error
+		if now, err = c.marked(ctx); err != nil {
+			return err.Error()
+		}
+		return ""
+	})
+	switch {
+	case ctx.Err() != nil:
+		return context.Cause(ctx)
+	case text != "":
+		return fmt.Errorf("looking at cluster %s: %s", c.name, text)
+	}
+	added := func(object ref) bool {
+		return object.GroupVersionResource == configMaps && slices.ContainsFunc(r.committer.extra, func(e extra) bool {
+			return e.name == object.name && e.env == c.env
+		})
+	}
+	for _, text := range c.compare(now, added) {
+		r.blame("%s", text)
+	}
+	return nil
+}
+
+// compare says what has become of the objects that were there in the beginning,
+// and which are there now that no commit added.
+func (c *cluster) compare(now map[ref]types.UID, added func(ref) bool) (wrong []string) {
+	for object, uid := range c.objects {
+		found, there := now[object]
+		switch {
+		case !there:
+			wrong = append(wrong, fmt.Sprintf("%s of %s is lost", object, c.name))
+		case found != uid && !c.deleted[object]:
+			wrong = append(wrong, fmt.Sprintf("%s of %s was deleted and made again, and nobody deleted it", object, c.name))
+		}
+	}
+	for object := range now {
+		if _, was := c.objects[object]; !was && !added(object) {
+			wrong = append(wrong, fmt.Sprintf("%s of %s is there, and no commit says so", object, c.name))
+		}
+	}
+	slices.Sort(wrong)
+	return wrong
 }
