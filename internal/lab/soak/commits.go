@@ -173,7 +173,7 @@ func (c *committer) followReadme(ctx context.Context, since time.Time) {
 	case ctx.Err() != nil:
 	case text != "":
 		c.blame("commit %d, of the README only, is not in force after %s: %s", c.n, commitLimit, text)
-	case restarts == c.hubRestarts():
+	case c.undisturbed(restarts):
 		c.took(noticed, since)
 	}
 }
@@ -206,7 +206,7 @@ func (c *committer) follow(ctx context.Context, e expectation, since time.Time) 
 			defer mu.Unlock()
 			switch {
 			case ctx.Err() != nil:
-			case now != faults || restarts != c.hubRestarts():
+			case now != faults || !c.undisturbed(restarts):
 				disturbed = true
 			case text != "":
 				disturbed = true

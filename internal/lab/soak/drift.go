@@ -133,7 +133,7 @@ func (d *drifter) disturb(ctx context.Context, c *cluster, r ref, kind drift) {
 	case ctx.Err() != nil:
 	case text != "":
 		d.blame("%s of %s, %s, is not as before after %s: %s", r, c.name, kind.what, driftLimit, text)
-	case now == faults && restarts == d.hubRestarts():
+	case now == faults && d.undisturbed(restarts):
 		d.took(repaired, since)
 	}
 }

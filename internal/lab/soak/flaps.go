@@ -119,7 +119,7 @@ func (f *flapper) flap(ctx, stop context.Context, c *cluster, kind fault, lasts 
 	case ctx.Err() != nil:
 	case text != "":
 		f.blame("%s did not catch up within %s of being %s: %s", c.name, returnLimit, kind.what, text)
-	case restarts == f.hubRestarts():
+	case f.undisturbed(restarts):
 		f.took(caughtUp, since)
 	}
 	c.mu.Lock()

@@ -167,6 +167,10 @@ func (r *run) disorder(ctx context.Context, lasts time.Duration, also func(stop 
 // when nothing is done to it any more.
 const settleLimit = 10 * time.Minute
 
+// calmTime is how long before a rest that is judged nothing is done: the hub's
+// idle render workers and connections, and pods that end, are gone by then.
+const calmTime = 100 * time.Second
+
 // rest waits until the fleet is settled and then a while longer. What happens
 // while it settles is no part of the rest.
 func (r *run) rest(ctx context.Context, phase string) error {
@@ -175,7 +179,11 @@ func (r *run) rest(ctx context.Context, phase string) error {
 		r.blame("the fleet has not settled after %s: %s", settleLimit, trouble)
 	}
 	lasts := r.opts.scale(restTime, time.Second)
-	pause(ctx, lasts/2) // idle connections and pods that end
+	calm := lasts / 2
+	if r.opts.For-r.opts.For/3 >= leastLoad {
+		calm = max(calm, calmTime)
+	}
+	pause(ctx, calm)
 	r.enter(phase)
 	pause(ctx, lasts)
 	return context.Cause(ctx)

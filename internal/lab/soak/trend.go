@@ -1,6 +1,7 @@
 package soak
 
 import (
+	"math"
 	"slices"
 	"time"
 )
@@ -100,12 +101,12 @@ func median(points []point) float64 {
 	return quantile(values, 0.5)
 }
 
-// quantile returns the value below which the share of all values lies; 0 if
-// there are none.
+// quantile returns the least value that the share of all values does not exceed;
+// 0 if there are none.
 func quantile(values []float64, share float64) float64 {
 	if len(values) == 0 {
 		return 0
 	}
 	sorted := slices.Sorted(slices.Values(values))
-	return sorted[min(len(sorted)-1, int(share*float64(len(sorted))))]
+	return sorted[max(0, int(math.Ceil(share*float64(len(sorted))))-1)]
 }

@@ -44,3 +44,17 @@ func TestSlope(t *testing.T) {
 		t.Errorf("slope %v of one point, want 0", got)
 	}
 }
+
+func TestQuantile(t *testing.T) {
+	for _, c := range []struct {
+		values []float64
+		share  float64
+		want   float64
+	}{
+		{nil, 0.5, 0}, {[]float64{3}, 0.99, 3}, {[]float64{40, 2}, 0.5, 2}, {[]float64{40, 2}, 0.99, 40}, {[]float64{3, 1, 2}, 0.5, 2}, {[]float64{1, 2}, 0, 1},
+	} {
+		if got := quantile(c.values, c.share); got != c.want {
+			t.Errorf("quantile %v of %v is %v, want %v", c.share, c.values, got, c.want)
+		}
+	}
+}

@@ -220,6 +220,12 @@ func (w *world) hubRestarts() int {
 	return w.restarts
 }
 
+// undisturbed reports whether the hub ran all the time since it had been
+// restarted so often: the number is odd while a restart is under way.
+func (w *world) undisturbed(restarts int) bool {
+	return restarts%2 == 0 && restarts == w.hubRestarts()
+}
+
 // expect replaces what is expected of a field.
 func (w *world) expect(e expectation) {
 	w.mu.Lock()

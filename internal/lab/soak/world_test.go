@@ -121,3 +121,21 @@ func TestReadsOfEdits(t *testing.T) {
 		t.Errorf("replicas %s", got)
 	}
 }
+
+func TestUndisturbed(t *testing.T) {
+	for _, test := range []struct {
+		reason      string
+		before, now int
+		want        bool
+	}{
+		{"no restart", 2, 2, true},
+		{"a restart that began", 2, 3, false},
+		{"a restart that began and ended", 2, 4, false},
+		{"within one restart", 3, 3, false},
+		{"a restart that ended", 3, 4, false},
+	} {
+		if got := (&world{restarts: test.now}).undisturbed(test.before); got != test.want {
+			t.Errorf("%s: %v", test.reason, got)
+		}
+	}
+}
