@@ -43,20 +43,33 @@ const whyUnknown = "it is not known what the cluster was given before"
 // the cluster's own from then on. It ends when what it holds is wanted again, or
 // is gone; not when there is less of it elsewhere. An app whose objects on a
 // cluster are not known is on hold there until it was seen with nothing to
-// delete. Others is the number of the fleet's further clusters, which are given
-// nothing now.
-func Handover(receivers map[string]Receiver, others int) map[string]Given {
+// delete. A snapshot has one budget, however many handovers it takes until all
+// clusters have it. Others is the number of the fleet's further clusters, which are
+// given nothing now.
+func Handover(snapshot string, receivers map[string]Receiver, others int) map[string]Given {
 	handing := map[string]*handing{}
 	clusters := make([]prune.Cluster, others)
 	for name, r := range receivers {
 		h := newHanding(r)
+		if r.Last.Snapshot == snapshot && r.Last.Fleet == r.Fleet {
+			h.gone = r.Last.Gone
+		}
 		handing[name] = h
 		clusters = append(clusters, h.weigh())
 	}
 	hold := prune.Fleet(clusters)
 	given := map[string]Given{}
 	for name, h := range handing {
-		given[name] = h.give(hold)
+		one := h.give(hold)
+		if hold == "" {
+			h.gone = slices.Concat(h.gone, h.going)
+			slices.SortFunc(h.gone, object.Compare)
+			h.gone = slices.Compact(h.gone)
+		}
+		if len(h.gone) > 0 {
+			one.Entry.Gone, one.Entry.Snapshot = h.gone, snapshot
+		}
+		given[name] = one
 	}
 	return given
 }
@@ -68,7 +81,9 @@ type handing struct {
 	had     map[string][]prune.Object // of apps whose objects are not the same now
 	plans   map[string]prune.Plan     // of those of them that stay
 	round   *round
-	objects int // that the cluster has
+	objects int         // that the cluster has
+	going   []object.ID // that it would lose now, unless the fleet holds them
+	gone    []object.ID // that it lost to the same snapshot before
 }
 
 // newHanding finds out what the cluster has, what stays in force there, and what
@@ -180,14 +195,15 @@ func left(last ledger.App) []prune.Object {
 
 // weigh returns what the cluster's removals mean to the fleet.
 func (h *handing) weigh() prune.Cluster {
-	cluster := prune.Cluster{Objects: h.objects}
+	cluster := prune.Cluster{Objects: h.objects + len(h.gone), Gone: h.gone}
 	for name, plan := range h.plans {
 		if last := h.last[name]; last.Hold != "" || last.Unknown {
 			cluster.Held = append(cluster.Held, plan.Removals...)
 		} else {
-			cluster.Going = append(cluster.Going, plan.Removals...)
+			h.going = append(h.going, plan.Removals...)
 		}
 	}
+	cluster.Going = h.going
 	return cluster
 }
 

@@ -1,6 +1,7 @@
 package desired
 
 import (
+	stdcmp "cmp"
 	"errors"
 	"fmt"
 	"slices"
@@ -25,6 +26,8 @@ type giver struct {
 	given   map[string]Given
 	applied map[string]bool // "cluster/app" that had been applied before; nil if that is not known
 	away    int             // clusters that are given nothing
+	hands   int             // so far
+	of      string          // the snapshot, if one takes several handovers
 }
 
 // newGiver returns a fleet of n clusters that hold apps.
@@ -89,8 +92,12 @@ func (g *giver) hand(clusters ...string) {
 			Bundle: func(digest string) *app.Bundle { return g.bundles[digest] },
 		}
 	}
-	g.keep(Handover(receivers, g.away))
+	g.hands++
+	g.keep(Handover(g.snapshot(), receivers, g.away))
 }
+
+// snapshot names the one that is given now: another one with each handover.
+func (g *giver) snapshot() string { return stdcmp.Or(g.of, fmt.Sprint(g.hands)) }
 
 func (g *giver) keep(given map[string]Given) {
 	for name, one := range given {
@@ -122,7 +129,7 @@ func (g *giver) settle(clusters ...string) {
 			Bundle: func(digest string) *app.Bundle { return g.bundles[digest] },
 		}
 	}
-	g.keep(Handover(receivers, len(g.wanted)-len(receivers)))
+	g.keep(Handover(g.snapshot(), receivers, len(g.wanted)-len(receivers)))
 }
 
 // held lists, for each cluster, the apps on hold with what they hold.
@@ -332,6 +339,39 @@ func TestHandoverToOneThatComesLate(t *testing.T) {
 	g.holds("a small removal elsewhere is not held with it", "c3 base: x")
 	if left := g.entries["c1"].Apps["web"].Left; left != nil {
 		t.Errorf("%v is not let go", left)
+	}
+}
+
+// Clusters that are reached one by one after a restart, or whose facts come late,
+// do not each have the budget of the fleet.
+func TestHandoverOneByOne(t *testing.T) {
+	g := newGiver(t, 4, bundled(t, "base", "a", "x"))
+	g.want(bundled(t, "base", "a"))
+	g.of = "snapshot"
+	g.away = 2
+	g.hand("c0", "c1")
+	g.holds("half of the clusters")
+	g.settle("c0", "c1")
+	g.away = 1
+	g.hand("c0", "c1", "c2")
+	g.holds("the third comes to the same snapshot", "c2 base: x")
+	g.away = 0
+	g.hand()
+	g.holds("and the fourth", "c2 base: x", "c3 base: x")
+
+	g = newGiver(t, 4, bundled(t, "base", "a", "x"))
+	g.wanted["c0"].Apps = []app.Desired{bundled(t, "base", "a")}
+	g.wanted["c1"].Apps = []app.Desired{bundled(t, "base", "a")}
+	g.hand()
+	if entry := g.entries["c0"]; len(entry.Gone) != 1 || entry.Snapshot == "" {
+		t.Errorf("what has passed is not kept: %+v", entry)
+	}
+	g.want(bundled(t, "base", "a"))
+	g.hand()
+	g.holds("a later snapshot has a budget of its own")
+	g.hand()
+	if entry := g.entries["c3"]; entry.Gone != nil || entry.Snapshot != "" {
+		t.Errorf("what passed for a snapshot before is kept: %+v", entry)
 	}
 }
 

@@ -41,7 +41,7 @@ func (h *Hub) compile(ctx context.Context, pinned *desired.Pinned) error {
 	}
 	var group sync.WaitGroup
 	turn := make(chan struct{}, 16)
-	for name, given := range desired.Handover(receivers, all-len(receivers)) {
+	for name, given := range desired.Handover(pinned.ID(), receivers, all-len(receivers)) {
 		group.Go(func() { // since each waits for the disk
 			turn <- struct{}{}
 			defer func() { <-turn }()

@@ -39,6 +39,12 @@ func TestFleet(t *testing.T) {
 		}
 		return clusters
 	}
+	gone := func(clusters []Cluster, id object.ID, on ...int) []Cluster {
+		for _, i := range on {
+			clusters[i].Gone = append(clusters[i].Gone, id)
+		}
+		return clusters
+	}
 	for _, test := range []struct {
 		reason   string
 		clusters []Cluster
@@ -59,6 +65,9 @@ func TestFleet(t *testing.T) {
 		{"nor something else", going(held(fleet(24, 0, 19), a, 0, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13), b, 1), ""},
 		{"one that comes late to what the others hold", going(held(fleet(4), a, 0, 1), a, 2), "on 3 of the fleet's 4 clusters"},
 		{"late, by the number", going(held(fleet(2, 19), a, 0), a, 1), "21 of the fleet's 200"},
+		{"one that comes late to what the others lost", gone(going(fleet(4), a, 2), a, 0, 1), "on 3 of the fleet's 4 clusters"},
+		{"late, by the number of what is lost", gone(fleet(2, 0, 20), a, 0), "21 of the fleet's 200"},
+		{"what is lost holds nothing by itself", gone(fleet(4), a, 0, 1, 2, 3), ""},
 	} {
 		have := Fleet(test.clusters)
 		if (have == "") != (test.want == "") || !strings.Contains(have, test.want) {

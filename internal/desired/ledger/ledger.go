@@ -25,6 +25,10 @@ import (
 type Entry struct {
 	Fleet string         `json:"fleet"`
 	Apps  map[string]App `json:"apps"` // also those that left the cluster with objects behind
+	// Gone are objects whose deletion the fleet's budget has let pass, and
+	// Snapshot is that of which they count against it.
+	Gone     []object.ID `json:"gone,omitempty"`
+	Snapshot string      `json:"snapshot,omitempty"`
 }
 
 // App is what a cluster was last given of one app.
