@@ -109,8 +109,7 @@ func (s *session) run(ctx context.Context) (err error) {
 	defer lease.Wait()
 	defer giveBack()
 	ctx, cancel := context.WithCancel(ctx)
-	defer s.tasks.Wait()
-	defer cancel()
+	defer s.end(cancel)
 	defer func() {
 		if ended.Err() == nil && !errors.Is(err, errMoved) {
 			s.spoke.offline(err) // what is under way may take its time to end
@@ -410,6 +409,17 @@ func (s *session) do(ctx context.Context, w *work, task func(context.Context) fu
 			done()
 		}
 	})
+}
+
+// end breaks off what is under way and takes in what came of it: what was deleted
+// counts against the budget, and what was not finished is begun anew by the next
+// session.
+func (s *session) end(cancel context.CancelFunc) {
+	cancel()
+	s.tasks.Wait()
+	for len(s.results) > 0 {
+		(<-s.results)()
+	}
 }
 
 // abandon ends the session: the cluster no longer answers as it must.

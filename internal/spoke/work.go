@@ -302,7 +302,7 @@ func (s *session) hand(id object.ID, to *work) bool {
 }
 
 // remember keeps on the cluster what must outlive this process: that a
-// confirmation has been used.
+// confirmation has been used. If that fails, the next session does it again.
 func (s *session) remember(ctx context.Context, w *work, result apply.Result, whole bool) {
 	if s.records.record.Confirmed[w.name] == "" {
 		return
@@ -315,6 +315,7 @@ func (s *session) remember(ctx context.Context, w *work, result apply.Result, wh
 		}
 	})
 	if err != nil {
+		w.forget()
 		s.abandon(err)
 	}
 }
