@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"os"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -37,6 +38,11 @@ the clusters stay as they are.`,
 			}
 			if opts.Interval < 0 {
 				return &UsageError{errors.New("--interval is negative")}
+			}
+			if info, err := os.Stat(opts.Kubeconfigs); err != nil {
+				return fmt.Errorf("reading --kubeconfigs: %w\nhint: make the directory; it has a file NAME.kubeconfig for each cluster, which may come later", err)
+			} else if !info.IsDir() {
+				return &UsageError{fmt.Errorf("--kubeconfigs %q is no directory\nhint: it is a directory with a file NAME.kubeconfig for each cluster", opts.Kubeconfigs)}
 			}
 			opts.Dir, opts.WorkerCommand = s.directory(), s.worker
 			opts.Repository.Revision = v1alpha1.Revision{Branch: branch}
