@@ -221,7 +221,9 @@ func newPlan(s *settings) *cobra.Command {
 		Short: "Show what a change in Git would do on every cluster; asks no cluster",
 		Long: `plan compares two revisions of a fleet repository and shows, per app, which
 objects of which clusters are added, changed and removed. Equal changes on several
-clusters are shown once. Revisions are whatever git rev-parse understands.`,
+clusters are shown once. Revisions are whatever git rev-parse understands.
+
+Exit code 3 says that the revision gone to has problems; changes alone are no reason.`,
 		Example: "  nave plan --from main --to my-branch\n  nave plan --from HEAD~1 --to HEAD -o json",
 		Args:    arguments(0, 0),
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -254,7 +256,13 @@ clusters are shown once. Revisions are whatever git rev-parse understands.`,
 			if err != nil {
 				return err
 			}
-			return s.print(cmd.OutOrStdout(), plan, func(w io.Writer) { io.WriteString(w, plan.String()) })
+			if err := s.print(cmd.OutOrStdout(), plan, func(w io.Writer) { io.WriteString(w, plan.String()) }); err != nil {
+				return err
+			}
+			if len(plan.Problems) > 0 {
+				return &NotSoError{count(len(plan.Problems), "problem")}
+			}
+			return nil
 		},
 	})
 	command.Flags().StringVar(&from, "from", "HEAD~1", "the revision before")
