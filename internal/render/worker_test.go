@@ -169,6 +169,10 @@ func TestCallerThatLeavesStopsItsRender(t *testing.T) {
 	}
 }
 
+// testedMemory is the limit under which an app at its limit is rendered; 0 is the
+// usual one.
+var testedMemory int64
+
 // TestAppAtTheLimit renders as many objects as an app may have.
 func TestAppAtTheLimit(t *testing.T) {
 	if testing.Short() {
@@ -180,7 +184,7 @@ func TestAppAtTheLimit(t *testing.T) {
 		fmt.Fprintf(&b, "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: m%d, namespace: shop}\ndata: {k: v}\n---\n", i)
 	}
 	files := fstest.MapFS{"app/all.yaml": {Data: []byte(b.String())}}
-	r := New(Options{WorkerCommand: workerCommand(t)})
+	r := New(Options{WorkerCommand: workerCommand(t), MaxMemory: testedMemory})
 	t.Cleanup(r.Close)
 	result, err := r.Render(t.Context(), Request{Files: files, Path: "app"})
 	if err != nil || len(result.Bundle.Objects) != most {
