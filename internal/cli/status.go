@@ -88,11 +88,15 @@ func reason(app spoke.AppState) string {
 		text = first.Name + ": " + first.Message
 	}
 	text, _, _ = strings.Cut(text, "\n")
-	const most = 140 // bytes
+	const most = 240 // bytes
 	if len(text) > most {
 		text = strings.ToValidUTF8(text[:most], "") + "…" // not half a letter
 	}
-	if app.Held != nil {
+	switch {
+	case app.Held == nil:
+	case len(app.Problems) > 0: // which a confirmation does not solve
+		text += fmt.Sprintf("; also holds %s, to allow: nave confirm %s", count(len(app.Held.Objects), "deletion"), app.Held.Digest)
+	default:
 		text += "; to allow: nave confirm " + app.Held.Digest
 	}
 	return text

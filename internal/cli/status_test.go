@@ -131,7 +131,10 @@ func TestReason(t *testing.T) {
 		{"an app that is well has none", spoke.AppState{Health: well}, ""},
 		{"the message comes before the health", spoke.AppState{Message: "waits for base", Health: unwell}, "waits for base"},
 		{"of the health, the worst part and one line", spoke.AppState{Health: unwell}, "apps/Deployment shop/cart: 0 of 3 are ready"},
-		{"a long one is cut between letters", spoke.AppState{Message: strings.Repeat("a", 139) + "é and more"}, strings.Repeat("a", 139) + "…"},
+		{"a long one is cut between letters", spoke.AppState{Message: strings.Repeat("a", 239) + "é and more"}, strings.Repeat("a", 239) + "…"},
+		{"what is held beside a problem does not solve it", spoke.AppState{
+			Message: "no key", Problems: change.Set{{Action: change.Failed}}, Held: &spoke.Held{Digest: "3f9a", Objects: make([]object.ID, 1)},
+		}, "no key; also holds 1 deletion, to allow: nave confirm 3f9a"},
 		{"what is held says how to allow it", spoke.AppState{Message: "holds 6", Held: &spoke.Held{Digest: "3f9a"}}, "holds 6; to allow: nave confirm 3f9a"},
 	} {
 		if have := reason(c.app); have != c.want {

@@ -5,9 +5,14 @@ import (
 	"errors"
 	"net/http"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+
+	"nave.dev/internal/app"
 )
 
 // What a task comes to counts also if its session ends before it.
@@ -53,4 +58,57 @@ func TestRecordThatCannotBeWrittenAfterASync(t *testing.T) {
 		t.Fatal(err)
 	}
 	g.until("the confirmation is used up", func() bool { return refused.Load() && len(g.record().Confirmed) == 0 })
+}
+
+// TestFailureIsAnEventOnce has an object refused, again and again, and another
+// one beside it.
+func TestFailureIsAnEventOnce(t *testing.T) {
+	g := on(t)
+	var mu sync.Mutex
+	var told []string
+	s := New(Options{
+		Cluster: "one", Fleet: "fleet", Config: g.env.Config, Health: g.checker, Writer: "first",
+		Listener: Listener{Event: func(e Event) {
+			mu.Lock()
+			defer mu.Unlock()
+			if e.Kind == EventFailed {
+				told = append(told, e.Message)
+			}
+		}},
+	})
+	ctx, stop := context.WithCancel(t.Context())
+	done := make(chan struct{})
+	go func() { defer close(done); s.Run(ctx) }()
+	defer func() { stop(); <-done }()
+
+	refused := func(objects ...*unstructured.Unstructured) app.Desired {
+		desired := g.desired("web", objects...)
+		desired.Options.Limits.Namespaces = []string{"elsewhere"}
+		return desired
+	}
+	s.Assign(assigned(refused(g.configMap("a", "one"))))
+	var last time.Time
+	again := func() {
+		t.Helper()
+		g.until("the app was synced again", func() bool {
+			apps := s.State().Apps
+			if len(apps) == 0 || !apps[0].SyncedAt.After(last) {
+				return false
+			}
+			last = apps[0].SyncedAt
+			return true
+		})
+	}
+	again()
+	if err := s.Sync(t.Context(), "web"); err != nil {
+		t.Fatal(err)
+	}
+	again()
+	s.Assign(assigned(refused(g.configMap("a", "one"), g.configMap("b", "one"))))
+	g.until("both fail", func() bool { return len(s.State().Apps[0].Problems) == 2 })
+	mu.Lock()
+	defer mu.Unlock()
+	if len(told) != 2 || !strings.Contains(told[0], "/a: limits allow") || !strings.Contains(told[1], "/b: limits allow") {
+		t.Errorf("told %q, want one event for each object", told)
+	}
 }

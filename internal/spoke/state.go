@@ -1,6 +1,7 @@
 package spoke
 
 import (
+	"fmt"
 	"time"
 
 	"nave.dev/internal/change"
@@ -84,6 +85,14 @@ type Held struct {
 	Objects []object.ID `json:"objects"`
 }
 
+// String says how many deletions are held, and why.
+func (h *Held) String() string {
+	if n := len(h.Objects); n != 1 {
+		return fmt.Sprintf("holds %d deletions: %s", n, h.Reason)
+	}
+	return "holds 1 deletion: " + h.Reason
+}
+
 // EventKind is what an event is about.
 type EventKind string
 
@@ -92,7 +101,7 @@ const (
 	EventApplied EventKind = "applied" // a sync changed objects
 	EventDrift   EventKind = "drift"   // somebody changed an object
 	EventHeld    EventKind = "held"    // deletions wait for confirmation
-	EventFailed  EventKind = "failed"
+	EventFailed  EventKind = "failed"  // an app or an object could not be brought about
 	EventOnline  EventKind = "online"
 	EventOffline EventKind = "offline"
 	EventPaused  EventKind = "paused"

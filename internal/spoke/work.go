@@ -322,17 +322,33 @@ func (s *session) remember(ctx context.Context, w *work, result apply.Result, wh
 
 // judge sets the app's sync status from what a sync came to.
 func (s *session) judge(w *work, result apply.Result, err error) {
+	failedBefore := w.state.Problems.With(change.Failed, change.Conflict)
 	w.state.Problems = result.Changes.With(change.Failed, change.Conflict, change.Skipped)
 	w.state.Drift = result.Changes.With(change.Drifted)
+	if news := notAmong(failedBefore, w.state.Problems.With(change.Failed, change.Conflict)); len(news) > 0 {
+		text := news[0].Object.String() + ": " + news[0].Reason
+		if more := len(news) - 1; more > 0 {
+			text += fmt.Sprintf(" (and %d more)", more)
+		}
+		s.event(w.name, EventFailed, text, news)
+	}
 	before := w.state.Held
 	w.state.Held = nil
 	if result.Held != nil {
 		w.state.Held = &Held{Digest: result.Held.Digest, Reason: result.Held.Reason, Objects: result.Held.Objects}
 		if before == nil || before.Digest != result.Held.Digest {
-			s.event(w.name, EventHeld, fmt.Sprintf("%d deletions wait for confirmation (%s)", len(result.Held.Objects), result.Held.Reason), nil)
+			s.event(w.name, EventHeld, w.state.Held.String(), nil)
 		}
 	}
 	w.conclude(result.WaitsFor, err)
+}
+
+// notAmong returns the entries about objects of which others say nothing: an object
+// that fails again for another reason is no news.
+func notAmong(others, entries change.Set) change.Set {
+	return slices.DeleteFunc(slices.Clone(entries), func(e change.Entry) bool {
+		return slices.ContainsFunc(others, func(o change.Entry) bool { return o.Object == e.Object })
+	})
 }
 
 // follow says that the app is not Synced if Git has moved on meanwhile.
@@ -351,7 +367,7 @@ func (w *work) conclude(waitsFor string, err error) {
 	case len(w.state.Problems) > 0:
 		w.state.Sync, w.state.Message = OutOfSync, w.state.Problems[0].Object.String()+": "+w.state.Problems[0].Reason
 	case w.state.Held != nil:
-		w.state.Sync, w.state.Message = OutOfSync, fmt.Sprintf("holds %d deletions: %s", len(w.state.Held.Objects), w.state.Held.Reason)
+		w.state.Sync, w.state.Message = OutOfSync, w.state.Held.String()
 	case len(w.state.Drift) > 0:
 		w.state.Sync, w.state.Message = OutOfSync, fmt.Sprintf("%d objects differ, which is only reported", len(w.state.Drift))
 	case waitsFor != "":
