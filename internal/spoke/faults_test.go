@@ -392,7 +392,7 @@ func TestFight(t *testing.T) {
 		g.delete("b")
 		g.until("the other app is corrected", func() bool { undo(); return g.value("b") == "one" })
 	}
-	if undone > before+1 {
+	if undone-before > 3 { // each time it takes twice as long
 		t.Errorf("while others were corrected 5 times, the contested one was %d times", undone-before)
 	}
 }

@@ -82,7 +82,7 @@ func TestFailureIsAnEventOnce(t *testing.T) {
 	defer func() { stop(); <-done }()
 
 	refused := func(objects ...*unstructured.Unstructured) app.Desired {
-		desired := g.desired("web", objects...)
+		desired := g.desired("refused", objects...)
 		desired.Options.Limits.Namespaces = []string{"elsewhere"}
 		return desired
 	}
@@ -100,7 +100,7 @@ func TestFailureIsAnEventOnce(t *testing.T) {
 		})
 	}
 	again()
-	if err := s.Sync(t.Context(), "web"); err != nil {
+	if err := s.Sync(t.Context(), "refused"); err != nil {
 		t.Fatal(err)
 	}
 	again()

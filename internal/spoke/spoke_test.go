@@ -46,6 +46,7 @@ func on(t *testing.T) *ground {
 		t.Fatal(err)
 	}
 	g := &ground{T: t, env: env, namespace: env.Namespace(t), person: person, checker: checker}
+	t.Cleanup(g.clear) // once its spokes have ended
 	for _, err := range []error{
 		person.CoreV1().Secrets(Namespace).Delete(t.Context(), recordName, metav1.DeleteOptions{}),
 		person.CoordinationV1().Leases(Namespace).Delete(t.Context(), writerName, metav1.DeleteOptions{}),
@@ -55,6 +56,23 @@ func on(t *testing.T) *ground {
 		}
 	}
 	return g
+}
+
+// clear deletes what the test left: there is nobody who deletes namespaces, and the
+// next test's apps may have the same names.
+func (g *ground) clear() {
+	ctx, all := context.WithoutCancel(g.Context()), metav1.ListOptions{}
+	for _, collection := range []interface {
+		DeleteCollection(context.Context, metav1.DeleteOptions, metav1.ListOptions) error
+	}{
+		g.person.CoreV1().ConfigMaps(g.namespace), g.person.CoreV1().ServiceAccounts(g.namespace), g.person.CoreV1().Secrets(g.namespace),
+		g.person.AppsV1().Deployments(g.namespace), g.person.NetworkingV1().Ingresses(g.namespace),
+		g.person.AutoscalingV2().HorizontalPodAutoscalers(g.namespace),
+	} {
+		if err := collection.DeleteCollection(ctx, metav1.DeleteOptions{}, all); err != nil {
+			g.Errorf("removing what the test left: %v", err)
+		}
+	}
 }
 
 // spoke runs a spoke of the fleet "fleet" until stop or the end of the test.
