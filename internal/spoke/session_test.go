@@ -112,3 +112,27 @@ func TestFailureIsAnEventOnce(t *testing.T) {
 		t.Errorf("told %q, want one event for each object", told)
 	}
 }
+
+// What was last synced may be wanted again before what came between was synced.
+func TestCommitThatIsTakenBack(t *testing.T) {
+	now := time.Now()
+	version := func(value string) app.Desired {
+		bundle, err := app.NewBundle([]*unstructured.Unstructured{{Object: map[string]any{
+			"apiVersion": "v1", "kind": "ConfigMap", "metadata": map[string]any{"name": "a"}, "data": map[string]any{"key": value},
+		}}}, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return app.Desired{Name: "web", Bundle: bundle}
+	}
+	w := newWork("web", now)
+	w.want(version("one"), "", now)
+	w.syncedDigest, w.syncedOptions, w.state.Sync = w.bundle.Digest, w.optionsDigest, Synced
+	if w.want(version("one"), "", now); w.due(now) || w.state.Sync != Synced {
+		t.Errorf("the same again: due %t, %s", w.due(now), w.state.Sync)
+	}
+	w.want(version("two"), "", now)
+	if w.want(version("one"), "", now); w.state.Sync != Synced && !w.due(now) {
+		t.Errorf("taken back: %s, and not due", w.state.Sync)
+	}
+}
