@@ -135,4 +135,7 @@ func TestCommitThatIsTakenBack(t *testing.T) {
 	if w.want(version("one"), "", now); w.state.Sync != Synced && !w.due(now) {
 		t.Errorf("taken back: %s, and not due", w.state.Sync)
 	}
+	if w.syncedDigest != w.bundle.Digest {
+		t.Error("what is on the cluster counts as new, and waits for what the app depends on")
+	}
 }

@@ -74,7 +74,7 @@ func (w *work) want(desired app.Desired, source string, now time.Time) {
 		w.since, w.failures, w.retryAt = now, 0, time.Time{}
 		if w.bundle != nil {
 			w.state.Sync = OutOfSync
-			w.syncedDigest = "" // what comes may be what was last synced, before this was
+			w.syncedOptions = "" // what comes may be what was last synced, before this was
 		}
 	}
 	w.bundle, w.options, w.optionsDigest = desired.Bundle, desired.Options, string(options)
