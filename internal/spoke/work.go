@@ -157,14 +157,13 @@ func (s *session) sync(ctx context.Context, w *work) {
 			case stopped:
 				w.forget()
 			case err != nil || w.state.Sync != Synced || result.WaitsFor != "":
-				w.syncedDigest, w.syncedOptions = digest, options
 				w.retryAt = s.now().Add(min(firstAppRetry<<min(w.failures, 10), lastAppRetry))
 				w.failures++
 			default:
-				w.syncedDigest, w.syncedOptions = digest, options
 				w.retryAt, w.failures = time.Time{}, 0
 			}
 			if !stopped {
+				w.syncedDigest, w.syncedOptions = digest, options
 				w.follow()
 			}
 			if changed := result.Changes.With(change.Created, change.Updated, change.Adopted, change.Deleted, change.Replaced, change.Corrected); len(changed) > 0 {
