@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 
 	"nave.dev/api/v1alpha1"
+	"nave.dev/internal/atomicfile"
 	"nave.dev/internal/gitsource"
 	"nave.dev/internal/gitsource/commitsig"
 )
@@ -96,16 +97,7 @@ func (a acceptance) write(file string) error {
 	if err != nil {
 		return fmt.Errorf("encoding the accepted commit: %w", err)
 	}
-	next, err := os.CreateTemp(filepath.Dir(file), ".accepted-*")
-	if err != nil {
-		return fmt.Errorf("writing the accepted commit: %w", err)
-	}
-	_, err = next.Write(append(data, '\n'))
-	if err = errors.Join(err, next.Sync(), next.Close()); err == nil {
-		err = os.Rename(next.Name(), file)
-	}
-	if err != nil {
-		os.Remove(next.Name())
+	if err := atomicfile.WriteDurably(file, append(data, '\n')); err != nil {
 		return fmt.Errorf("writing the accepted commit: %w", err)
 	}
 	return nil

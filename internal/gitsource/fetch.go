@@ -9,6 +9,8 @@ import (
 	"path/filepath"
 	"strings"
 	"time"
+
+	"nave.dev/internal/atomicfile"
 )
 
 // Fetch brings the mirror up to date with its remote. It asks the remote what it has, and if that is what it had last
@@ -129,7 +131,7 @@ func (m *Mirror) sweep() {
 			os.RemoveAll(path)
 		}
 		// Small files are written without the lock.
-		if info, err := e.Info(); err == nil && strings.HasPrefix(e.Name(), temporary) && time.Since(info.ModTime()) > time.Hour {
+		if info, err := e.Info(); err == nil && strings.HasPrefix(e.Name(), atomicfile.Prefix) && time.Since(info.ModTime()) > time.Hour {
 			os.Remove(path)
 		}
 	}

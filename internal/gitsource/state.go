@@ -7,8 +7,9 @@ import (
 	"hash/fnv"
 	"io/fs"
 	"os"
-	"path/filepath"
 	"time"
+
+	"nave.dev/internal/atomicfile"
 )
 
 // State says how a source is doing. It is kept in the cache directory and outlives the process.
@@ -91,26 +92,15 @@ func writeJSON(file string, v any, durable bool) error {
 
 // writeFile replaces a file in one step, so that nobody reads half of it. A durable one is as good after a power cut.
 func writeFile(file string, data []byte, durable bool) error {
-	tmp, err := os.CreateTemp(filepath.Dir(file), temporary+filepath.Base(file)+"-*")
-	if err != nil {
-		return fmt.Errorf("writing %q: %w", file, err)
-	}
-	_, err = tmp.Write(data)
+	write := atomicfile.Write
 	if durable {
-		err = errors.Join(err, tmp.Sync())
+		write = atomicfile.WriteDurably
 	}
-	if err = errors.Join(err, tmp.Close()); err == nil {
-		err = os.Rename(tmp.Name(), file)
-	}
-	if err != nil {
-		os.Remove(tmp.Name())
+	if err := write(file, data); err != nil {
 		return fmt.Errorf("writing %q: %w", file, err)
 	}
 	return nil
 }
-
-// temporary begins the names of files that are not complete.
-const temporary = ".tmp-"
 
 // exists reports whether there is such a file; one that cannot be seen counts as there.
 func exists(file string) bool {

@@ -8,6 +8,8 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+
+	"nave.dev/internal/atomicfile"
 )
 
 // transfer is one fetch from a remote.
@@ -134,7 +136,7 @@ func (t *transfer) replace(ctx context.Context, damage string) error {
 	if old != "" {
 		t.salvage(ctx, old, repo)
 	}
-	link := m.file(temporary + filepath.Base(repo))
+	link := m.file(atomicfile.Prefix + filepath.Base(repo))
 	if err := errors.Join(os.Symlink(filepath.Base(repo), link), os.Rename(link, m.file("current"))); err != nil {
 		os.Remove(link)
 		os.RemoveAll(repo)

@@ -7,9 +7,11 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"slices"
+	"strings"
 	"syscall"
 	"time"
+
+	"nave.dev/internal/atomicfile"
 )
 
 // noLab is the error of what needs a lab that is there.
@@ -53,7 +55,7 @@ func (l *Lab) create(ctx context.Context, do func(s *state) error) error {
 		return err
 	}
 	for _, entry := range entries {
-		if !l.Exists() && !slices.Contains([]string{lockName, stateName + ".new"}, entry.Name()) {
+		if !l.Exists() && entry.Name() != lockName && !strings.HasPrefix(entry.Name(), atomicfile.Prefix) {
 			return fmt.Errorf("%s is no lab and holds other things, such as %q\nhint: give the lab a directory of its own with --dir",
 				l.dir, entry.Name())
 		}

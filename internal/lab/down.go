@@ -10,6 +10,8 @@ import (
 	"sync"
 	"syscall"
 	"time"
+
+	"nave.dev/internal/atomicfile"
 )
 
 // Down ends every process of the lab, known or left over by a command that was
@@ -77,16 +79,25 @@ func (l *Lab) stopAll(ctx context.Context, which func(name string) bool, grace t
 // state and then the lock last, so that what is left by a run that was killed
 // is still known as a lab.
 func (l *Lab) clear() error {
-	for _, name := range []string{
-		"clusters", sharedEtcd, gitName, "network.log", "network.log.1", "network.sock", stateName + ".new",
+	names := []string{
+		"clusters", sharedEtcd, gitName, "network.log", "network.log.1", "network.sock",
 		"kubeconfigs", "fleet", "nave", "hub.log", "hub.log.1", "webhook-secret", "age-keys",
-		"run", stateName, lockName,
-	} {
+	}
+	entries, err := os.ReadDir(l.dir)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	for _, entry := range entries { // of a writer that was killed
+		if strings.HasPrefix(entry.Name(), atomicfile.Prefix) {
+			names = append(names, entry.Name())
+		}
+	}
+	for _, name := range append(names, "run", stateName, lockName) {
 		if err := os.RemoveAll(filepath.Join(l.dir, name)); err != nil {
 			return err
 		}
 	}
-	err := os.Remove(l.dir)
+	err = os.Remove(l.dir)
 	if errors.Is(err, syscall.ENOTEMPTY) || errors.Is(err, fs.ErrNotExist) {
 		return nil // it holds something that is not ours, or another command's new lock
 	}

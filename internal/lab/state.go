@@ -12,6 +12,7 @@ import (
 	"slices"
 	"time"
 
+	"nave.dev/internal/atomicfile"
 	"nave.dev/internal/lab/controlplane"
 	"nave.dev/internal/lab/gitserver/webhook"
 	"nave.dev/internal/lab/proxy"
@@ -91,28 +92,13 @@ func (l *Lab) save(s *state) error {
 		return nil
 	}
 	if err == nil {
-		err = writeSynced(l.stateFile()+".new", data)
-	}
-	if err == nil {
-		err = os.Rename(l.stateFile()+".new", l.stateFile())
+		err = atomicfile.WriteDurably(l.stateFile(), data)
 	}
 	if err != nil {
 		return fmt.Errorf("writing the lab's state: %w", err)
 	}
 	s.saved = data
 	return nil
-}
-
-func writeSynced(name string, data []byte) error {
-	file, err := os.OpenFile(name, os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o600)
-	if err != nil {
-		return err
-	}
-	_, err = file.Write(data)
-	if err == nil {
-		err = file.Sync()
-	}
-	return errors.Join(err, file.Close())
 }
 
 // names returns the clusters' names in a natural order.

@@ -11,6 +11,7 @@ import (
 	"sync"
 	"time"
 
+	"nave.dev/internal/atomicfile"
 	"nave.dev/internal/lab/controlplane"
 )
 
@@ -229,10 +230,7 @@ func (l *Lab) publish(name, kubeconfig string) error {
 		err = os.MkdirAll(l.Kubeconfigs(), 0o700)
 	}
 	if err == nil {
-		err = os.WriteFile(l.published(name)+".new", data, 0o600)
-	}
-	if err == nil {
-		err = os.Rename(l.published(name)+".new", l.published(name))
+		err = atomicfile.Write(l.published(name), data)
 	}
 	return err
 }

@@ -27,7 +27,7 @@ var layers = []layer{{
 	packages: []string{"charts/...", "docs/...", "examples/...", "ui/..."},
 }, {
 	name:     "support", // knows nothing of Nave
-	packages: []string{"internal/strictyaml/...", "internal/cel/...", "internal/program/..."},
+	packages: []string{"internal/strictyaml/...", "internal/cel/...", "internal/program/...", "internal/atomicfile/..."},
 }, {
 	name:     "vocabulary", // the values that engines exchange
 	packages: []string{"internal/object/...", "internal/change/...", "internal/app/..."},

@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"strings"
 
+	"nave.dev/internal/atomicfile"
 	"nave.dev/internal/object"
 )
 
@@ -19,7 +20,6 @@ import (
 const (
 	clusterFiles = "clusters"
 	bundleFiles  = "bundles"
-	unfinished   = ".new-"
 )
 
 // maxBundle is the most bytes that a bundle may have when it is read, so that a
@@ -41,7 +41,7 @@ func (l *Ledger) sweep() (problems []error) {
 			return err
 		}
 		digest, bundle := strings.CutSuffix(entry.Name(), ".gz")
-		if strings.HasPrefix(entry.Name(), unfinished) || bundle && l.uses[digest] == 0 {
+		if strings.HasPrefix(entry.Name(), atomicfile.Prefix) || bundle && l.uses[digest] == 0 {
 			return os.Remove(path)
 		}
 		return nil
@@ -69,18 +69,7 @@ func readSealed(path string) ([]byte, error) {
 // place in one step, which a power cut neither tears nor, once the call has
 // returned, undoes.
 func writeDurably(path string, content []byte) error {
-	err := replace(path, func(file *os.File) error {
-		_, err := fmt.Fprintf(file, "%s\n%s", object.Digest(content), content)
-		return errors.Join(err, file.Sync())
-	})
-	if err != nil {
-		return err
-	}
-	dir, err := os.Open(filepath.Dir(path))
-	if err != nil {
-		return err
-	}
-	return errors.Join(dir.Sync(), dir.Close())
+	return atomicfile.WriteDurably(path, append([]byte(object.Digest(content)+"\n"), content...))
 }
 
 func readCompressed(path string) ([]byte, error) {
@@ -103,7 +92,7 @@ func readCompressed(path string) ([]byte, error) {
 // writeCompressed puts a bundle into its place in one step. It does not wait for
 // the disk: of a bundle that a power cut tore, its digest tells.
 func writeCompressed(path string, content []byte) error {
-	return replace(path, func(file *os.File) error {
+	return atomicfile.WriteFunc(path, func(file io.Writer) error {
 		out, err := gzip.NewWriterLevel(file, gzip.BestSpeed)
 		if err != nil {
 			return err
@@ -111,20 +100,4 @@ func writeCompressed(path string, content []byte) error {
 		_, err = out.Write(content)
 		return errors.Join(err, out.Close())
 	})
-}
-
-// replace writes a file, which only its owner can read, beside its place and
-// renames it.
-func replace(path string, write func(*os.File) error) error {
-	file, err := os.CreateTemp(filepath.Dir(path), unfinished)
-	if err != nil {
-		return err
-	}
-	if err = errors.Join(write(file), file.Close()); err == nil {
-		err = os.Rename(file.Name(), path)
-	}
-	if err != nil {
-		os.Remove(file.Name())
-	}
-	return err
 }

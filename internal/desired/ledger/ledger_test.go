@@ -14,6 +14,7 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
 	"nave.dev/internal/app"
+	"nave.dev/internal/atomicfile"
 	"nave.dev/internal/object"
 )
 
@@ -175,7 +176,7 @@ func TestDamage(t *testing.T) {
 			return writeCompressed(l.bundlePath(one.Digest), data)
 		}, true, false},
 		{"what a crash left", func(l *Ledger) error {
-			return os.WriteFile(filepath.Join(l.dir, bundleFiles, unfinished+"1"), []byte("x"), 0o600)
+			return os.WriteFile(filepath.Join(l.dir, bundleFiles, atomicfile.Prefix+"1"), []byte("x"), 0o600)
 		}, true, true},
 	}
 	for _, test := range tests {
@@ -196,7 +197,7 @@ func TestDamage(t *testing.T) {
 			t.Errorf("%s: bundle %v", test.reason, err)
 		}
 		for _, name := range files(t, dir) {
-			if strings.HasPrefix(name, unfinished) {
+			if strings.HasPrefix(name, atomicfile.Prefix) {
 				t.Errorf("%s: %s stays", test.reason, name)
 			}
 		}

@@ -19,6 +19,8 @@ import (
 	"sync"
 	"syscall"
 	"time"
+
+	"nave.dev/internal/atomicfile"
 )
 
 // Spec is a process as data.
@@ -262,9 +264,5 @@ func (t *Table) write(record Record) error {
 	if err != nil {
 		return err
 	}
-	file := t.file(record.Name)
-	if err := os.WriteFile(file+".new", data, 0o600); err != nil {
-		return err
-	}
-	return os.Rename(file+".new", file)
+	return atomicfile.Write(t.file(record.Name), data)
 }

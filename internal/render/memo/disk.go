@@ -13,6 +13,7 @@ import (
 	"sync"
 	"time"
 
+	"nave.dev/internal/atomicfile"
 	"nave.dev/internal/object"
 	"nave.dev/internal/render/build"
 	"nave.dev/internal/render/tree"
@@ -39,7 +40,6 @@ const (
 	abandoned   = time.Hour
 	keyFiles    = "keys"
 	resultFiles = "results"
-	unfinished  = ".new-"
 )
 
 func (d *disk) path(kind, name string) string {
@@ -123,17 +123,8 @@ func (d *disk) write(kind, name string, content []byte) error {
 	if err := os.MkdirAll(filepath.Dir(file), 0o700); err != nil {
 		return fmt.Errorf("writing render cache: %w", err)
 	}
-	temp, err := os.CreateTemp(filepath.Dir(file), unfinished) // readable by the owner only
-	if err != nil {
-		return fmt.Errorf("writing render cache: %w", err)
-	}
 	data := append([]byte(object.Digest(content)+"\n"), content...)
-	_, err = temp.Write(data)
-	if err = errors.Join(err, temp.Close()); err == nil {
-		err = os.Rename(temp.Name(), file)
-	}
-	if err != nil {
-		_ = os.Remove(temp.Name())
+	if err := atomicfile.Write(file, data); err != nil {
 		return fmt.Errorf("writing render cache: %w", err)
 	}
 	return d.grew(int64(len(data)))
@@ -167,7 +158,7 @@ func (d *disk) sweep() error {
 		if err != nil {
 			return ignoreAbsent(err)
 		}
-		if strings.HasPrefix(entry.Name(), unfinished) {
+		if strings.HasPrefix(entry.Name(), atomicfile.Prefix) {
 			if d.now().Sub(info.ModTime()) > abandoned {
 				return ignoreAbsent(os.Remove(path))
 			}

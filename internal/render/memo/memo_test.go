@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"nave.dev/internal/app"
+	"nave.dev/internal/atomicfile"
 	"nave.dev/internal/render/build"
 	"nave.dev/internal/render/tree"
 )
@@ -151,8 +152,8 @@ func TestUseIsMarkedOnDisk(t *testing.T) {
 
 func TestAbandonedFilesAreRemoved(t *testing.T) {
 	dir := t.TempDir()
-	old := filepath.Join(dir, format, "keys", "ab", unfinished+"1")
-	young := filepath.Join(dir, format, "keys", "ab", unfinished+"2")
+	old := filepath.Join(dir, format, "keys", "ab", atomicfile.Prefix+"1")
+	young := filepath.Join(dir, format, "keys", "ab", atomicfile.Prefix+"2")
 	if err := os.MkdirAll(filepath.Dir(old), 0o700); err != nil {
 		t.Fatal(err)
 	}
