@@ -8,6 +8,7 @@
 package lab
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -157,4 +158,14 @@ func (l *Lab) LogFile(name, component string) (string, error) {
 		return "", fmt.Errorf("no component %q\nhint: one of %s", component, enumerate(append(controlplane.Components(), sharedEtcd)))
 	}
 	return l.cluster(s, m).LogFile(component), nil
+}
+
+// Pause waits, or until ctx is done, whose cause it then returns.
+func Pause(ctx context.Context, d time.Duration) error {
+	select {
+	case <-time.After(d):
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
 }

@@ -214,7 +214,7 @@ func (l *Lab) AwaitFleet(ctx context.Context, show func(*exec.Cmd)) error {
 			tail, _ := process.Tail(l.HubLog(), 5)
 			return fmt.Errorf("the hub ended; last lines of %s:\n%s", l.HubLog(), tail)
 		}
-		if err := pause(ctx, 50*time.Millisecond); err != nil {
+		if err := Pause(ctx, 50*time.Millisecond); err != nil {
 			return err
 		}
 	}
@@ -254,14 +254,4 @@ func (l *Lab) Converged(ctx context.Context) ([]Convergence, error) {
 		converged = append(converged, Convergence{Cluster: c.Cluster, Took: c.ConvergedAt.Sub(record.Started)})
 	}
 	return converged, nil
-}
-
-// pause waits, or until ctx is done.
-func pause(ctx context.Context, d time.Duration) error {
-	select {
-	case <-time.After(d):
-		return nil
-	case <-ctx.Done():
-		return context.Cause(ctx)
-	}
 }

@@ -13,7 +13,6 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-	"time"
 
 	"nave.dev/internal/lab"
 )
@@ -150,13 +149,3 @@ func measure(ctx context.Context, b Bench, here **site, opts Options, clusters i
 
 // scaled returns n by the scale, at least 1.
 func (o Options) scaled(n int) int { return max(1, int(float64(n)*o.Scale)) }
-
-// pause waits, or until ctx is done.
-func pause(ctx context.Context, d time.Duration) error {
-	select {
-	case <-time.After(d):
-		return nil
-	case <-ctx.Done():
-		return context.Cause(ctx)
-	}
-}

@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 	"slices"
+
+	"nave.dev/internal/lab"
 )
 
 // growthBar is the exponent that a cost may grow with: one, and what scatter of
@@ -69,7 +71,7 @@ func (s *site) cost(ctx context.Context, f fleet, clusters int) (float64, error)
 		return 0, err
 	}
 	if len(objects) == 0 {
-		if err := pause(ctx, quiet); err != nil { // until leases are held and nothing is left to do
+		if err := lab.Pause(ctx, quiet); err != nil { // until leases are held and nothing is left to do
 			return 0, err
 		}
 		usage, err := s.hubUsage()

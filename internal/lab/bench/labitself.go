@@ -30,7 +30,7 @@ func labItself(ctx context.Context, s *site) (figures []Figure, err error) {
 	}
 	clusters := fmt.Sprintf("%d clusters, ", len(s.opts.Fleet.Clusters))
 	figures = append(figures, seconds(clusters+"until all are ready", time.Since(began)).within(120))
-	if err := pause(ctx, settleTime); err != nil {
+	if err := lab.Pause(ctx, settleTime); err != nil {
 		return nil, err
 	}
 	before, err := l.Status(ctx)
@@ -38,7 +38,7 @@ func labItself(ctx context.Context, s *site) (figures []Figure, err error) {
 		return nil, err
 	}
 	since := time.Now()
-	if err := pause(ctx, idleTime); err != nil {
+	if err := lab.Pause(ctx, idleTime); err != nil {
 		return nil, err
 	}
 	after, err := l.Status(ctx)

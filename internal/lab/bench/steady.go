@@ -14,6 +14,8 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/dynamic"
 	"k8s.io/client-go/rest"
+
+	"nave.dev/internal/lab"
 )
 
 // quiet is how long the hub is watched around a commit that changes nothing.
@@ -27,7 +29,7 @@ func readme(ctx context.Context, s *site) ([]Figure, error) {
 	if err := s.settle(ctx, f); err != nil {
 		return nil, err
 	}
-	if err := pause(ctx, settleTime); err != nil { // workers end, caches are written
+	if err := lab.Pause(ctx, settleTime); err != nil { // workers end, caches are written
 		return nil, err
 	}
 	var spent [3]time.Duration
@@ -43,7 +45,7 @@ func readme(ctx context.Context, s *site) ([]Figure, error) {
 				return nil, err
 			}
 		}
-		if err := pause(ctx, quiet); err != nil {
+		if err := lab.Pause(ctx, quiet); err != nil {
 			return nil, err
 		}
 		after, err := s.hubUsage()
@@ -70,17 +72,24 @@ func readme(ctx context.Context, s *site) ([]Figure, error) {
 	}, nil
 }
 
+// watched has a hub keep the large fleet, and returns that fleet once it is as it
+// should be, with a watcher of its clusters, which the caller closes.
+func (s *site) watched(ctx context.Context) (fleet, *watcher, error) {
+	f := large.scaled(s.opts)
+	if err := s.settle(ctx, f); err != nil {
+		return fleet{}, nil, err
+	}
+	w, err := watch(ctx, s.direct)
+	return f, w, err
+}
+
 // edits is how many commits are measured one after the other.
 const edits = 20
 
 // oneLine measures how long a line in a base takes to be on all clusters, and what
 // is written.
 func oneLine(ctx context.Context, s *site) ([]Figure, error) {
-	f := large.scaled(s.opts)
-	if err := s.settle(ctx, f); err != nil {
-		return nil, err
-	}
-	w, err := watch(ctx, s.direct)
+	f, w, err := s.watched(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -111,7 +120,7 @@ func oneLine(ctx context.Context, s *site) ([]Figure, error) {
 			each = append(each, t.Sub(pushed))
 		}
 		all = append(all, last(times).Sub(pushed))
-		if err := pause(ctx, time.Second); err != nil { // requests that follow belong to it
+		if err := lab.Pause(ctx, time.Second); err != nil { // requests that follow belong to it
 			return nil, err
 		}
 		for what, n := range s.meter.read().since(before) {
@@ -136,11 +145,7 @@ const damages = 200
 
 // drift measures how long a field that somebody changed stays changed.
 func drift(ctx context.Context, s *site) ([]Figure, error) {
-	f := large.scaled(s.opts)
-	if err := s.settle(ctx, f); err != nil {
-		return nil, err
-	}
-	w, err := watch(ctx, s.direct)
+	f, w, err := s.watched(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -207,7 +212,7 @@ func memory(ctx context.Context, s *site) ([]Figure, error) {
 	if err := s.settle(ctx, large.scaled(s.opts)); err != nil {
 		return nil, err
 	}
-	if err := pause(ctx, settleTime); err != nil {
+	if err := lab.Pause(ctx, settleTime); err != nil {
 		return nil, err
 	}
 	usage, err := s.hubUsage()

@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+
+	"nave.dev/internal/lab"
 )
 
 // What is measured of commits.
@@ -47,7 +49,7 @@ const mostExtra = 4
 // run commits now and then until stop ends, and follows each commit to every
 // cluster that is there.
 func (c *committer) run(ctx, stop context.Context, gap time.Duration) error {
-	for pause(stop, jitter(c.rand, gap)) {
+	for lab.Pause(stop, jitter(c.rand, gap)) == nil {
 		var pushed time.Time
 		what, expected, err := c.change()
 		if err == nil {

@@ -14,6 +14,8 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/types"
+
+	"nave.dev/internal/lab"
 )
 
 // repaired is what is measured of drift: from the answer to the write that made
@@ -53,7 +55,7 @@ func (d *drifter) run(ctx, stop context.Context, gap time.Duration) {
 	var group sync.WaitGroup
 	defer group.Wait()
 	places := make(chan struct{}, mostDrift)
-	for pause(stop, jitter(d.rand, gap)) {
+	for lab.Pause(stop, jitter(d.rand, gap)) == nil {
 		c, r, found := d.choose()
 		if !found {
 			continue

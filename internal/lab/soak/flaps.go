@@ -58,7 +58,7 @@ func (f *flapper) run(ctx, stop context.Context, gap, longest time.Duration) err
 		broken = make(chan error, 1)
 	)
 	defer group.Wait()
-	for pause(stop, jitter(f.rand, gap)) {
+	for lab.Pause(stop, jitter(f.rand, gap)) == nil {
 		c := f.clusters[f.rand.IntN(len(f.clusters))]
 		kind := f.faults()[f.rand.IntN(3)]
 		lasts := longest/4 + time.Duration(f.rand.Int64N(int64(longest)*3/4))
@@ -100,7 +100,7 @@ func (f *flapper) flap(ctx, stop context.Context, c *cluster, kind fault, lasts 
 	if err := kind.begin(ctx, c.name); err != nil {
 		return err
 	}
-	pause(stop, lasts)
+	lab.Pause(stop, lasts)
 	if err := kind.end(ctx, c.name); err != nil {
 		return err
 	}

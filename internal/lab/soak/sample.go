@@ -15,6 +15,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"nave.dev/internal/lab"
 )
 
 // figure is one thing that is sampled.
@@ -96,7 +98,7 @@ func (s *sampler) run(ctx context.Context, every time.Duration) {
 		s.mu.Lock()
 		s.samples = append(s.samples, sample{began.Sub(s.began), s.phase, values})
 		s.mu.Unlock()
-		if !pause(ctx, every-time.Since(began)) {
+		if lab.Pause(ctx, every-time.Since(began)) != nil {
 			return
 		}
 	}

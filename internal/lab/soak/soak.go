@@ -109,7 +109,7 @@ func (r *run) phases(ctx context.Context) error {
 	r.enter(warmUp)
 	err := r.disorder(ctx, third, func(stop context.Context) error {
 		for _, kill := range []bool{true, false} {
-			if !pause(stop, third/3) {
+			if lab.Pause(stop, third/3) != nil {
 				return nil
 			}
 			if err := r.restartHub(ctx, kill); err != nil {
@@ -183,9 +183,9 @@ func (r *run) rest(ctx context.Context, phase string) error {
 	if r.opts.For-r.opts.For/3 >= leastLoad {
 		calm = max(calm, calmTime)
 	}
-	pause(ctx, calm)
+	lab.Pause(ctx, calm)
 	r.enter(phase)
-	pause(ctx, lasts)
+	lab.Pause(ctx, lasts)
 	return context.Cause(ctx)
 }
 

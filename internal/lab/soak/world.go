@@ -293,20 +293,8 @@ func poll(ctx context.Context, every, limit time.Duration, condition func(contex
 		if ctx.Err() == nil {
 			last = text
 		}
-		if !pause(ctx, every) {
+		if lab.Pause(ctx, every) != nil {
 			return last
 		}
-	}
-}
-
-// pause waits and reports whether the time passed before ctx ended.
-func pause(ctx context.Context, d time.Duration) bool {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return true
-	case <-ctx.Done():
-		return false
 	}
 }
