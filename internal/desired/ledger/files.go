@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 
 	"nave.dev/internal/atomicfile"
 	"nave.dev/internal/object"
@@ -89,15 +90,24 @@ func readCompressed(path string) ([]byte, error) {
 	return data, err
 }
 
+// compressors are used again from bundle to bundle: each has more than a megabyte
+// of tables, and a bundle some kilobytes.
+var compressors = sync.Pool{New: func() any {
+	out, err := gzip.NewWriterLevel(nil, gzip.BestSpeed)
+	if err != nil {
+		panic(err) // a constant level
+	}
+	return out
+}}
+
 // writeCompressed puts a bundle into its place in one step. It does not wait for
 // the disk: of a bundle that a power cut tore, its digest tells.
 func writeCompressed(path string, content []byte) error {
 	return atomicfile.WriteFunc(path, func(file io.Writer) error {
-		out, err := gzip.NewWriterLevel(file, gzip.BestSpeed)
-		if err != nil {
-			return err
-		}
-		_, err = out.Write(content)
+		out := compressors.Get().(*gzip.Writer)
+		defer compressors.Put(out)
+		out.Reset(file)
+		_, err := out.Write(content)
 		return errors.Join(err, out.Close())
 	})
 }

@@ -258,3 +258,20 @@ func BenchmarkKeepOneOfAThousandApps(b *testing.B) {
 		}
 	}
 }
+
+func BenchmarkKeepAThousandNewBundles(b *testing.B) {
+	entry, bundles := Entry{Fleet: "acme", Apps: map[string]App{}}, []*app.Bundle{}
+	for i := range 1000 {
+		bundles = append(bundles, bundle(b, fmt.Sprint(i)))
+		entry.Apps[fmt.Sprint("app-", i)] = App{Bundle: bundles[i].Digest}
+	}
+	b.ReportAllocs()
+	for b.Loop() {
+		b.StopTimer()
+		l, _ := open(b, b.TempDir())
+		b.StartTimer()
+		if err := l.Keep("a", entry, bundles); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
