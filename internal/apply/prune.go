@@ -108,7 +108,7 @@ func (r *run) report(plan prune.Plan) {
 	for _, o := range plan.Held {
 		held.Objects = append(held.Objects, o.ID)
 		r.result.Changes = append(r.result.Changes, change.Entry{
-			Object: o.ID, Action: change.Held, Reason: fmt.Sprintf("%s (confirm %s)", plan.WhyHeld, plan.Digest),
+			Object: o.ID, Action: change.Held, Reason: fmt.Sprintf("%s (confirm %s)", plan.Why(o), plan.Digest),
 		})
 	}
 	r.result.Held = held

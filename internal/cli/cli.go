@@ -131,7 +131,11 @@ func requiredFlags(cmd *cobra.Command) error {
 	var missing []string
 	cmd.Flags().VisitAll(func(f *pflag.Flag) {
 		if _, required := f.Annotations[cobra.BashCompOneRequiredFlag]; required && !f.Changed {
-			missing = append(missing, "--"+f.Name)
+			name := "--" + f.Name
+			if f.Shorthand != "" { // which is how the usage line calls it
+				name = "-" + f.Shorthand
+			}
+			missing = append(missing, name)
 		}
 	})
 	if len(missing) == 0 {

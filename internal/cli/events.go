@@ -19,7 +19,7 @@ func newEvents(s *settings) *cobra.Command {
 	var follow bool
 	var cluster string
 	command := s.outputFlag(&cobra.Command{
-		Use: "events", Short: "Show what was done and why, oldest first", Args: arguments(0, 0),
+		Use: "events [--cluster NAME] [--follow]", Short: "Show what was done and why, oldest first", Args: arguments(0, 0),
 		Example: "  nave events --follow\n  nave events --cluster prod-us-1 -o json",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return s.showEvents(cmd, follow, func(e spoke.Event) bool { return cluster == "" || e.Cluster == cluster })
@@ -33,7 +33,7 @@ func newEvents(s *settings) *cobra.Command {
 func newDrift(s *settings) *cobra.Command {
 	var follow bool
 	command := s.outputFlag(&cobra.Command{
-		Use: "drift", Short: "Show who changed what on which cluster, and what was done about it", Args: arguments(0, 0),
+		Use: "drift [--follow]", Short: "Show who changed what on which cluster, and what was done about it", Args: arguments(0, 0),
 		Example: "  nave drift\n  nave drift --follow",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return s.showEvents(cmd, follow, func(e spoke.Event) bool { return e.Kind == spoke.EventDrift })

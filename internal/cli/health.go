@@ -59,7 +59,7 @@ func readObjects(name string, stdin io.Reader) ([]*unstructured.Unstructured, er
 	if name != "-" {
 		file, err := os.Open(name)
 		if err != nil {
-			return nil, err
+			return nil, fmt.Errorf("reading the objects: %w\nhint: -f names a file of objects as a cluster has them, such as kubectl get -o yaml prints; - is standard input", err)
 		}
 		defer file.Close()
 		in = file

@@ -20,14 +20,24 @@ import (
 	"nave.dev/internal/object"
 )
 
-// worktree opens a pipeline on the directory being edited.
-func (s *settings) worktree(ctx context.Context, path string) (*desired.Pipeline, error) {
+// worktree opens a pipeline on the directory being edited, which the caller
+// closes, and pins what is there.
+func (s *settings) worktree(ctx context.Context, path string) (*desired.Pipeline, *desired.Pinned, error) {
 	if info, err := os.Stat(path); err != nil || !info.IsDir() {
-		return nil, fmt.Errorf("%s is no directory\nhint: name the directory with fleet.yaml, or begin one with nave init", path)
+		return nil, nil, fmt.Errorf("%s is no directory\nhint: name the directory with fleet.yaml, or begin one with nave init", path)
 	}
-	return desired.Open(ctx, desired.Options{
+	pipeline, err := desired.Open(ctx, desired.Options{
 		Dir: filepath.Join(s.directory(), "local"), Worktree: path, WorkerCommand: s.worker,
 	})
+	if err != nil {
+		return nil, nil, err
+	}
+	pinned, err := pipeline.Pin(ctx)
+	if err != nil {
+		pipeline.Close()
+		return nil, nil, err
+	}
+	return pipeline, pinned, nil
 }
 
 // noFacts is what is known of clusters that are not asked.
@@ -46,15 +56,11 @@ func newValidate(s *settings) *cobra.Command {
 				dir = args[0]
 			}
 			ctx := cmd.Context()
-			pipeline, err := s.worktree(ctx, dir)
+			pipeline, pinned, err := s.worktree(ctx, dir)
 			if err != nil {
 				return err
 			}
 			defer pipeline.Close()
-			pinned, err := pipeline.Pin(ctx)
-			if err != nil {
-				return err
-			}
 			compiled, err := pipeline.Compile(ctx, pinned, pinned.Members(), noFacts)
 			if err != nil {
 				return err
@@ -93,6 +99,9 @@ func validation(pinned *desired.Pinned, compiled map[string]*desired.Compiled) f
 		for _, d := range c.Apps {
 			report.Apps++
 			if d.Err != nil {
+				if pinned.Reported(d.Err) {
+					continue
+				}
 				text := d.Name + ": " + d.Err.Error()
 				problems[text] = append(problems[text], cluster)
 				continue
@@ -141,20 +150,19 @@ func among(clusters []string, all int) string {
 func newRender(s *settings) *cobra.Command {
 	var cluster, name, dir string
 	command := &cobra.Command{
-		Use:     "render --cluster NAME [--app NAME]",
+		Use:     "render --cluster NAME [--app NAME] [--repo DIR]",
 		Short:   "Print what a cluster should hold, as the files of a directory say",
 		Example: "  nave render --cluster prod-us-1\n  nave render --cluster prod-us-1 --app checkout",
 		Args:    arguments(0, 0),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			ctx := cmd.Context()
-			pipeline, err := s.worktree(ctx, dir)
+			pipeline, pinned, err := s.worktree(ctx, dir)
 			if err != nil {
 				return err
 			}
 			defer pipeline.Close()
-			pinned, err := pipeline.Pin(ctx)
-			if err != nil {
-				return err
+			if pinned.Fleet.Name == "" && len(pinned.Members()) == 0 {
+				return fmt.Errorf("no fleet can be read in %q\nhint: --repo names the directory with fleet.yaml; nave validate says what is wrong with one", dir)
 			}
 			if names := pinned.Members(); !slices.Contains(names, cluster) {
 				return noCluster(cluster, names, len(pinned.Problems))
@@ -217,7 +225,7 @@ func orNothing(names []string) string {
 func newPlan(s *settings) *cobra.Command {
 	var from, to, dir string
 	command := s.outputFlag(&cobra.Command{
-		Use:   "plan [--from REV] [--to REV]",
+		Use:   "plan [--from REV] [--to REV] [--repo DIR]",
 		Short: "Show what a change in Git would do on every cluster; asks no cluster",
 		Long: `plan compares two revisions of a fleet repository and shows, per app, which
 objects of which clusters are added, changed and removed. Equal changes on several

@@ -35,13 +35,9 @@ func writeStatus(w io.Writer, fleet hub.Fleet) {
 	if fleet.Revision.Commit != "" {
 		fmt.Fprintf(w, "commit %.12s %s\n", fleet.Revision.Commit, fleet.Revision.Subject)
 	}
-	if fleet.Revision.Error != "" {
+	told := writeFailing(w, fleet)
+	if fleet.Revision.Error != "" && !told {
 		fmt.Fprintln(w, "not in force:", fleet.Revision.Error)
-	}
-	for _, source := range fleet.Sources {
-		if source.Failing() {
-			fmt.Fprintf(w, "source %s is failing since %s: %s\n", orNone(source.Name), source.FailingSince.Local().Format(time.DateTime), source.Err)
-		}
 	}
 	for _, problem := range fleet.Revision.Problems {
 		fmt.Fprintln(w, "problem:", problem)
@@ -71,6 +67,32 @@ func writeStatus(w io.Writer, fleet hub.Fleet) {
 			fmt.Fprintf(w, "and %d more: nave apps\n", len(rows)-most)
 		}
 	}
+}
+
+// writeFailing shows the sources that cannot be fetched, and reports whether one
+// of them is why Git's newest state is not in force.
+func writeFailing(w io.Writer, fleet hub.Fleet) (told bool) {
+	for _, source := range fleet.Sources {
+		if !source.Failing() {
+			continue
+		}
+		told = told || strings.Contains(fleet.Revision.Error, source.Err)
+		reason := strings.TrimPrefix(source.Err, fmt.Sprintf("fetching source %q: ", source.Source))
+		fmt.Fprintf(w, "source %s is failing since %s: %s\n", orNone(source.Name), source.FailingSince.Local().Format(time.DateTime), reason)
+		so := "what was fetched before stays in force"
+		if source.LastFetched.IsZero() {
+			so = "nothing was fetched yet"
+		}
+		if !fleet.NextFetch.IsZero() {
+			so += ", and it is tried again at " + fleet.NextFetch.Local().Format(time.TimeOnly)
+		}
+		hint := "look at url and credential of the source in fleet.yaml; nave sync APP tries at once"
+		if source.Name == "" {
+			hint = "look at --repo and --token-file of nave hub, and whether git ls-remote of it works on the hub's machine"
+		}
+		fmt.Fprintf(w, "  %s\n  hint: %s\n", so, hint)
+	}
+	return told
 }
 
 func orNone(text string) string {
@@ -173,7 +195,7 @@ func clusterNames(fleet hub.Fleet) (names []string) {
 func newApps(s *settings) *cobra.Command {
 	var cluster, wantHealth, wantSync string
 	command := s.outputFlag(&cobra.Command{
-		Use: "apps", Short: "List the apps of all clusters", Args: arguments(0, 0),
+		Use: "apps [--cluster NAME] [--health STATUS] [--sync STATUS]", Short: "List the apps of all clusters", Args: arguments(0, 0),
 		Example: "  nave apps --cluster prod-us-1\n  nave apps --health Degraded\n  nave apps --sync OutOfSync -o json",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if err := errors.Join(oneOf("health", wantHealth, healthWords), oneOf("sync", wantSync, syncWords)); err != nil {

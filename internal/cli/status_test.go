@@ -14,6 +14,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"nave.dev/internal/change"
+	"nave.dev/internal/desired"
 	"nave.dev/internal/hub"
 	"nave.dev/internal/object"
 	"nave.dev/internal/spoke"
@@ -88,6 +89,21 @@ func golden(t *testing.T, name string, table func(io.Writer)) {
 
 func TestTables(t *testing.T) {
 	golden(t, "status-troubled.golden", func(w io.Writer) { writeStatus(w, troubled()) })
+	golden(t, "status-unreachable.golden", func(w io.Writer) {
+		failing := func(name, source, text string, fetched time.Time) desired.SourceState {
+			s := desired.SourceState{Name: name}
+			s.Source, s.Err, s.Failures = source, fmt.Sprintf("fetching source %q: %s", source, text), 3
+			s.FailingSince, s.LastFetched = moment, fetched
+			return s
+		}
+		fleet := hub.Fleet{Sync: spoke.Unknown, Health: well, NextFetch: moment, Sources: []desired.SourceState{
+			failing("", "fleet-repository", "git ls-remote: connection refused", time.Time{}),
+			failing("team", "team", "git ls-remote: authentication failed", moment),
+			{Name: "fine"},
+		}}
+		fleet.Revision.Error = "resolving the fleet repository: the source has not been fetched yet: " + fleet.Sources[0].Err
+		writeStatus(w, fleet)
+	})
 	golden(t, "status-well.golden", func(w io.Writer) {
 		writeStatus(w, hub.Fleet{Name: "acme", Sync: spoke.Synced, Health: well, Clusters: []hub.Cluster{
 			member("lab-1", spoke.Synced, well, spoke.AppState{Name: "cart", Sync: spoke.Synced, Health: well}),

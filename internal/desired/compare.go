@@ -20,6 +20,8 @@ type comparison struct {
 	key    []byte                // veils secrets; no other plan has it
 	hold   string                // why the fleet's budget holds what goes, if it does
 	groups map[string]*PlanGroup // by all but their clusters
+
+	reported func(error) bool // whether what is wrong with an app is among the plan's problems
 }
 
 // compare fills the plan. What cannot be told of the wanted state is no
@@ -71,6 +73,9 @@ func (c *comparison) compareCluster(cluster string, old, wanted *Compiled, probl
 	for _, name := range slices.Sorted(maps.Keys(after)) {
 		now := after[name]
 		if now.Err != nil {
+			if c.reported(now.Err) {
+				continue
+			}
 			problems[name+": "+now.Err.Error()] = true
 			continue
 		}
@@ -168,10 +173,14 @@ func (c *comparison) compareObjects(was, now *unstructured.Unstructured, options
 func (group *PlanGroup) addPrunes(was, now app.Desired, round *round, hold string) {
 	plan := round.prune(marked(was.Bundle), now, hold)
 	for _, o := range plan.Delete {
-		group.Changes = append(group.Changes, change.Entry{Object: o.ID, Action: change.Deleted})
+		entry := change.Entry{Object: o.ID, Action: change.Deleted}
+		if slices.Contains(plan.Confirmed, o) {
+			entry.Reason = "confirmed by confirmPrune"
+		}
+		group.Changes = append(group.Changes, entry)
 	}
 	for _, o := range plan.Held {
-		group.Changes = append(group.Changes, change.Entry{Object: o.ID, Action: change.Held, Reason: plan.WhyHeld})
+		group.Changes = append(group.Changes, change.Entry{Object: o.ID, Action: change.Held, Reason: plan.Why(o)})
 	}
 	group.Changes = append(group.Changes, plan.Kept...)
 	group.Confirm = plan.Digest

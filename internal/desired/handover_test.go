@@ -434,10 +434,11 @@ func TestHandoverAgreesWithThePlan(t *testing.T) {
 		t.Fatalf("the plan is\n%s", plan)
 	}
 	group := plan.Groups[0]
-	if why := g.given["c2"].Holds["base"]; group.Changes[0].Reason != why {
-		t.Errorf("the plan says %q, the handover %q", group.Changes[0].Reason, why)
+	gone := group.Changes[0]
+	if why := g.given["c2"].Holds["base"]; why != gone.Object.String()+" "+gone.Reason {
+		t.Errorf("the plan says %q, the handover %q", gone.Reason, why)
 	}
-	if left := g.entries["c2"].Apps["base"].Left; group.Confirm != prune.Digest("base", left) || !slices.Equal(left, []object.ID{group.Changes[0].Object}) {
+	if left := g.entries["c2"].Apps["base"].Left; group.Confirm != prune.Digest("base", left) || !slices.Equal(left, []object.ID{gone.Object}) {
 		t.Errorf("the plan holds %v, the handover %v", group.Changes, left)
 	}
 }

@@ -3,12 +3,15 @@ package desired
 import (
 	"context"
 	"crypto/rand"
+	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"nave.dev/api/v1alpha1"
 	"nave.dev/internal/app"
 	"nave.dev/internal/change"
+	"nave.dev/internal/strictyaml"
 )
 
 // Plan is what going from one revision of the fleet repository to another means
@@ -60,7 +63,7 @@ func (p *Pipeline) Plan(ctx context.Context, from, to v1alpha1.Revision) (*Plan,
 	for _, problem := range after.Problems {
 		plan.Problems = append(plan.Problems, problem.String())
 	}
-	c := comparison{plan: plan, key: make([]byte, 32), groups: map[string]*PlanGroup{}}
+	c := comparison{plan: plan, key: make([]byte, 32), groups: map[string]*PlanGroup{}, reported: after.Reported}
 	if _, err := rand.Read(c.key); err != nil {
 		return nil, fmt.Errorf("making a key for redaction: %w", err)
 	}
@@ -75,6 +78,13 @@ func (p *Pinned) Members() []string {
 		names = append(names, member.Name)
 	}
 	return names
+}
+
+// Reported reports whether what is wrong with an app is what is wrong with the
+// fleet's documents, which Problems tell with all else.
+func (p *Pinned) Reported(err error) bool {
+	found, ok := errors.AsType[strictyaml.Problems](err)
+	return ok && !slices.ContainsFunc(found, func(problem strictyaml.Problem) bool { return !slices.Contains(p.Problems, problem) })
 }
 
 // String returns the plan as the command line prints it.

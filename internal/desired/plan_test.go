@@ -122,6 +122,11 @@ settings on all 3 clusters
 
 3 of 3 clusters change
 `}, {
+			"a Delivery in error is one problem, wherever it applies", nil, map[string]string{"deliveries/settings.yaml": delivery("settings", "source: {path: settings}", "prune: 3")}, `
+problem: deliveries/settings.yaml:PROBLEM
+
+0 of 3 clusters change
+`}, {
 			"an app whose document cannot be read does not", nil, map[string]string{"deliveries/settings.yaml": "kind: ["}, `
 problem: deliveries/settings.yaml:PROBLEM
 
@@ -144,19 +149,19 @@ settings on all 3 clusters
 				"deliveries/settings.yaml": delivery("settings", "source: {path: settings}", "confirmPrune: 125cc0b7528b1a1c65eac9f5b69957fc")}, `
 settings on all 3 clusters
   its options change: confirmPrune: (none) -> "125cc0b7528b1a1c65eac9f5b69957fc"
-  deleted   ConfigMap shop/c3
-  deleted   ConfigMap shop/c4
-  deleted   ConfigMap shop/c5
-  deleted   ConfigMap shop/c6
-  deleted   ConfigMap shop/c7
-  deleted   ConfigMap shop/c8
+  deleted   ConfigMap shop/c3: confirmed by confirmPrune
+  deleted   ConfigMap shop/c4: confirmed by confirmPrune
+  deleted   ConfigMap shop/c5: confirmed by confirmPrune
+  deleted   ConfigMap shop/c6: confirmed by confirmPrune
+  deleted   ConfigMap shop/c7: confirmed by confirmPrune
+  deleted   ConfigMap shop/c8: confirmed by confirmPrune
 
 3 of 3 clusters change
 `}, {
 			"one object of more than half of a fleet", map[string]string{"clusters/prod-ap.yaml": cluster("prod-ap", "prod"), "settings/settings.yaml": configMaps(1, 2)},
 			map[string]string{"settings/settings.yaml": configMaps(1, 1)}, `
 settings on all 4 clusters
-  held      ConfigMap shop/c2: ConfigMap shop/c2 would go on 4 of the fleet's 4 clusters at once, more than half
+  held      ConfigMap shop/c2: would go on 4 of the fleet's 4 clusters at once, more than half
   what is held goes with confirmPrune: 7af20e8782507e3b71e3cf91f346bfdf
 
 4 of 4 clusters change

@@ -29,9 +29,12 @@ type Fleet struct {
 	Name     string                `json:"name"`
 	Revision Revision              `json:"revision"`
 	Sources  []desired.SourceState `json:"sources"`
-	Sync     spoke.SyncStatus      `json:"sync"`
-	Health   spoke.Health          `json:"health"`
-	Clusters []Cluster             `json:"clusters"`
+	// NextFetch is when all of them are fetched again, if nothing asks before.
+	NextFetch time.Time `json:"nextFetch,omitzero"`
+
+	Sync     spoke.SyncStatus `json:"sync"`
+	Health   spoke.Health     `json:"health"`
+	Clusters []Cluster        `json:"clusters"`
 }
 
 // Cluster is a member of the fleet and what is known of it.
@@ -64,7 +67,7 @@ type Events struct {
 func (h *Hub) snapshot() Fleet {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	fleet := Fleet{Revision: h.revision, Sources: h.sourceStates(), Sync: spoke.Synced, Clusters: []Cluster{}}
+	fleet := Fleet{Revision: h.revision, Sources: h.sourceStates(), NextFetch: h.nextFetch, Sync: spoke.Synced, Clusters: []Cluster{}}
 	if h.pinned != nil {
 		fleet.Name = h.pinned.Fleet.Name
 	}

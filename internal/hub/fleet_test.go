@@ -462,6 +462,9 @@ func TestSourceThatHangs(t *testing.T) {
 	if took := time.Since(began); took > 30*time.Second {
 		t.Errorf("it took %v", took)
 	}
+	if next := w.state().NextFetch; !next.After(time.Now()) {
+		t.Errorf("it is tried again at %v", next)
+	}
 	if problems := w.state().Revision.Problems; len(problems) != 1 || !strings.Contains(problems[0], "has not been fetched yet") {
 		t.Errorf("problems are %v", problems)
 	}

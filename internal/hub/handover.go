@@ -148,7 +148,7 @@ func problemsOf(pinned *desired.Pinned, compiled map[string]*desired.Compiled) [
 	}
 	for _, c := range compiled {
 		for _, desired := range c.Apps {
-			if desired.Err != nil {
+			if desired.Err != nil && !pinned.Reported(desired.Err) {
 				seen[desired.Name+": "+desired.Err.Error()] = true
 			}
 		}

@@ -61,13 +61,14 @@ type Hub struct {
 	lost     map[string]bool // bundles of which it was said that they are; follow's own
 	journal  journal
 
-	mu       sync.Mutex
-	ctx      context.Context // of Run: spokes end with it
-	members  map[string]*member
-	pinned   *desired.Pinned
-	sources  map[string]*source
-	revision Revision
-	spokes   sync.WaitGroup
+	mu        sync.Mutex
+	ctx       context.Context // of Run: spokes end with it
+	members   map[string]*member
+	pinned    *desired.Pinned
+	sources   map[string]*source
+	revision  Revision
+	nextFetch time.Time // when the remotes are looked at if nothing asks before
+	spokes    sync.WaitGroup
 }
 
 // member is one cluster of the fleet as the hub sees it.

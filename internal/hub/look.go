@@ -28,7 +28,11 @@ type source struct {
 func (h *Hub) follow(ctx context.Context) {
 	h.look(ctx)
 	for {
-		timer := time.NewTimer(time.Until(h.next()))
+		next := h.next()
+		h.mu.Lock()
+		h.nextFetch = next
+		h.mu.Unlock()
+		timer := time.NewTimer(time.Until(next))
 		select {
 		case <-ctx.Done():
 			timer.Stop()

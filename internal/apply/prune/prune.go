@@ -61,6 +61,8 @@ type Request struct {
 type Plan struct {
 	Delete []Object // in the order in which to delete them
 	Held   []Object
+	// Confirmed are those of Delete that were held but for a confirmation.
+	Confirmed []Object
 	// Digest names the list of held objects, and WhyHeld says which rule holds it.
 	Digest  string
 	WhyHeld string
@@ -71,6 +73,9 @@ type Plan struct {
 	// Removals are the objects that count against budgets, deleted or held.
 	Removals []object.ID
 }
+
+// Why says of one held object which rule holds it, where its name is said already.
+func (p Plan) Why(o Object) string { return strings.TrimPrefix(p.WhyHeld, o.ID.String()+" ") }
 
 // New makes the plan.
 func New(r Request) Plan {
@@ -204,7 +209,7 @@ func (r Request) split(plan *Plan, candidates []Object, in wanted) {
 		reasons = append(reasons, "namespaces, definitions, volumes and adopted objects are deleted only after confirmation")
 	}
 	if len(held) > 0 && slices.Contains(r.Confirmed, digestOf(r.App, held)) {
-		plan.Delete = append(plan.Delete, held...)
+		plan.Delete, plan.Confirmed = append(plan.Delete, held...), held
 		plan.Counted = len(counted)
 		return
 	}
