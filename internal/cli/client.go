@@ -31,7 +31,7 @@ func nobody(action hub.Action) error {
 	case action.Digest != "":
 		return fmt.Errorf("no cluster holds a list %q\nhint: nave status shows what is held; a list that changes gets another digest", action.Digest)
 	}
-	return fmt.Errorf("no cluster has an app %q\nhint: nave apps", action.App)
+	return fmt.Errorf("no cluster has an app %q\nhint: nave apps lists them; one that a push has just brought is known, and synced, when the hub has read the commit: nave wait --revision SHA", action.App)
 }
 
 // client speaks with the hub that works in a directory.

@@ -87,7 +87,7 @@ func TestAskingAHub(t *testing.T) {
 		{"names of clusters complete", "__complete pause --cluster prod", 0, "prod-us-1\nprod-us-2\n", ""},
 		{"names of apps complete", "__complete sync c", 0, "cart\n", ""},
 		{"an action that some clusters could not do", "sync cart", 1, "lab-2: cluster lab-2 is offline\n", "1 of 2 clusters could not"},
-		{"an app that is nowhere", "sync helo", 1, "", "no cluster has an app \"helo\"\nhint: nave apps"},
+		{"an app that is nowhere", "sync helo", 1, "", "no cluster has an app \"helo\"\nhint: nave apps lists them; one that a push has just brought"},
 		{"a cluster that is not there", "sync helo --cluster lab-9", 1, "", "the hub keeps no cluster \"lab-9\"\nhint: nave clusters"},
 		{"a list that is not held", "confirm 3f9a --reason x", 1, "", "no cluster holds a list \"3f9a\"\nhint:"},
 	} {

@@ -48,7 +48,7 @@ func (s *Spoke) Diff(ctx context.Context, name string) ([]AppDiff, error) {
 			return fmt.Errorf("cluster %s has not been assigned anything yet", s.opts.Cluster)
 		}
 		if name != "" && session.apps[name] == nil {
-			return fmt.Errorf("cluster %s has no app %q", s.opts.Cluster, name)
+			return fmt.Errorf("cluster %s has no app %q\nhint: nave apps --cluster %s lists those it has", s.opts.Cluster, name, s.opts.Cluster)
 		}
 		applier = session.applier
 		diffs = make([]AppDiff, 0, len(session.apps))

@@ -38,7 +38,7 @@ func TestDiff(t *testing.T) {
 	if diffs := diff(s, ""); len(diffs) != 2 || diffs[0].App != "other" || len(diffs[0].Changes)+len(diffs[1].Changes) != 0 || diffs[1].Error != "" {
 		t.Errorf("of what is Synced: %+v", diffs)
 	}
-	if _, err := s.Diff(t.Context(), "wbe"); err == nil || !strings.Contains(err.Error(), `no app "wbe"`) {
+	if _, err := s.Diff(t.Context(), "wbe"); err == nil || !strings.Contains(err.Error(), "no app \"wbe\"\nhint: nave apps --cluster ") {
 		t.Errorf("of an app that is not there: %v", err)
 	}
 	// While it is paused, and from beside the writer.
