@@ -154,17 +154,3 @@ func (s *Spoke) Orphans(ctx context.Context) ([]Orphan, error) {
 	})
 	return orphans, nil
 }
-
-// noteLeft keeps in the record since when apps that were applied are no longer
-// assigned.
-func (r *Record) noteLeft(assigned func(app string) bool, now time.Time) {
-	for _, name := range r.Applied {
-		if _, known := r.Left[name]; !known && !assigned(name) {
-			if r.Left == nil {
-				r.Left = map[string]time.Time{}
-			}
-			r.Left[name] = now.UTC().Truncate(time.Second)
-		}
-	}
-	maps.DeleteFunc(r.Left, func(name string, _ time.Time) bool { return assigned(name) })
-}

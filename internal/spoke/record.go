@@ -41,7 +41,8 @@ type Record struct {
 	// Applied are the apps that have been applied here before, or were about to be,
 	// in order.
 	Applied []string `json:"applied,omitempty"`
-	// Left says of those that are no longer assigned since when.
+	// Left says of those that are no longer assigned since when. They are forgotten
+	// once nothing of them is on the cluster.
 	Left   map[string]time.Time `json:"left,omitempty"`
 	Pauses []Pause              `json:"pauses,omitempty"`
 	// Confirmed are the held lists whose deletion people confirmed: by app the
@@ -78,6 +79,15 @@ type WrongFleetError struct{ Have, Want string }
 // Error names both fleets.
 func (e *WrongFleetError) Error() string {
 	return fmt.Sprintf("the cluster belongs to fleet %q, not %q\nhint: delete the secret %s/%s there if it is to change fleets", e.Have, e.Want, Namespace, recordName)
+}
+
+// recordSizeError says that the record would not fit into a Secret. The one that
+// is there stays.
+type recordSizeError struct{ size, apps, left int }
+
+// Error says how much the record would hold.
+func (e *recordSizeError) Error() string {
+	return fmt.Sprintf("the cluster record would have %d bytes, for %d apps of which %d have left the cluster, and a Secret takes %d\nhint: remove what those left behind, which nave orphans lists; they are forgotten some minutes later", e.size, e.apps, e.left, corev1.MaxSecretSize)
 }
 
 // load reads the record, and makes an empty one for a cluster without. It writes
@@ -169,6 +179,9 @@ func (s *recordStore) try(ctx context.Context, do func(*Record)) error {
 	}
 	if string(before) == string(after) && s.version != "" {
 		return nil
+	}
+	if len(after) > corev1.MaxSecretSize {
+		return &recordSizeError{size: len(after), apps: len(next.Applied), left: len(next.Left)}
 	}
 	ctx, cancel := context.WithTimeoutCause(ctx, recordTimeout, errRecordTimeout)
 	defer cancel()

@@ -34,6 +34,7 @@ type session struct {
 	accepted *Assigned // the one that the record tells of
 	refused  error     // why the newest assignment is not taken
 	checked  time.Time // when the record was last compared with the cluster's
+	tidied   time.Time // when the record was last looked through for apps to forget
 	apps     map[string]*work
 	names    []string // of apps, in order
 	claims   *claims
@@ -180,10 +181,7 @@ func (s *session) take() {
 		return
 	}
 	if err := s.refuses(wanted); err != nil {
-		if s.refused == nil || s.refused.Error() != err.Error() {
-			s.event("", EventFailed, err.Error(), nil)
-		}
-		s.refused = err
+		s.refuse(err)
 		return
 	}
 	s.assigned, s.refused = wanted, nil
@@ -212,18 +210,6 @@ func (s *session) take() {
 	}
 	s.names = slices.Sorted(maps.Keys(s.apps))
 	s.claims = claimsOf(s.apps, wanted.Incomplete != nil, s.facts)
-}
-
-// refuses says why an assignment is not to be taken, or nothing.
-func (s *session) refuses(a *Assigned) error {
-	accepted := s.records.record
-	switch {
-	case a.Fleet != "" && a.Fleet != s.spoke.opts.Fleet:
-		return fmt.Errorf("the assignment is of fleet %q, and the cluster of %q", a.Fleet, s.spoke.opts.Fleet)
-	case a.Number != 0 && a.Number < accepted.Number && a.Digest() != accepted.Digest:
-		return fmt.Errorf("assignment %d is older than %d, which the cluster has accepted", a.Number, accepted.Number)
-	}
-	return nil
 }
 
 // writes reports whether this process may write to the cluster, and has read the
@@ -311,56 +297,6 @@ func (s *session) again() {
 			w.retryAt, w.failures = s.now(), 0
 		}
 	}
-}
-
-// accept writes the assignment's number, and the kinds that its apps bring, into
-// the cluster record before anything of it is applied.
-func (s *session) accept(ctx context.Context) error {
-	expired := func(p Pause) bool { return !s.now().Before(p.Until) }
-	if s.accepted == s.assigned && !slices.ContainsFunc(s.records.record.Pauses, expired) {
-		return nil
-	}
-	if s.refused = s.refuses(s.assigned); s.refused != nil {
-		return nil // another writer has accepted a newer one
-	}
-	digest := s.assigned.Digest()
-	var fresh []string // apps that the cluster never had
-	err := s.records.change(ctx, func(r *Record) {
-		switch {
-		case digest == r.Digest:
-		case s.assigned.Number == 0:
-			r.Number++
-		default:
-			r.Number = max(r.Number, s.assigned.Number)
-		}
-		r.Digest = digest
-		fresh = nil
-		for _, name := range s.names {
-			if w := s.apps[name]; w.bundle != nil {
-				r.addKinds(name, apply.Kinds(apply.Target{Bundle: w.bundle, Options: w.options}))
-				if at, applied := slices.BinarySearch(r.Applied, name); !applied {
-					r.Applied = slices.Insert(r.Applied, at, name)
-					fresh = append(fresh, name)
-				}
-			}
-		}
-		r.Pauses = slices.DeleteFunc(r.Pauses, expired)
-		if s.assigned.Incomplete == nil {
-			maps.DeleteFunc(r.Confirmed, func(name, _ string) bool { return s.apps[name] == nil })
-			r.noteLeft(func(name string) bool { return s.apps[name] != nil }, s.now())
-		}
-	})
-	if err != nil {
-		return err
-	}
-	s.accepted = s.assigned
-	for _, name := range fresh {
-		s.apps[name].fresh = true
-	}
-	for _, kind := range s.records.kinds() {
-		s.watch(ctx, kind)
-	}
-	return nil
 }
 
 // ready reports whether an app may be written now, and otherwise says in its
