@@ -79,6 +79,9 @@ func (h *Hub) snapshot() Fleet {
 			if m.err != "" && c.Error == "" {
 				c.Error = m.err
 			}
+			if m.unkept != nil && c.Online { // what it has is that of another revision
+				c.Sync, c.Error = spoke.OutOfSync, m.unkept.Error()
+			}
 		} else {
 			c.State = spoke.State{Cluster: name, Error: m.err, Sync: spoke.Unknown, Health: spoke.Health{Status: spoke.HealthUnknown}}
 		}

@@ -469,3 +469,36 @@ func TestSourceThatHangs(t *testing.T) {
 		t.Errorf("problems are %v", problems)
 	}
 }
+
+// TestWhatCannotBeKeptIsNotGiven has a commit bring an object, and the next one
+// take it away again, while the hub's disk takes nothing.
+func TestWhatCannotBeKeptIsNotGiven(t *testing.T) {
+	w := newWorld(t)
+	w.kubeconfig(w.right())
+	w.commit(w.fleet())
+	w.start()
+	w.synced(w.git("rev-parse", "HEAD"))
+	clusters := filepath.Join(w.dir, "ledger", "ledger-1", "clusters")
+	if err := os.Rename(clusters, clusters+".away"); err != nil {
+		t.Fatal(err)
+	}
+	commit := w.commit(map[string]string{"a/more.yaml": configMap("more", "1")})
+	w.refresh()
+	w.until("it says why", func() bool {
+		fleet := w.state()
+		return fleet.Revision.Commit == commit && fleet.Sync == spoke.OutOfSync && strings.Contains(fleet.Clusters[0].Error, "is given")
+	})
+	w.delete("a")
+	w.until("drift is corrected", func() bool { value, _ := w.object("a"); return value == "1" })
+	if value, _ := w.object("more"); value != "" {
+		t.Error("an object is there that nobody will remember")
+	}
+	if err := os.Rename(clusters+".away", clusters); err != nil {
+		t.Fatal(err)
+	}
+	w.refresh()
+	w.synced(commit)
+	if value, _ := w.object("more"); value != "1" {
+		t.Error("the disk takes it, and it is not given")
+	}
+}

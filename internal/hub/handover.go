@@ -88,8 +88,9 @@ func (h *Hub) receiver(name string, m *member, c *desired.Compiled) desired.Rece
 }
 
 // give gives a cluster what it should hold, once that is on the disk: a hub that
-// is killed in between gives it again. Where the disk does not take it, later
-// prunes could not be told from these, and nothing is deleted unasked.
+// is killed in between gives it again. Where the disk does not take it, the cluster
+// keeps what it has until it does. Objects of which nobody remembers that they were
+// given could go later without counting against the fleet's budget.
 func (h *Hub) give(m *member, given desired.Given, sources map[string]string) {
 	var bundles []*app.Bundle
 	for _, desired := range given.Apps {
@@ -97,11 +98,13 @@ func (h *Hub) give(m *member, given desired.Given, sources map[string]string) {
 			bundles = append(bundles, desired.Bundle)
 		}
 	}
-	if err := h.ledger.Keep(given.Cluster, given.Entry, bundles); err != nil {
-		h.opts.Log.Error("prunes are held", "error", err)
-		for _, desired := range given.Apps {
-			given.Holds[desired.Name] = "what the cluster is given cannot be kept on the hub's disk"
-		}
+	err := h.ledger.Keep(given.Cluster, given.Entry, bundles)
+	h.mu.Lock()
+	m.unkept = err
+	h.mu.Unlock()
+	if err != nil {
+		h.opts.Log.Error("a cluster is given nothing new", "error", err)
+		return
 	}
 	state := stateDigest(given)
 	if m.digest == state {

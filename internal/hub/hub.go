@@ -82,6 +82,7 @@ type member struct {
 	config  string          // content of the kubeconfig in use
 	given   *spoke.Assigned // what it was last given in this process
 	digest  string          // of that
+	unkept  error           // why it is not given the newest, if so
 }
 
 // Revision is the state of Git that the hub acts on.
@@ -205,7 +206,7 @@ func (m *member) end(why string) {
 	if m.stop != nil {
 		m.stop()
 	}
-	m.spoke, m.stop, m.given, m.digest, m.err = nil, nil, nil, "", why
+	m.spoke, m.stop, m.given, m.digest, m.unkept, m.err = nil, nil, nil, "", nil, why
 }
 
 // reach starts the spoke of a cluster, if there is a way to it, or tells it of
