@@ -166,7 +166,9 @@ func (h *Hub) api() http.Handler {
 	mux.HandleFunc("POST /api/v1/sync", h.action(func(ctx context.Context, s *spoke.Spoke, a Action) error { return s.Sync(ctx, a.App) }))
 	mux.HandleFunc("POST /api/v1/confirm", h.action(func(ctx context.Context, s *spoke.Spoke, a Action) error { return s.Confirm(ctx, a.Digest) }))
 	mux.HandleFunc("POST /api/v1/pause", h.action(func(ctx context.Context, s *spoke.Spoke, a Action) error {
-		return s.Pause(ctx, spoke.Pause{App: a.App, Until: h.opts.Now().Add(a.For), Actor: a.Actor, Reason: a.Reason})
+		err := s.Pause(ctx, spoke.Pause{App: a.App, Until: h.opts.Now().Add(a.For), Actor: a.Actor, Reason: a.Reason})
+		h.keepPauses()
+		return err
 	}))
 	mux.HandleFunc("GET /debug/pprof/", pprof.Index)
 	mux.HandleFunc("GET /debug/pprof/profile", pprof.Profile)

@@ -15,6 +15,7 @@ import (
 func (h *Hub) compile(ctx context.Context, pinned *desired.Pinned) error {
 	h.judge(pinned.Checks)
 	h.admit(pinned)
+	h.keepPauses()
 	h.mu.Lock()
 	members := map[string]*member{} // those with a spoke
 	all := len(h.members)

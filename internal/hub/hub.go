@@ -67,7 +67,9 @@ type Hub struct {
 	pinned    *desired.Pinned
 	sources   map[string]*source
 	revision  Revision
-	nextFetch time.Time // when the remotes are looked at if nothing asks before
+	nextFetch time.Time                // when the remotes are looked at if nothing asks before
+	pauses    map[string][]spoke.Pause // by cluster, as they are kept; not changed once made
+	keeping   sync.Mutex               // held by who keeps pauses
 	spokes    sync.WaitGroup
 }
 
@@ -135,10 +137,15 @@ func Run(ctx context.Context, opts Options) error {
 	for _, problem := range problems {
 		opts.Log.Warn("prunes are held until clusters were seen in order", "error", problem)
 	}
+	pauses, err := readPauses(opts.Dir)
+	if err != nil {
+		opts.Log.Warn("pauses are only in the clusters' records", "error", err)
+	}
 	ctx, cancel := context.WithCancel(ctx)
 	h := &Hub{
 		opts: opts, pipeline: pipeline, health: checker, keys: keys, trigger: make(chan struct{}, 1), arrived: make(chan struct{}, 1),
 		ledger: given, lost: map[string]bool{}, ctx: ctx, members: map[string]*member{}, sources: map[string]*source{},
+		pauses: pauses,
 	}
 	h.metrics = newMetrics(h)
 	defer h.spokes.Wait()
@@ -239,7 +246,7 @@ func (h *Hub) reach(name, fleet string, m *member) {
 		return
 	}
 	s := spoke.New(spoke.Options{
-		Cluster: name, Fleet: fleet, Config: config, Health: h.health, Keys: h.keys, Now: h.opts.Now,
+		Cluster: name, Fleet: fleet, Config: config, Health: h.health, Keys: h.keys, Now: h.opts.Now, Pauses: h.pauses[name],
 		Listener: spoke.Listener{
 			Event: h.record, Changed: h.journal.wake,
 			FactsChanged: func(string) { h.Trigger() }, // they may matter to a render

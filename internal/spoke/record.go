@@ -64,7 +64,8 @@ type Pause struct {
 type recordStore struct {
 	client  kubernetes.Interface
 	fleet   string
-	version string // of the Secret as last read or written; empty if there is none
+	pauses  []Pause // of a cluster whose record is gone
+	version string  // of the Secret as last read or written; empty if there is none
 	record  Record
 	all     []schema.GroupKind // of all apps, as the record has them; nil until asked for
 }
@@ -90,11 +91,11 @@ func (e *recordSizeError) Error() string {
 	return fmt.Sprintf("the cluster record would have %d bytes, for %d apps of which %d have left the cluster, and a Secret takes %d\nhint: remove what those left behind, which nave orphans lists; they are forgotten some minutes later", e.size, e.apps, e.left, corev1.MaxSecretSize)
 }
 
-// load reads the record, and makes an empty one for a cluster without. It writes
-// nothing.
+// load reads the record, and makes one that has but the pauses for a cluster
+// without. It writes nothing.
 func (s *recordStore) load(ctx context.Context) error {
 	s.version, s.all = "", nil
-	s.record = Record{Fleet: s.fleet, Kinds: map[string][]string{}, DigestKey: make([]byte, 32)}
+	s.record = Record{Fleet: s.fleet, Kinds: map[string][]string{}, Pauses: slices.Clone(s.pauses), DigestKey: make([]byte, 32)}
 	if _, err := rand.Read(s.record.DigestKey); err != nil {
 		return err
 	}

@@ -104,6 +104,7 @@ func (s *Spoke) Pause(ctx context.Context, pause Pause) error {
 		if err != nil {
 			return err
 		}
+		defer session.publish() // whoever asked sees it
 		if !now.Before(pause.Until) {
 			if ended {
 				session.event(pause.App, EventResumed, fmt.Sprintf("pause ended by %s: %s", pause.Actor, pause.Reason), nil)

@@ -35,7 +35,10 @@ type Options struct {
 	Keys Keys
 	// Writer names this process among those that may want to write to the
 	// cluster; only one does. Made up unless set.
-	Writer   string
+	Writer string
+	// Pauses are those that the cluster is known to have had. They count if its
+	// record is gone.
+	Pauses   []Pause
 	Now      func() time.Time
 	Listener Listener
 }
@@ -101,7 +104,7 @@ func New(opts Options) *Spoke {
 	return &Spoke{
 		opts: opts, requests: make(chan request), wake: make(chan struct{}, 1),
 		checks: opts.Health, config: opts.Config, moved: make(chan struct{}, 1), apps: map[string]*work{}, health: map[object.ID]health.Result{},
-		state: State{Cluster: opts.Cluster, OfflineSince: opts.Now(), Error: "not reached yet", Sync: Unknown, Health: health.Summary{Status: health.Unknown}},
+		state: State{Cluster: opts.Cluster, OfflineSince: opts.Now(), Error: "not reached yet", Sync: Unknown, Health: health.Summary{Status: health.Unknown}, Pauses: opts.Pauses},
 	}
 }
 
@@ -244,7 +247,7 @@ func (s *Spoke) open(ctx context.Context) (*session, error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, connectTimeout, errConnectTimeout)
 	defer cancel()
 	s.mu.Lock()
-	config := s.config
+	config, pauses := s.config, s.state.Pauses
 	s.mu.Unlock()
 	short := rest.CopyConfig(config) // for the record and the lease, which are never watched
 	short.Timeout = recordTimeout
@@ -252,7 +255,7 @@ func (s *Spoke) open(ctx context.Context) (*session, error) {
 	if err != nil {
 		return nil, err
 	}
-	records := &recordStore{client: client, fleet: s.opts.Fleet}
+	records := &recordStore{client: client, fleet: s.opts.Fleet, pauses: pauses}
 	if err := records.load(ctx); err != nil {
 		return nil, err
 	}
