@@ -43,6 +43,19 @@ func (k *Keys) Recipients() []string {
 	return slices.Clone(k.recipients)
 }
 
+// Version names the state of the key file: it is another once the file has
+// changed, is gone or is back. The file is not read. Nil Keys have none.
+func (k *Keys) Version() string {
+	if k == nil {
+		return ""
+	}
+	info, err := os.Stat(k.file)
+	if err != nil {
+		return err.Error()
+	}
+	return fmt.Sprintf("%d %d %s", info.ModTime().UnixNano(), info.Size(), info.Mode())
+}
+
 // identities returns the keys of the file as it is now. A file that cannot be
 // read has none: keys that were withdrawn are not used on.
 func (k *Keys) identities() ([]age.Identity, error) {

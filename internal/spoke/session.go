@@ -40,6 +40,7 @@ type session struct {
 	claims   *claims
 	applied  map[object.ID]string // whose sync brought the object about
 	checks   *health.Checker
+	keys     string // the version of the file of keys
 	watches  map[schema.GroupKind]*watch
 	listed   map[schema.GroupKind]bool  // whose objects are all in tracked
 	away     map[schema.GroupKind]error // which cannot be watched, since the cluster does not answer
@@ -84,7 +85,7 @@ func newSession(s *Spoke, client kubernetes.Interface, applier *apply.Client, re
 	checks := s.checks
 	s.mu.Unlock()
 	session := &session{
-		checks: checks, spoke: s, applier: applier, records: records, facts: facts,
+		checks: checks, keys: s.opts.Keys.Version(), spoke: s, applier: applier, records: records, facts: facts,
 		writer: newWriter(client, s.opts.Writer), apps: s.apps, health: s.health, claims: &claims{}, applied: map[object.ID]string{},
 		watches: map[schema.GroupKind]*watch{}, listed: map[schema.GroupKind]bool{},
 		away: map[schema.GroupKind]error{}, trouble: map[schema.GroupKind]bool{}, tracked: newTracked(), scaled: map[object.ID]object.ID{},
@@ -152,6 +153,7 @@ func (s *session) run(ctx context.Context) (err error) {
 		case r := <-s.spoke.requests:
 			r.done <- r.do(ctx, s)
 		case <-tick.C:
+			s.tryKeys()
 		case <-publish:
 			began := time.Now()
 			s.publish()
@@ -293,9 +295,7 @@ func (s *session) stand(ctx context.Context) error {
 // way may be over.
 func (s *session) again() {
 	for _, w := range s.apps {
-		if !w.retryAt.IsZero() {
-			w.retryAt, w.failures = s.now(), 0
-		}
+		w.tryAgain(s.now())
 	}
 }
 

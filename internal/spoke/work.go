@@ -108,6 +108,13 @@ func (w *work) forget() {
 	w.syncedDigest, w.retryAt, w.failures = "", time.Time{}, 0
 }
 
+// tryAgain has an app that could not be brought about be due now.
+func (w *work) tryAgain(now time.Time) {
+	if !w.retryAt.IsZero() {
+		w.retryAt, w.failures = now, 0
+	}
+}
+
 // stop breaks off what is under way.
 func (w *work) stop() {
 	if w.cancel != nil {
