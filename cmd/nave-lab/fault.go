@@ -30,7 +30,7 @@ func newStop(open opener) *cobra.Command {
 func newStart(open opener) *cobra.Command {
 	return &cobra.Command{
 		Use:     "start NAME [COMPONENT…]",
-		Short:   "Start again what was stopped or destroyed",
+		Short:   "Start again what was stopped, stalled or destroyed",
 		Example: "  nave-lab start prod-us-1",
 		Args:    cobra.MinimumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -41,6 +41,11 @@ func newStart(open opener) *cobra.Command {
 			return l.Start(cmd.Context(), args[0], args[1:]...)
 		},
 	}
+}
+
+func newStall(open opener) *cobra.Command {
+	return onCluster(open, "stall NAME", "Have the etcd of a cluster that has one of its own answer nothing; start lets it go on",
+		func(cmd *cobra.Command, l *lab.Lab, name string) error { return l.Stall(cmd.Context(), name) })
 }
 
 func newDestroy(open opener) *cobra.Command {

@@ -84,7 +84,7 @@ has returned, until nave-lab down.`,
 	root.AddCommand(
 		newUp(open), newDown(open), newStatus(open), newKubeconfig(open), newKubeconfigs(open), newLogs(open),
 		newAdd(open), newRemove(open),
-		newStop(open), newStart(open), newDestroy(open),
+		newStop(open), newStall(open), newStart(open), newDestroy(open),
 		newPartition(open), newHeal(open), newLatency(open),
 		newSnapshot(open), newRestore(open),
 		newGit(open), newDemo(open), newBench(&opts), newSoak(&opts, open), newNetwork(open), newRun(),

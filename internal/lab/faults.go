@@ -37,7 +37,7 @@ func (l *Lab) Stop(ctx context.Context, name string, components ...string) error
 	})
 }
 
-// Start starts again what Stop stopped, and returns when it is ready.
+// Start starts again what Stop stopped, has what Stall stalled go on, and returns when it is ready.
 func (l *Lab) Start(ctx context.Context, name string, components ...string) error {
 	return l.change(ctx, func(s *state) error {
 		m, err := s.member(name)
@@ -59,6 +59,18 @@ func (l *Lab) Start(ctx context.Context, name string, components ...string) erro
 		}
 		m.Stopped = stopped
 		return l.start(ctx, s, []string{name})
+	})
+}
+
+// Stall keeps the etcd of a cluster that has one of its own from running, as a
+// disk that no longer answers would: it neither fails nor answers, and
+// connections to it stay. Start lets it go on.
+func (l *Lab) Stall(ctx context.Context, name string) error {
+	return l.change(ctx, func(s *state) error {
+		if _, _, err := l.ownEtcd(s, name); err != nil {
+			return err
+		}
+		return l.table.Suspend(name + "/" + sharedEtcd)
 	})
 }
 
@@ -212,12 +224,9 @@ func (l *Lab) wipe(ctx context.Context, s *state, m *member) error {
 // Snapshot saves the etcd of a cluster that has one of its own to a file.
 func (l *Lab) Snapshot(ctx context.Context, name, file string) error {
 	return l.change(ctx, func(s *state) error {
-		m, bin, err := l.dedicatedMember(s, name)
+		m, bin, err := l.ownEtcd(s, name)
 		if err != nil {
 			return err
-		}
-		if !l.running(name + "/" + sharedEtcd) {
-			return fmt.Errorf("the etcd of %s does not run\nhint: nave-lab start %s", name, name)
 		}
 		return l.etcdOf(s, m).Snapshot(ctx, bin, file)
 	})
@@ -254,13 +263,28 @@ func (l *Lab) Restore(ctx context.Context, name, file string) error {
 	})
 }
 
+// ownEtcd is dedicatedMember for what needs the etcd to serve.
+func (l *Lab) ownEtcd(s *state, name string) (*member, controlplane.Binaries, error) {
+	m, bin, err := l.dedicatedMember(s, name)
+	if err != nil {
+		return nil, bin, err
+	}
+	switch record, err := l.table.Get(name + "/" + sharedEtcd); {
+	case err != nil || !record.Running():
+		return nil, bin, fmt.Errorf("the etcd of %s does not run\nhint: nave-lab start %s", name, name)
+	case record.Suspended():
+		return nil, bin, fmt.Errorf("the etcd of %s is stalled\nhint: nave-lab start %s has it go on", name, name)
+	}
+	return m, bin, nil
+}
+
 func (l *Lab) dedicatedMember(s *state, name string) (*member, controlplane.Binaries, error) {
 	m, err := s.member(name)
 	if err != nil {
 		return nil, controlplane.Binaries{}, err
 	}
 	if m.Spec.Etcd != dedicated {
-		return nil, controlplane.Binaries{}, fmt.Errorf("cluster %s shares its etcd with others, whose data would go back too\nhint: declare it with etcd: dedicated", name)
+		return nil, controlplane.Binaries{}, fmt.Errorf("cluster %s shares its etcd with others, which would be concerned too\nhint: declare it with etcd: dedicated", name)
 	}
 	bin, err := controlplane.FindBinaries(l.bin)
 	return m, bin, err

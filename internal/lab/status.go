@@ -48,7 +48,7 @@ type ClusterStatus struct {
 // ComponentStatus is one process at one moment.
 type ComponentStatus struct {
 	Name string `json:"name"`
-	// State is running, stopped (on purpose) or failed (it should run).
+	// State is running, stalled or stopped (both on purpose), or failed (it should run).
 	State       string     `json:"state"`
 	PID         int        `json:"pid,omitempty"`
 	Since       *time.Time `json:"since,omitempty"`
@@ -59,6 +59,7 @@ type ComponentStatus struct {
 // The states of a component.
 const (
 	Running = "running"
+	Stalled = "stalled"
 	Stopped = "stopped"
 	Failed  = "failed"
 )
@@ -144,6 +145,9 @@ func (l *Lab) component(name, processName string, stopped []string) ComponentSta
 	switch {
 	case err == nil && record.Running():
 		status.State, status.PID, status.Since = Running, record.PID, &record.Started
+		if record.Suspended() {
+			status.State = Stalled
+		}
 		if usage, err := record.Usage(); err == nil {
 			status.MemoryBytes, status.CPUSeconds = usage.Memory, usage.CPU.Seconds()
 		}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -208,6 +209,9 @@ func (l *Lab) startCluster(ctx context.Context, host controlplane.Host, s *state
 	defer cancel()
 	stopped := func(component string) bool { return slices.Contains(m.Stopped, component) }
 	if m.Spec.Etcd == dedicated && !stopped(sharedEtcd) {
+		if err := l.table.Resume(m.Spec.Name + "/" + sharedEtcd); err != nil && !errors.Is(err, os.ErrProcessDone) && !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
 		if err := host.StartEtcd(ctx, l.etcdOf(s, m)); err != nil {
 			return err
 		}

@@ -221,6 +221,9 @@ func stop(ctx context.Context, record Record, grace time.Duration) error {
 		if err := signal(syscall.SIGTERM); err != nil {
 			return err
 		}
+		if err := signal(syscall.SIGCONT); err != nil { // one that is suspended would not hear of it
+			return err
+		}
 		if gone(ctx, record, grace) {
 			return nil
 		}

@@ -103,6 +103,51 @@ func TestStartIsIdempotentAndStopIsThorough(t *testing.T) {
 	}
 }
 
+func TestSuspendedProcessGoesOnOrEnds(t *testing.T) {
+	table := &Table{Dir: t.TempDir()}
+	spec := child(table.Dir, "one/etcd", "sleep")
+	record, err := table.Start(spec)
+	if err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "the process writes to its log", logHolds(spec, "up"))
+	if err := table.Suspend("one/etcd"); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "it is suspended", record.Suspended)
+	if !record.Running() {
+		t.Error("a suspended process counts as gone")
+	}
+	if err := table.Resume("one/etcd"); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "it goes on", func() bool { return !record.Suspended() })
+	if err := table.Suspend("one/etcd"); err != nil {
+		t.Fatal(err)
+	}
+	began := time.Now()
+	if err := table.Stop(t.Context(), "one/etcd", time.Minute); err != nil || record.Running() {
+		t.Fatalf("stopping a suspended process: %v, running %t", err, record.Running())
+	}
+	if took := time.Since(began); took > 30*time.Second {
+		t.Errorf("it was killed after %s: nobody woke it to end by itself", took)
+	}
+	if err := table.Suspend("one/etcd"); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("suspending what is not there: %v", err)
+	}
+}
+
+func TestSuspendSparesAStranger(t *testing.T) {
+	table := &Table{Dir: t.TempDir()}
+	// This process has the pid of one that died long ago.
+	if err := table.write(Record{Name: "old", PID: os.Getpid(), Start: "another boot/1"}); err != nil {
+		t.Fatal(err)
+	}
+	if err := table.Suspend("old"); !errors.Is(err, os.ErrProcessDone) {
+		t.Errorf("suspending a process that is gone: %v", err)
+	}
+}
+
 func TestStopSparesAStranger(t *testing.T) {
 	stranger := exec.Command("sleep", "3600")
 	if err := stranger.Start(); err != nil {
