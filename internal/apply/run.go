@@ -62,7 +62,7 @@ type item struct {
 
 	id       object.ID
 	resource cluster.Resource
-	body     *unstructured.Unstructured // what to apply, in plaintext, marks and all; nil if it is encrypted and not pending
+	body     *unstructured.Unstructured // what to apply, in plaintext, marks and all; nil if it is encrypted and not pending, and once it is settled
 	encoded  []byte
 	digest   string
 	rules    ownership.Rules
@@ -74,7 +74,7 @@ type item struct {
 	optional bool // a namespace that is made only if nobody has it
 	once     bool // it is created, and then left as it is
 	entry    change.Entry
-	live     *unstructured.Unstructured // as last seen in this run
+	live     *unstructured.Unstructured // as last seen in this run, for as long as it matters
 	baseline *Baseline
 }
 

@@ -34,6 +34,7 @@ func (r *run) settle(ctx context.Context, it *item) {
 	}
 	if r.mode == syncing && !it.pending() {
 		it.entry, it.baseline = change.Entry{Action: change.Unchanged}, it.known
+		it.release()
 		return
 	}
 	done, err := r.client.turns.take(ctx, it.id)
@@ -59,6 +60,18 @@ func (r *run) settle(ctx context.Context, it *item) {
 			r.client.cluster.Forget()
 		}
 		it.fail(cluster.Explain(err))
+	}
+	if it.ok() {
+		it.release()
+	}
+}
+
+// release lets go of what no later stage asks for, so that an app of very many
+// objects is not held in memory three times over.
+func (it *item) release() {
+	it.body, it.encoded = nil, nil
+	if lifeless[it.id.GroupKind()] {
+		it.live = nil
 	}
 }
 

@@ -165,3 +165,29 @@ func TestSyncAdoptsWhatAppearedUnseen(t *testing.T) {
 		g.wantField(`{"k":"v"}`, "Git decides in the end", "ConfigMap", id.Name, "data")
 	}
 }
+
+// TestWhatIsSettledIsLetGo looks at what a sync holds of its objects when all are
+// applied: of tens of thousands of them, what was sent and what came back would
+// be most of a hub's memory.
+func TestWhatIsSettledIsLetGo(t *testing.T) {
+	g := on(t)
+	target := g.target("web", web)
+	for _, round := range []string{"created", "unchanged"} {
+		r, err := g.client.begin(target, syncing)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.prepareAll(t.Context())
+		r.applyAll(t.Context())
+		result, err := r.finish()
+		if err != nil || len(result.Baselines) != len(r.items) {
+			t.Fatalf("%s: %v, %s", round, err, result.Changes)
+		}
+		for _, it := range r.items {
+			if it.body != nil || it.encoded != nil || lifeless[it.id.GroupKind()] && it.live != nil {
+				t.Errorf("%s: %s is held in memory after it was applied", round, it.id)
+			}
+		}
+		target.Known = result.Baselines
+	}
+}
