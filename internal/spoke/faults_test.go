@@ -1,7 +1,6 @@
 package spoke
 
 import (
-	"context"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
@@ -26,7 +25,6 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
-	"k8s.io/client-go/dynamic"
 	"k8s.io/client-go/rest"
 
 	"nave.dev/internal/app"
@@ -401,20 +399,6 @@ func TestFight(t *testing.T) {
 func TestKindThatComesLater(t *testing.T) {
 	g := on(t)
 	group := g.namespace + ".example.org"
-	definition := &unstructured.Unstructured{Object: map[string]any{
-		"apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition", "metadata": map[string]any{"name": "things." + group},
-		"spec": map[string]any{
-			"group": group, "scope": "Namespaced",
-			"names": map[string]any{"kind": "Thing", "plural": "things"},
-			"versions": []any{map[string]any{
-				"name": "v1", "served": true, "storage": true, "schema": map[string]any{"openAPIV3Schema": map[string]any{"type": "object"}},
-			}},
-		},
-	}}
-	definitions, err := dynamic.NewForConfig(g.env.Config)
-	if err != nil {
-		t.Fatal(err)
-	}
 	thing := &unstructured.Unstructured{Object: map[string]any{
 		"apiVersion": group + "/v1", "kind": "Thing", "metadata": map[string]any{"name": "t", "namespace": g.namespace},
 	}}
@@ -424,15 +408,6 @@ func TestKindThatComesLater(t *testing.T) {
 		state := s.State()
 		return len(state.Apps) == 1 && strings.Contains(state.Apps[0].Message, "no kind Thing."+group) && g.value("a") == "one"
 	})
-	resource := schema.GroupVersionResource{Group: "apiextensions.k8s.io", Version: "v1", Resource: "customresourcedefinitions"}
-	if _, err := definitions.Resource(resource).Create(t.Context(), definition, metav1.CreateOptions{}); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		err := definitions.Resource(resource).Delete(context.WithoutCancel(t.Context()), definition.GetName(), metav1.DeleteOptions{})
-		if err != nil {
-			t.Error(err)
-		}
-	})
+	g.define("Thing", "v1")
 	g.synced(s)
 }
