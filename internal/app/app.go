@@ -7,6 +7,7 @@ import (
 	"bytes"
 	"cmp"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -294,6 +295,10 @@ type Desired struct {
 	Bundle *Bundle
 	Err    error
 }
+
+// ErrRendering is why an assignment is incomplete that has what is rendered so far:
+// the rest follows.
+var ErrRendering = errors.New("the other apps are being rendered")
 
 // Assignment is what one cluster should hold.
 type Assignment struct {

@@ -23,7 +23,26 @@ type Compiled struct {
 	FactsUsed bool
 }
 
-// Compile returns what the named clusters should hold of a snapshot. It is pure
+// Member is a cluster to compile for.
+type Member struct {
+	// Facts are what is known of it.
+	Facts app.Facts
+	// Early, unless nil, is called with the apps that are rendered while others are
+	// not, one call at a time, so that a cluster that has nothing yet need not wait
+	// for all of many. The assignment is incomplete by app.ErrRendering.
+	Early func(*Compiled)
+}
+
+// Compile is CompileFor clusters that wait until all is told.
+func (p *Pipeline) Compile(ctx context.Context, pinned *Pinned, clusters []string, facts func(cluster string) app.Facts) (map[string]*Compiled, error) {
+	members := make(map[string]Member, len(clusters))
+	for _, cluster := range clusters {
+		members[cluster] = Member{Facts: facts(cluster)}
+	}
+	return p.CompileFor(ctx, pinned, members)
+}
+
+// CompileFor returns what clusters should hold of a snapshot. It is pure
 // given the snapshot and the facts: an app whose render fails is in the
 // assignment with its error. A cluster that the snapshot's fleet does not know is
 // an error, unless it may be in a document that cannot be read: then its
@@ -32,14 +51,14 @@ type Compiled struct {
 // one of a cluster's apps defines count for all its apps, before the facts. What a
 // render refers to in other repositories is pinned in the snapshot when it is
 // first found.
-func (p *Pipeline) Compile(ctx context.Context, pinned *Pinned, clusters []string, facts func(cluster string) app.Facts) (map[string]*Compiled, error) {
+func (p *Pipeline) CompileFor(ctx context.Context, pinned *Pinned, members map[string]Member) (map[string]*Compiled, error) {
 	var (
 		group    sync.WaitGroup
-		compiled = make(map[string]*Compiled, len(clusters))
-		placed   = make(map[string]fleet.Placement, len(clusters))
+		compiled = make(map[string]*Compiled, len(members))
+		placed   = make(map[string]fleet.Placement, len(members))
 		work     = &compilation{Pipeline: p, pinned: pinned, turn: make(chan struct{}, 4*runtime.NumCPU())}
 	)
-	for _, cluster := range clusters {
+	for cluster := range members {
 		placement, err := pinned.Fleet.Apps(cluster, pinned.resolve)
 		if err != nil && placement.Incomplete == nil {
 			return nil, err
@@ -50,19 +69,16 @@ func (p *Pipeline) Compile(ctx context.Context, pinned *Pinned, clusters []strin
 		placed[cluster] = placement
 	}
 	for cluster, placement := range placed {
-		out := &Compiled{
-			Assignment: &app.Assignment{Cluster: cluster, Fleet: pinned.Fleet.Name, Incomplete: placement.Incomplete},
-			Warnings:   map[string][]string{}, Sources: map[string]app.Source{},
-		}
+		out := newCompiled(cluster, pinned.Fleet.Name, placement.Incomplete)
 		compiled[cluster] = out
-		known := facts(cluster)
+		known := members[cluster].Facts
 		if known.KubernetesVersion == "" {
 			known.KubernetesVersion = pinned.member(cluster).KubernetesVersion
 		}
 		group.Go(func() {
-			rendered := work.renderApps(ctx, placement.Apps, known)
+			rendered := work.renderApps(ctx, placement.Apps, known, newEarly(members[cluster], out.Assignment, placement))
 			if fuller, more := withDefinitions(known, rendered); more {
-				rendered = work.renderApps(ctx, placement.Apps, fuller) // what does not depend on it is remembered
+				rendered = work.renderApps(ctx, placement.Apps, fuller, nil) // what does not depend on it is remembered
 			}
 			for name, err := range placement.Failed {
 				out.Apps = append(out.Apps, app.Desired{Name: name, Err: err})
@@ -111,6 +127,13 @@ type rendered struct {
 	err    error
 }
 
+func newCompiled(cluster, fleet string, incomplete error) *Compiled {
+	return &Compiled{
+		Assignment: &app.Assignment{Cluster: cluster, Fleet: fleet, Incomplete: incomplete},
+		Warnings:   map[string][]string{}, Sources: map[string]app.Source{},
+	}
+}
+
 // add enters what came of an app.
 func (c *Compiled) add(spec app.Spec, r rendered) {
 	desired := app.Desired{Name: spec.Name, Options: spec.Options, Err: r.err}
@@ -126,8 +149,8 @@ func (c *Compiled) add(spec app.Spec, r rendered) {
 }
 
 // renderApps renders the apps of one cluster, in their order. Each takes a turn
-// among those of all clusters.
-func (c *compilation) renderApps(ctx context.Context, specs []app.Spec, facts app.Facts) []rendered {
+// among those of all clusters. What can be told early is.
+func (c *compilation) renderApps(ctx context.Context, specs []app.Spec, facts app.Facts, tell *early) []rendered {
 	all := make([]rendered, len(specs))
 	var group sync.WaitGroup
 	for i, spec := range specs {
@@ -135,6 +158,7 @@ func (c *compilation) renderApps(ctx context.Context, specs []app.Spec, facts ap
 			c.turn <- struct{}{}
 			defer func() { <-c.turn }()
 			all[i].result, all[i].err = c.renderApp(ctx, spec, facts)
+			tell.rendered(spec, all[i])
 		})
 	}
 	group.Wait()

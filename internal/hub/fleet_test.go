@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -24,7 +25,9 @@ import (
 	"k8s.io/apimachinery/pkg/util/wait"
 	"k8s.io/client-go/kubernetes"
 
+	"nave.dev/internal/app"
 	"nave.dev/internal/desired"
+	"nave.dev/internal/desired/ledger"
 	"nave.dev/internal/spoke"
 	"nave.dev/internal/testenv"
 )
@@ -500,5 +503,40 @@ func TestWhatCannotBeKeptIsNotGiven(t *testing.T) {
 	w.synced(commit)
 	if value, _ := w.object("more"); value != "1" {
 		t.Error("the disk takes it, and it is not given")
+	}
+}
+
+// A cluster that never was given anything is given what is rendered before all is;
+// any other one waits for the whole.
+func TestEarly(t *testing.T) {
+	given, _, err := ledger.Open(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	h := &Hub{ledger: given, lost: map[string]bool{}, opts: Options{Log: slog.New(slog.DiscardHandler)}}
+	newMember := func() *member { return &member{spoke: spoke.New(spoke.Options{Cluster: "one"})} }
+	pinned, m := &desired.Pinned{}, newMember()
+	give := h.early(pinned, "one", m, 0)
+	if give == nil {
+		t.Fatal("a new cluster waits for the whole")
+	}
+	bundle, err := app.NewBundle(nil, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	give(&desired.Compiled{Assignment: &app.Assignment{
+		Cluster: "one", Fleet: "acme", Apps: []app.Desired{{Name: "a", Bundle: bundle}}, Incomplete: app.ErrRendering,
+	}})
+	if m.given == nil || len(m.given.Apps) != 1 || !errors.Is(m.given.Incomplete, app.ErrRendering) {
+		t.Errorf("the cluster is given %+v", m.given)
+	}
+	if entry, _ := given.Entry("one"); entry.Apps["a"].Bundle != bundle.Digest {
+		t.Errorf("what is kept of it is %+v", entry)
+	}
+	if h.early(pinned, "one", m, 0) != nil {
+		t.Error("a cluster that has something does not wait for the whole")
+	}
+	if h.early(pinned, "one", newMember(), 0) != nil {
+		t.Error("after a restart a cluster that has something does not wait for the whole")
 	}
 }

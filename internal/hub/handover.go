@@ -25,17 +25,17 @@ func (h *Hub) compile(ctx context.Context, pinned *desired.Pinned) error {
 		}
 	}
 	h.mu.Unlock()
-	facts := map[string]app.Facts{}
+	asked := map[string]desired.Member{}
 	for name, m := range members {
-		facts[name] = m.spoke.Facts()
+		asked[name] = desired.Member{Facts: m.spoke.Facts(), Early: h.early(pinned, name, m, all-1)}
 	}
-	compiled, err := h.pipeline.Compile(ctx, pinned, slices.Sorted(maps.Keys(members)), func(name string) app.Facts { return facts[name] })
+	compiled, err := h.pipeline.CompileFor(ctx, pinned, asked)
 	if err != nil {
 		return err
 	}
 	receivers := map[string]desired.Receiver{}
 	for name, c := range compiled {
-		if c.FactsUsed && len(facts[name].APIVersions) == 0 {
+		if c.FactsUsed && len(asked[name].Facts.APIVersions) == 0 {
 			continue // a guess; once the cluster is reached, this is done again
 		}
 		receivers[name] = h.receiver(name, members[name], c)
@@ -61,6 +61,18 @@ func (h *Hub) compile(ctx context.Context, pinned *desired.Pinned) error {
 	return nil
 }
 
+// early returns how a cluster is given what is rendered before all is, if it never
+// was given anything: nothing can be missed there. Others are the further members.
+func (h *Hub) early(pinned *desired.Pinned, name string, m *member, others int) func(*desired.Compiled) {
+	if _, known := h.ledger.Entry(name); known || m.given != nil {
+		return nil
+	}
+	return func(c *desired.Compiled) {
+		given := desired.Handover(pinned.ID(), map[string]desired.Receiver{name: h.receiver(name, m, c)}, others)
+		h.give(m, given[name], describeSources(c.Sources))
+	}
+}
+
 // receiver is a member as the handover sees it.
 func (h *Hub) receiver(name string, m *member, c *desired.Compiled) desired.Receiver {
 	last, _ := h.ledger.Entry(name)
@@ -79,13 +91,21 @@ func (h *Hub) receiver(name string, m *member, c *desired.Compiled) desired.Rece
 				return bundle
 			}
 			bundle, err := h.ledger.Bundle(digest)
-			if err != nil && !h.lost[digest] {
-				h.lost[digest] = true
+			if err != nil && h.lose(digest) {
 				h.opts.Log.Warn("what a cluster was given is lost; its prunes are held until it was seen in order", "cluster", name, "error", err)
 			}
 			return bundle
 		},
 	}
+}
+
+// lose notes that a bundle is lost, and reports whether that is news.
+func (h *Hub) lose(digest string) bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	news := !h.lost[digest]
+	h.lost[digest] = true
+	return news
 }
 
 // give gives a cluster what it should hold, once that is on the disk: a hub that

@@ -58,12 +58,12 @@ type Hub struct {
 	metrics  *metrics
 	arrived  chan struct{} // buffered by one: a source was fetched
 	ledger   *ledger.Ledger
-	lost     map[string]bool // bundles of which it was said that they are; follow's own
 	journal  journal
 
 	mu        sync.Mutex
 	ctx       context.Context // of Run: spokes end with it
 	members   map[string]*member
+	lost      map[string]bool // bundles of which it was said that they are
 	pinned    *desired.Pinned
 	sources   map[string]*source
 	revision  Revision

@@ -1,12 +1,14 @@
 package spoke
 
 import (
+	"errors"
 	"fmt"
 	"maps"
 	"reflect"
 	"slices"
 	"time"
 
+	"nave.dev/internal/app"
 	"nave.dev/internal/change"
 	"nave.dev/internal/health"
 	"nave.dev/internal/object"
@@ -52,6 +54,9 @@ func (s *session) publish() {
 		case shown.Sync == Unknown && state.Sync == Synced:
 			state.Sync = Unknown
 		}
+	}
+	if s.assigned != nil && errors.Is(s.assigned.Incomplete, app.ErrRendering) && state.Sync == Synced {
+		state.Sync = OutOfSync // with what is yet to come
 	}
 	state.Health = health.Aggregate(parts, 0)
 	s.spoke.mu.Lock()

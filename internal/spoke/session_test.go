@@ -139,3 +139,28 @@ func TestCommitThatIsTakenBack(t *testing.T) {
 		t.Error("what is on the cluster counts as new, and waits for what the app depends on")
 	}
 }
+
+// What is rendered so far is applied, deletes nothing, and is not all that the
+// cluster should hold.
+func TestAssignmentWhileTheRestIsRendered(t *testing.T) {
+	g := on(t)
+	s, _ := g.spoke("a")
+	one, two := g.desired("one", g.configMap("one", "1")), g.desired("two", g.configMap("two", "1"))
+	s.Assign(assigned(one, two))
+	g.synced(s)
+	first := assigned(g.desired("one", g.configMap("one-b", "1")))
+	first.Incomplete = app.ErrRendering
+	s.Assign(first)
+	g.until("what there is is applied", func() bool {
+		state := s.State()
+		return len(state.Apps) == 2 && state.Apps[0].Sync == Synced && state.Apps[1].Sync == Synced && g.value("one-b") == "1"
+	})
+	if state := s.State(); state.Sync != OutOfSync {
+		t.Errorf("the cluster is %s while apps are missing", state.Sync)
+	}
+	if g.value("one") != "1" || g.value("two") != "1" {
+		t.Error("something is gone that an app not yet rendered may have")
+	}
+	s.Assign(assigned(g.desired("one", g.configMap("one-b", "1")), two))
+	g.synced(s)
+}
