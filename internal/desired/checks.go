@@ -3,6 +3,7 @@ package desired
 import (
 	"errors"
 	"io/fs"
+	"sync"
 
 	"nave.dev/internal/health"
 	"nave.dev/internal/strictyaml"
@@ -18,17 +19,35 @@ type Checks struct {
 	Digest string
 }
 
-// readChecks finds the fleet's own health checks, and what is wrong with them.
-func readChecks(files tree, commit string) (Checks, strictyaml.Problems) {
+// compiledChecks remembers what is wrong with the checks that were compiled last:
+// few commits touch them. It is safe for concurrent use.
+type compiledChecks struct {
+	mu       sync.Mutex
+	digest   string // empty for none
+	problems strictyaml.Problems
+}
+
+// read finds the fleet's own health checks, and what is wrong with them.
+func (c *compiledChecks) read(files tree, commit string) (Checks, strictyaml.Problems) {
 	if _, err := fs.Stat(files, HealthDir); errors.Is(err, fs.ErrNotExist) {
 		return Checks{}, nil
 	}
-	checks := Checks{Files: files, Digest: commit}
-	if hash, ok := files.Hash(HealthDir); ok {
-		checks.Digest = hash
+	hash, hashed := files.Hash(HealthDir)
+	if !hashed { // files that are being edited
+		return Checks{Files: files, Digest: commit}, compileChecks(files)
 	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.digest != hash {
+		c.digest, c.problems = hash, compileChecks(files)
+	}
+	return Checks{Files: files, Digest: hash}, c.problems
+}
+
+// compileChecks returns what is wrong with health checks.
+func compileChecks(files tree) strictyaml.Problems {
 	_, err := health.New(health.Options{Custom: files, CustomDir: HealthDir})
-	return checks, checkProblems(err)
+	return checkProblems(err)
 }
 
 // checkProblems places what is wrong with health checks.

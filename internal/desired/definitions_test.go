@@ -89,3 +89,23 @@ func TestChecks(t *testing.T) {
 		}
 	}
 }
+
+// Checks are compiled again only when they are others.
+func TestChecksAreCompiledOnce(t *testing.T) {
+	r := newRepository(t)
+	r.commit(fleetFiles())
+	p := r.open(nil)
+	r.commit(map[string]string{"health/core/Service/health.lua": "return }"})
+	if bad := pin(t, p); len(bad.Problems) != 1 {
+		t.Fatalf("a broken one: %v", bad.Problems)
+	}
+	p.checks.problems[0].Message = "as remembered"
+	r.commit(map[string]string{"README.md": "words\n"})
+	if same := pin(t, p); len(same.Problems) != 1 || same.Problems[0].Message != "as remembered" {
+		t.Errorf("a commit that does not touch the checks has them compiled: %v", same.Problems)
+	}
+	r.commit(map[string]string{"health/core/Service/health.lua": `return {status = "Healthy"}`})
+	if good := pin(t, p); len(good.Problems) != 0 {
+		t.Errorf("after the repair: %v", good.Problems)
+	}
+}

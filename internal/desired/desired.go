@@ -59,6 +59,7 @@ type Pipeline struct {
 	render    *render.Renderer
 	worktree  *os.Root // nil without one
 	accepting sync.Mutex
+	checks    compiledChecks
 }
 
 // Open makes a pipeline ready. Close it when done.

@@ -183,7 +183,7 @@ func (p *Pipeline) read(ctx context.Context, mirror *gitsource.Mirror, commit st
 	}
 	var problems strictyaml.Problems
 	pinned.Fleet, pinned.Problems = fleet.Load(files)
-	pinned.Checks, problems = readChecks(files, commit)
+	pinned.Checks, problems = p.checks.read(files, commit)
 	pinned.Problems = append(pinned.Problems, problems...)
 	if mirror != nil {
 		if pinned.Commit, err = mirror.Commit(ctx, commit); err != nil {
