@@ -179,7 +179,11 @@ func (s *session) take() {
 	s.spoke.mu.Lock()
 	wanted := s.spoke.wanted
 	s.spoke.mu.Unlock()
-	if wanted == nil || wanted == s.assigned {
+	if wanted == nil {
+		return
+	}
+	if wanted == s.assigned {
+		s.refused = nil // one that came between is not wanted any more; accept looks at this one again
 		return
 	}
 	if err := s.refuses(wanted); err != nil {

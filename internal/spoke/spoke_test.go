@@ -456,7 +456,8 @@ func TestOldAndForeignAssignments(t *testing.T) {
 		a.Number = n
 		return a
 	}
-	s.Assign(number(5, "five"))
+	five := number(5, "five")
+	s.Assign(five)
 	g.synced(s)
 	foreign := assigned(g.desired("web", g.configMap("a", "foreign")))
 	foreign.Fleet = "other"
@@ -473,6 +474,8 @@ func TestOldAndForeignAssignments(t *testing.T) {
 		if got := g.value("a"); got != "five" {
 			t.Errorf("%s: a = %q", c.reason, got)
 		}
+		s.Assign(five)
+		g.until(c.reason+", which is over once the accepted one comes again", func() bool { return s.State().Error == "" })
 	}
 	s.Assign(number(6, "six"))
 	g.until("a higher number is taken", func() bool { return g.value("a") == "six" })
