@@ -238,6 +238,78 @@ var commits = map[string]verb{
 		}
 		return fmt.Sprintf("%s depends on %v", name, o.DependsOn)
 	})},
+	"make-namespace": {4, committing(func(w *world, n [3]int) string {
+		name := w.pick(n[0])
+		if name == "" {
+			return ""
+		}
+		o := &w.git.trees[name].options
+		o.CreateNamespace = !o.CreateNamespace
+		return fmt.Sprintf("%s makes its namespaces: %v", name, o.CreateNamespace)
+	})},
+	"inhabit": {10, committing(func(w *world, n [3]int) string {
+		name, other := w.pick(n[0]), w.pick(n[1])
+		if name == "" {
+			return ""
+		}
+		precious := []thing{space, inner, volume}
+		for i := range precious {
+			t := precious[(n[2]+i)%len(precious)]
+			if owners := w.git.owners(t); len(owners) > 0 && (t != inner || n[2]%2 == 0) {
+				delete(w.git.trees[owners[0]].things, t)
+				return fmt.Sprintf("%s has %s no more", owners[0], w.identity(t, content{}))
+			}
+		}
+		c := content{value: n[2] % values}
+		w.git.trees[name].things[space], w.git.trees[name].things[volume] = c, c
+		if len(w.git.owners(inner)) == 0 {
+			w.git.trees[other].things[inner] = c
+		}
+		return fmt.Sprintf("%s has a claim and the namespace %s, and something is in it, such as of %s", name, w.more, other)
+	})},
+	"limit": {3, committing(func(w *world, n [3]int) string {
+		name := w.pick(n[0])
+		if name == "" {
+			return ""
+		}
+		t := w.git.trees[name]
+		if t.limit != unlimited {
+			t.limit = unlimited
+		} else {
+			t.limit = 1 + limit(n[2])%(limits-1)
+		}
+		return fmt.Sprintf("%s has the limits %+v", name, w.in(t.limit))
+	})},
+	"impersonate": {4, committing(func(w *world, n [3]int) string {
+		name := w.pick(n[0])
+		if name == "" {
+			return ""
+		}
+		o := &w.git.trees[name].options
+		o.ServiceAccount = []string{"", w.mighty(), w.mighty(), w.namespace + "/powerless"}[n[2]%4]
+		return fmt.Sprintf("%s is applied as %q", name, o.ServiceAccount)
+	})},
+	"once": {4, committing(func(w *world, n [3]int) string {
+		name := w.pick(n[0])
+		if name == "" {
+			return ""
+		}
+		t := w.git.trees[name]
+		t.once = !t.once
+		return fmt.Sprintf("%s only creates c1, c2 and the Secret: %v", name, t.once)
+	})},
+	"budget": {4, committing(func(w *world, n [3]int) string {
+		name := w.pick(n[0])
+		if name == "" {
+			return ""
+		}
+		if w.git.budget[name] {
+			delete(w.git.budget, name)
+		} else {
+			w.git.budget[name] = true
+		}
+		return fmt.Sprintf("the fleet's budget holds deletions of %s: %v", name, w.git.budget[name])
+	})},
 	"again": {2, committing(func(w *world, n [3]int) string { return "nothing changes" })},
 }
 
@@ -260,6 +332,9 @@ func committing(change func(w *world, n [3]int) string) func(*world, [3]int) str
 		return said
 	}
 }
+
+// mighty is the service account that may do anything.
+func (w *world) mighty() string { return w.namespace + "/" + mighty }
 
 // pick returns one of Git's apps, or nothing.
 func (w *world) pick(n int) string {

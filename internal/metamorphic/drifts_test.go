@@ -35,6 +35,8 @@ var drifts = map[string]verb{
 				unstructured.SetNestedField(u.Object, int64(77), "spec", "maxReplicas")
 			case "ClusterRole":
 				unstructured.SetNestedSlice(u.Object, nil, "rules")
+			case "PersistentVolumeClaim", "Namespace":
+				unstructured.SetNestedField(u.Object, "edited", "metadata", "labels", "value")
 			}
 			return "is edited"
 		})
@@ -97,6 +99,10 @@ var drifts = map[string]verb{
 		_, id, ok := w.target(n)
 		if !ok || w.of(id).Delete(w.ctx, id.Name, metav1.DeleteOptions{}) != nil {
 			return ""
+		}
+		w.changed()
+		if id.Kind == "Deployment" { // one that has an autoscaler begins anew
+			w.mayScale(id, 1)
 		}
 		return fmt.Sprintf("%s is deleted by hand", id)
 	}},
@@ -170,6 +176,7 @@ var drifts = map[string]verb{
 			return ""
 		}
 		u := &unstructured.Unstructured{Object: map[string]any{"apiVersion": "v1", "kind": "ConfigMap", "data": map[string]any{"key": "mine"}}}
+		u.SetNamespace(id.Namespace)
 		u.SetName(fmt.Sprintf("copy%d", n[2]))
 		u.SetLabels(live.GetLabels())
 		u.SetAnnotations(live.GetAnnotations())

@@ -2,11 +2,15 @@ package metamorphic
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"maps"
+	"net/http"
 	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
+	"nave.dev/internal/object"
 	"nave.dev/internal/spoke"
 )
 
@@ -110,6 +114,7 @@ var faults = map[string]verb{
 			}
 		}
 		if err := w.ask(func(ctx context.Context, r *runner) error { return r.Pause(ctx, pause) }); err != nil {
+			w.unsure = w.unsure || !errors.Is(err, errDown)
 			return ""
 		}
 		w.mu.Lock()
@@ -118,13 +123,50 @@ var faults = map[string]verb{
 		return fmt.Sprintf("%q is paused", pause.App)
 	}},
 	"unpause": {4, func(w *world, n [3]int) string {
-		if !w.paused() {
+		if !w.paused() && !w.unsure {
 			return ""
 		}
 		w.thaw()
+		w.unsure = false
 		w.wait(2 * forever)
 		w.poke()
 		return "all pauses run out"
+	}},
+	"refuse": {6, func(w *world, n [3]int) string {
+		answer := []int{
+			http.StatusTooManyRequests, http.StatusTooManyRequests, http.StatusInternalServerError, http.StatusServiceUnavailable,
+			http.StatusGatewayTimeout, http.StatusForbidden, http.StatusUnauthorized,
+		}[n[0]%7]
+		w.writer().line.set(func(l *line) { l.refused, l.answer = 1+n[1]%12, answer })
+		return fmt.Sprintf("the next %d requests are answered %d", 1+n[1]%12, answer)
+	}},
+	"rewind": {4, func(w *world, n [3]int) string {
+		secrets := w.client.CoreV1().Secrets(w.system)
+		record, err := secrets.Get(w.ctx, "nave-record", metav1.GetOptions{})
+		if err != nil {
+			return ""
+		}
+		if w.backup == nil {
+			w.mu.Lock()
+			defer w.mu.Unlock()
+			w.backup = &backup{record.Data, maps.Clone(w.law.confirmed)}
+			return "the cluster record is saved"
+		}
+		record.Data = w.backup.record
+		if _, err := secrets.Update(w.ctx, record, metav1.UpdateOptions{FieldManager: "restore"}); err != nil {
+			return ""
+		}
+		w.lost, w.unsure = true, true // what came since is forgotten
+		w.thaw()
+		w.mu.Lock()
+		maps.Copy(w.law.confirmed, w.backup.confirmed)
+		w.mu.Unlock()
+		w.backup = nil
+		if n[0]%2 == 0 {
+			w.wait(2 * time.Minute)
+			w.poke()
+		}
+		return "the cluster record is as it was saved"
 	}},
 	"confirm": {4, func(w *world, n [3]int) string {
 		if !w.confirm() {
@@ -140,6 +182,12 @@ var faults = map[string]verb{
 	}},
 }
 
+// backup is the cluster record as it was, and what had been confirmed then.
+type backup struct {
+	record    map[string][]byte
+	confirmed map[object.ID]bool
+}
+
 // up has the network return, and reports whether it was away.
 func (w *world) up() bool {
 	was := false
@@ -151,6 +199,17 @@ func (w *world) up() bool {
 		}
 	}
 	return was
+}
+
+// served has the API server refuse nothing any more, and the spokes try again now.
+func (w *world) served() {
+	for _, r := range w.runners {
+		refused := 0
+		r.line.set(func(l *line) { refused, l.refused, l.answer = l.answer, 0, 0 })
+		if refused != 0 {
+			r.Reach(r.config)
+		}
+	}
 }
 
 // ask has the spoke that writes do something, if there is one now.

@@ -7,7 +7,6 @@ import (
 	"slices"
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
-	"k8s.io/apimachinery/pkg/types"
 
 	"nave.dev/internal/app"
 	"nave.dev/internal/object"
@@ -24,15 +23,17 @@ type kind struct {
 var kinds = []kind{
 	{"", "v1", "ConfigMap", "/api/v1/configmaps", false},
 	{"", "v1", "Secret", "/api/v1/secrets", false},
+	{"", "v1", "PersistentVolumeClaim", "/api/v1/persistentvolumeclaims", false},
+	{"", "v1", "Namespace", "/api/v1/namespaces", true},
 	{"apps", "v1", "Deployment", "/apis/apps/v1/deployments", false},
 	{"autoscaling", "v2", "HorizontalPodAutoscaler", "/apis/autoscaling/v2/horizontalpodautoscalers", false},
 	{"rbac.authorization.k8s.io", "v1", "ClusterRole", "/apis/rbac.authorization.k8s.io/v1/clusterroles", true},
 }
 
-var kindByPath = func() map[string]kind {
-	paths := map[string]kind{}
+var kindPaths = func() map[string]bool {
+	paths := map[string]bool{}
 	for _, k := range kinds {
-		paths[k.path] = k
+		paths[k.path] = true
 	}
 	return paths
 }()
@@ -50,7 +51,10 @@ const (
 	scaler                          // the autoscaler
 	role                            // of the whole cluster
 	generated                       // a ConfigMap whose name has a suffix of its content
-	things    = int(generated) + 1  // how many there are
+	volume                          // a PersistentVolumeClaim, which is deleted only when confirmed
+	space                           // a Namespace, which is so too
+	inner                           // a ConfigMap in it
+	things    = int(inner) + 1      // how many there are
 	values    = 5                   // that a thing may have
 	suffixes  = "bcdfghkmt2456789"  // letters of generated names
 	generator = "settings-bcdfghkm" // and the beginning of one
@@ -73,6 +77,8 @@ type tree struct {
 	empty   bool // by mistake
 	known   bool // the spokes have had it rendered before it broke
 	good    map[thing]content
+	limit   limit
+	once    bool // some of its things are only to be created
 }
 
 // claimed are the things that stay in force.
@@ -89,7 +95,8 @@ func (t *tree) claimed() map[thing]content {
 // git is what the last commit says.
 type git struct {
 	trees   map[string]*tree
-	missing string // an app that this evaluation could not tell, if any
+	missing string          // an app that this evaluation could not tell, if any
+	budget  map[string]bool // apps of which the fleet's budget holds all deletions
 }
 
 func (g *git) names() []string { return slices.Sorted(maps.Keys(g.trees)) }
@@ -118,6 +125,12 @@ func (w *world) identity(t thing, c content) object.ID {
 		id.Group, id.Kind, id.Name = "autoscaling", "HorizontalPodAutoscaler", "web1"
 	case role:
 		id = object.ID{Group: "rbac.authorization.k8s.io", Kind: "ClusterRole", Name: w.name + "-reader"}
+	case volume:
+		id.Kind, id.Name = "PersistentVolumeClaim", "data"
+	case space:
+		id = object.ID{Kind: "Namespace", Name: w.more}
+	case inner:
+		id.Namespace, id.Name = w.more, "inner"
 	case generated:
 		id.Name = generator + suffixes[c.value:c.value+1] + "2"
 	default:
@@ -140,7 +153,14 @@ func (w *world) object(t thing, c content) *unstructured.Unstructured {
 	}
 	u.SetKind(id.Kind)
 	u.SetNamespace(w.namespace) // also where the kind has none
-	u.SetLabels(map[string]string{"team": "sea"})
+	if t == inner {
+		u.SetNamespace(w.more)
+	}
+	labels := map[string]string{"team": "sea"}
+	if t == volume || t == space {
+		labels["value"] = fmt.Sprintf("v%d", c.value)
+	}
+	u.SetLabels(labels)
 	annotations := map[string]string{}
 	if c.wave != 0 {
 		annotations["argocd.argoproj.io/sync-wave"] = fmt.Sprint(c.wave)
@@ -178,6 +198,11 @@ func (w *world) object(t thing, c content) *unstructured.Unstructured {
 		u.Object["rules"] = []any{map[string]any{
 			"apiGroups": []any{""}, "resources": []any{"pods"}, "verbs": []any{"get"}, "resourceNames": []any{value},
 		}}
+	case volume:
+		u.Object["spec"] = map[string]any{
+			"accessModes": []any{"ReadWriteOnce"}, "resources": map[string]any{"requests": map[string]any{"storage": "1Gi"}},
+		}
+	case space:
 	default:
 		data := map[string]any{"key": value}
 		if c.extra {
@@ -205,6 +230,10 @@ func (w *world) assignment() *spoke.Assigned {
 			continue
 		}
 		desired := app.Desired{Name: name, Options: t.options}
+		desired.Options.Limits = w.in(t.limit)
+		if t.once {
+			desired.Options.CreateOnly = once
+		}
 		if t.broken {
 			desired.Err = errors.New("it does not render")
 		} else {
@@ -220,119 +249,9 @@ func (w *world) assignment() *spoke.Assigned {
 		}
 		a.Apps = append(a.Apps, desired)
 	}
-	return &spoke.Assigned{Assignment: a, Number: w.number}
-}
-
-// law says what may be done to the cluster, from all that was committed and done
-// so far. Where the order of things leaves room, it allows either.
-type law struct {
-	ever      map[object.ID]map[string]bool // which apps ever had it
-	wanted    map[object.ID]bool            // by a commit that may still be under way
-	removable map[object.ID]bool            // because a commit has removed it
-	replaced  map[object.ID]bool            // to be created anew
-	kept      map[object.ID]bool            // by its annotation
-	held      map[object.ID]bool            // since too many would go at once
-	confirmed map[object.ID]bool
-	person    map[types.UID]bool // made by somebody else
-	paused    map[string]bool    // apps; "" is all
-	suspended map[string]bool    // apps, as far as the spoke is known to know
-}
-
-func newLaw() law {
-	return law{
-		ever: map[object.ID]map[string]bool{}, wanted: map[object.ID]bool{}, removable: map[object.ID]bool{},
-		replaced: map[object.ID]bool{}, kept: map[object.ID]bool{}, held: map[object.ID]bool{},
-		confirmed: map[object.ID]bool{}, person: map[types.UID]bool{}, paused: map[string]bool{},
-		suspended: map[string]bool{},
+	holds := map[string]string{}
+	for name := range w.git.budget {
+		holds[name] = "the fleet's budget is used up"
 	}
-}
-
-// deleting says why an object must not be deleted, or nothing.
-func (l *law) deleting(id object.ID, uid types.UID) string {
-	switch {
-	case l.ever[id] == nil:
-		return "no commit ever had it"
-	case l.stands(id):
-		return "its app is paused or suspended"
-	case l.replaced[id]:
-	case !l.removable[id]:
-		return "no commit removed it"
-	case l.kept[id]:
-		return "its annotation keeps it"
-	case l.person[uid] && !l.confirmed[id]:
-		return "it is somebody else's, and nobody confirmed that it goes"
-	case l.held[id] && !l.confirmed[id]:
-		return "too many go at once, and nobody confirmed that"
-	}
-	return ""
-}
-
-// writing says why an object must not be written, or nothing.
-func (l *law) writing(id object.ID) string {
-	switch {
-	case l.ever[id] == nil:
-		return "no commit ever had it"
-	case l.stands(id):
-		return "its app is paused or suspended"
-	case !l.wanted[id]:
-		return "no commit has it"
-	}
-	return ""
-}
-
-// stands reports whether nobody may write the object.
-func (l *law) stands(id object.ID) bool {
-	if l.paused[""] {
-		return true
-	}
-	for name := range l.ever[id] {
-		if !l.paused[name] && !l.suspended[name] {
-			return false
-		}
-	}
-	return true
-}
-
-// enact takes a commit in. If it is fresh, nothing from before is under way.
-func (w *world) enact(fresh bool) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	l := &w.law
-	if fresh {
-		clear(l.wanted)
-		clear(l.removable)
-		clear(l.replaced)
-		clear(l.kept)
-	}
-	complete := w.git.missing == ""
-	claimed := map[object.ID]bool{}
-	for _, name := range w.git.names() {
-		t := w.git.trees[name]
-		complete = complete && (!t.broken || t.known)
-		for thing, c := range t.claimed() {
-			id := w.identity(thing, c)
-			if l.ever[id] == nil {
-				l.ever[id] = map[string]bool{}
-			}
-			l.ever[id][name] = true
-			l.wanted[id], claimed[id] = true, true
-			if thing == immutable && t.options.Replace {
-				l.replaced[id] = true
-			}
-			if fresh && c.keep {
-				l.kept[id] = true
-			}
-			if !c.keep {
-				delete(l.kept, id)
-			}
-		}
-	}
-	for id, apps := range l.ever {
-		for name := range apps {
-			t := w.git.trees[name]
-			if complete && !claimed[id] && t != nil && !t.broken && len(t.claimed()) > 0 && t.options.Prune {
-				l.removable[id] = true
-			}
-		}
-	}
+	return &spoke.Assigned{Assignment: a, Number: w.number, Holds: holds}
 }

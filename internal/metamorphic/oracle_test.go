@@ -27,11 +27,17 @@ const (
 
 // settleable reports whether nothing stands in the way of what Git says.
 func (w *world) settleable() bool {
-	if w.git.missing != "" || w.sick.Load() || w.paused() || len(w.writer().State().Pauses) > 0 {
+	if w.git.missing != "" || w.sick.Load() || w.unsure || w.paused() || len(w.writer().State().Pauses) > 0 {
 		return false
 	}
 	owners := map[thing]int{}
 	for _, t := range w.git.trees {
+		if _, inside := t.things[inner]; inside && !t.options.CreateNamespace && len(w.git.owners(space)) == 0 {
+			return false
+		}
+		if t.limit != unlimited || t.options.ServiceAccount != "" && t.options.ServiceAccount != w.mighty() {
+			return false
+		}
 		_, fixed := t.things[immutable]
 		if t.broken || len(t.claimed()) == 0 || t.options.Suspend || !t.options.Prune || !t.options.CorrectDrift || fixed && !t.options.Replace {
 			return false
@@ -52,6 +58,7 @@ func (w *world) settleable() bool {
 
 // settle waits until the cluster is what Git says and nothing is written.
 func (w *world) settle() {
+	w.served()
 	began, poked, still := time.Now(), time.Now(), 0
 	var state spoke.State
 	var differences []string
@@ -161,6 +168,9 @@ func (w *world) compare() (differences []string, err error) {
 		for t, c := range w.git.trees[name].claimed() {
 			id := w.identity(t, c)
 			wanted[id] = true
+			if t == inner {
+				wanted[w.identity(space, content{})] = true // or else that would go too
+			}
 			if u := live[id]; u == nil {
 				differences = append(differences, fmt.Sprintf("%s of %s is not there", id, name))
 			} else if difference := w.differs(name, t, c, u, live[w.identity(scaler, content{})] != nil); difference != "" {
@@ -192,9 +202,13 @@ func (w *world) differs(name string, t thing, c content, u *unstructured.Unstruc
 	if !marked || owner != (object.Owner{Fleet: fleet, App: name}) {
 		return fmt.Sprintf("it is marked %v as that of %v", marked, owner)
 	}
+	if w.git.trees[name].once && once.Match(object.Of(u)) {
+		return ""
+	}
 	want := w.object(t, c)
 	labels, annotations := maps.Clone(u.GetLabels()), maps.Clone(u.GetAnnotations())
 	delete(labels, object.AppLabel)
+	delete(labels, "kubernetes.io/metadata.name")
 	delete(annotations, object.IdentityAnnotation)
 	delete(annotations, object.AdoptedAnnotation)
 	if difference := cmp.Diff(want.GetLabels(), labels); difference != "" {
@@ -230,6 +244,7 @@ func (w *world) differs(name string, t thing, c content, u *unstructured.Unstruc
 		if a != b {
 			return fmt.Sprintf("at most %d replicas, not %d", b, a)
 		}
+	case "PersistentVolumeClaim", "Namespace":
 	case "ClusterRole":
 		return cmp.Diff(want.Object["rules"], u.Object["rules"])
 	default:
@@ -280,6 +295,7 @@ func (w *world) finish() {
 	}
 	w.runners[0].line.set(func(l *line) { l.fuse, l.fault = 0, 0 })
 	w.thaw()
+	w.unsure = false
 	w.wait(2 * forever)
 	w.mend()
 	w.settle()
@@ -287,7 +303,7 @@ func (w *world) finish() {
 		return
 	}
 	_, before := w.runners[0].line.count()
-	w.rest("a while later", w.runners[0], before)
+	w.rest("a while later", w.runners[0], len(before))
 	// Another process finds everything in place.
 	w.end(0)
 	w.revive()
@@ -303,6 +319,10 @@ func (w *world) mend() {
 		t := w.git.trees[name]
 		t.broken, t.empty = false, false
 		t.options.Suspend, t.options.Prune, t.options.CorrectDrift, t.options.Replace = false, true, true, true
+		t.limit, t.once, t.options.CreateNamespace = unlimited, false, true
+		if t.options.ServiceAccount != "" {
+			t.options.ServiceAccount = w.mighty()
+		}
 		for thing := range t.things {
 			if taken[thing] {
 				delete(t.things, thing)
@@ -325,8 +345,8 @@ func (w *world) rest(when string, r *runner, before int) {
 	w.wait(2 * time.Minute)
 	w.poke()
 	w.calm()
-	if _, after := r.line.count(); after != before {
-		w.blame("%s, there were %d writes of objects though all was in place", when, after-before)
+	if _, after := r.line.count(); len(after) != before {
+		w.blame("%s, there were writes of objects though all was in place: %s", when, strings.Join(after[before:], ", "))
 	}
 }
 

@@ -2,7 +2,6 @@ package metamorphic
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"maps"
 	"net/http"
@@ -12,6 +11,7 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	rbacv1 "k8s.io/api/rbac/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -27,11 +27,16 @@ import (
 	"nave.dev/internal/testenv"
 )
 
-const fleet = "fleet"
+const (
+	fleet        = "fleet"
+	suffixOfMore = "-more"
+	mighty       = "mighty" // the service account that may do anything; others may do nothing
+)
 
 // place is a share of the API server in which one story after the other plays.
 type place struct {
 	name, namespace, system string
+	more                    string   // a namespace that Git may have
 	apps                    []string // that a story may have
 	config                  *rest.Config
 	client                  kubernetes.Interface
@@ -42,7 +47,7 @@ type place struct {
 func newPlace(t testing.TB, env *testenv.Env, checker spoke.Checker, number int) *place {
 	t.Helper()
 	p := &place{name: fmt.Sprintf("p%d", number), config: env.Config, checker: checker}
-	p.namespace, p.system = p.name, p.name+"-system"
+	p.namespace, p.system, p.more = p.name, p.name+"-system", p.name+suffixOfMore
 	for _, letter := range "abcd" {
 		p.apps = append(p.apps, p.name+"-"+string(letter))
 	}
@@ -55,6 +60,14 @@ func newPlace(t testing.TB, env *testenv.Env, checker spoke.Checker, number int)
 			_, err = p.client.CoreV1().Namespaces().Create(t.Context(), &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: name}}, metav1.CreateOptions{})
 		}
 	}
+	if err != nil && !apierrors.IsAlreadyExists(err) {
+		t.Fatal(err)
+	}
+	_, err = p.client.RbacV1().ClusterRoleBindings().Create(t.Context(), &rbacv1.ClusterRoleBinding{
+		ObjectMeta: metav1.ObjectMeta{Name: p.name + "-" + mighty},
+		RoleRef:    rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: "cluster-admin"},
+		Subjects:   []rbacv1.Subject{{Kind: rbacv1.ServiceAccountKind, Namespace: p.namespace, Name: mighty}},
+	}, metav1.CreateOptions{})
 	if err != nil && !apierrors.IsAlreadyExists(err) {
 		t.Fatal(err)
 	}
@@ -72,6 +85,8 @@ type world struct {
 	current *spoke.Assigned
 	older   []*spoke.Assigned
 	git     git
+	backup  *backup                    // of the cluster record
+	unsure  bool                       // pauses may be in force of which the law knows nothing
 	fresh   bool                       // it has settled, and nothing has happened since
 	lost    bool                       // the record was, so that less is looked for
 	sick    atomic.Bool                // workloads do not become healthy
@@ -99,7 +114,7 @@ func (p *place) begin(ctx context.Context) (*world, error) {
 	for _, k := range kinds {
 		var err error
 		if k.clusterWide {
-			err = p.at(k.resource()).Delete(ctx, p.name+"-reader", metav1.DeleteOptions{})
+			err = p.at(k.resource()).Delete(ctx, p.only(k), metav1.DeleteOptions{})
 		} else {
 			err = p.at(k.resource()).DeleteCollection(ctx, metav1.DeleteOptions{}, metav1.ListOptions{})
 		}
@@ -107,6 +122,7 @@ func (p *place) begin(ctx context.Context) (*world, error) {
 			return nil, err
 		}
 	}
+	p.collect(ctx)
 	for _, err := range []error{
 		p.client.CoreV1().Secrets(p.system).Delete(ctx, "nave-record", metav1.DeleteOptions{}),
 		p.client.CoordinationV1().Leases(p.system).Delete(ctx, "nave-writer", metav1.DeleteOptions{}),
@@ -116,7 +132,7 @@ func (p *place) begin(ctx context.Context) (*world, error) {
 		}
 	}
 	w := &world{
-		place: p, ctx: ctx, git: git{trees: map[string]*tree{}}, law: newLaw(), news: make(chan struct{}, 1),
+		place: p, ctx: ctx, git: git{trees: map[string]*tree{}, budget: map[string]bool{}}, law: newLaw(), news: make(chan struct{}, 1),
 		scales: map[object.ID]map[int]bool{}, extras: map[types.UID]string{},
 	}
 	w.git.trees[p.apps[0]], w.git.trees[p.apps[1]] = newTree(), newTree()
@@ -238,6 +254,9 @@ func (w *world) commitWith(more func()) {
 	w.mu.Lock()
 	clear(w.law.held)
 	clear(w.law.suspended)
+	if w.fresh { // nothing is under way that was assigned without the budget
+		maps.Copy(w.law.budgeted, w.git.budget)
+	}
 	more()
 	w.mu.Unlock()
 	w.enact(false)
@@ -290,17 +309,26 @@ func lastSlash(path string) int {
 
 // at is a client of the place's objects of a kind.
 func (p *place) at(resource schema.GroupVersionResource) dynamic.ResourceInterface {
-	if resource.Resource == "clusterroles" {
+	if resource.Resource == "clusterroles" || resource.Resource == "namespaces" {
 		return p.objects.Resource(resource)
 	}
 	return p.objects.Resource(resource).Namespace(p.namespace)
+}
+
+// only is the name of the one object that the place has of a kind without
+// namespaces.
+func (p *place) only(k kind) string {
+	if k.kind == "Namespace" {
+		return p.more
+	}
+	return p.name + "-reader"
 }
 
 // of is a client for the kind of an object.
 func (p *place) of(id object.ID) dynamic.ResourceInterface {
 	for _, k := range kinds {
 		if k.kind == id.Kind {
-			return p.at(k.resource())
+			return p.objects.Resource(k.resource()).Namespace(id.Namespace)
 		}
 	}
 	panic("a kind that no story has: " + id.Kind)
@@ -312,11 +340,18 @@ func (w *world) live() (map[object.ID]*unstructured.Unstructured, error) {
 	for _, k := range kinds {
 		options := metav1.ListOptions{}
 		if k.clusterWide {
-			options.FieldSelector = "metadata.name=" + w.name + "-reader"
+			options.FieldSelector = "metadata.name=" + w.only(k)
 		}
 		list, err := w.at(k.resource()).List(w.ctx, options)
 		if err != nil {
 			return nil, err
+		}
+		if k.kind == "ConfigMap" {
+			inside, err := w.objects.Resource(k.resource()).Namespace(w.more).List(w.ctx, options)
+			if err != nil {
+				return nil, err
+			}
+			list.Items = append(list.Items, inside.Items...)
 		}
 		for i := range list.Items {
 			u := &list.Items[i]
@@ -325,61 +360,6 @@ func (w *world) live() (map[object.ID]*unstructured.Unstructured, error) {
 		}
 	}
 	return found, nil
-}
-
-// changed wakes the controllers.
-func (w *world) changed() {
-	select {
-	case w.news <- struct{}{}:
-	default:
-	}
-}
-
-// control is what Kubernetes' own controllers do, as far as the stories need it.
-func (w *world) control(ctx context.Context) {
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-w.news:
-		}
-		if w.sick.Load() {
-			continue
-		}
-		if list, err := w.client.AppsV1().Deployments(w.namespace).List(ctx, metav1.ListOptions{}); err == nil {
-			for _, d := range list.Items {
-				n := int32(1)
-				if d.Spec.Replicas != nil {
-					n = *d.Spec.Replicas
-				}
-				if d.Status.ObservedGeneration != d.Generation || d.Status.AvailableReplicas != n {
-					w.status("apps", "v1", "deployments", d.Name, map[string]any{
-						"observedGeneration": d.Generation, "replicas": n, "updatedReplicas": n, "readyReplicas": n, "availableReplicas": n,
-					})
-				}
-			}
-		}
-		if list, err := w.client.AutoscalingV2().HorizontalPodAutoscalers(w.namespace).List(ctx, metav1.ListOptions{}); err == nil {
-			for _, h := range list.Items {
-				if len(h.Status.Conditions) == 0 {
-					w.status("autoscaling", "v2", "horizontalpodautoscalers", h.Name, map[string]any{
-						"currentReplicas": 1, "desiredReplicas": 1,
-						"conditions": []any{map[string]any{"type": "AbleToScale", "status": "True"}, map[string]any{"type": "ScalingActive", "status": "True"}},
-					})
-				}
-			}
-		}
-	}
-}
-
-// status writes an object's status; one that is gone needs none.
-func (w *world) status(group, version, resource, name string, status map[string]any) {
-	data, err := json.Marshal(map[string]any{"status": status})
-	if err != nil {
-		panic(err) // plain data
-	}
-	at := schema.GroupVersionResource{Group: group, Version: version, Resource: resource}
-	w.at(at).Patch(w.ctx, name, types.MergePatchType, data, metav1.PatchOptions{FieldManager: "kube-controller-manager"}, "status")
 }
 
 // mayScale records that a workload may have a number of replicas.
