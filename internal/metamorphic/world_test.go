@@ -241,6 +241,11 @@ func (w *world) commit() { w.commitWith(func() {}) }
 // commitWith is commit, with more to be made law. That is called with the lock.
 func (w *world) commitWith(more func()) {
 	w.number++
+	if len(w.git.owners(inner)) > 0 { // who has the namespace waits for nobody who may have something in it
+		for _, name := range w.git.owners(space) {
+			w.git.trees[name].options.DependsOn = nil
+		}
+	}
 	for name, t := range w.git.trees {
 		if !t.broken && name != w.git.missing {
 			t.good, t.known = maps.Clone(t.claimed()), true
