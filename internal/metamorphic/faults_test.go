@@ -93,8 +93,8 @@ var faults = map[string]verb{
 		return "somebody deletes the cluster record"
 	}},
 	"old": {3, func(w *world, n [3]int) string {
-		if len(w.older) == 0 {
-			return ""
+		if len(w.older) == 0 || w.writer().State().Number < w.number {
+			return "" // before the newest is accepted, an older one may be
 		}
 		old := w.older[n[0]%len(w.older)]
 		for _, r := range w.runners {

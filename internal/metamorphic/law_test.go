@@ -185,7 +185,6 @@ func (w *world) enact(fresh bool) {
 		clear(l.wanted)
 		clear(l.removable)
 		clear(l.replaced)
-		clear(l.kept)
 		clear(l.users)
 		clear(l.limits)
 		l.budgeted = maps.Clone(w.git.budget)
@@ -216,9 +215,6 @@ func (w *world) enact(fresh bool) {
 			have(id, name, true)
 			if thing == immutable && t.options.Replace {
 				l.replaced[id] = true
-			}
-			if fresh && c.keep {
-				l.kept[id] = true
 			}
 			if !c.keep {
 				delete(l.kept, id)

@@ -101,6 +101,14 @@ func (w *world) settle() {
 	w.mu.Lock()
 	clear(w.law.held)
 	clear(w.law.confirmed)
+	clear(w.law.kept) // by the annotation, which is on the cluster now
+	for _, t := range w.git.trees {
+		for thing, c := range t.claimed() {
+			if c.keep && !(t.once && once.Match(w.identity(thing, c))) {
+				w.law.kept[w.identity(thing, c)] = true
+			}
+		}
+	}
 	w.mu.Unlock()
 	w.fresh = true
 }
