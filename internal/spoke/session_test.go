@@ -148,19 +148,21 @@ func TestAssignmentWhileTheRestIsRendered(t *testing.T) {
 	one, two := g.desired("one", g.configMap("one", "1")), g.desired("two", g.configMap("two", "1"))
 	s.Assign(assigned(one, two))
 	g.synced(s)
-	first := assigned(g.desired("one", g.configMap("one-b", "1")))
+	more := g.desired("one", g.configMap("one", "1"), g.configMap("one-b", "1"))
+	first := assigned(more)
 	first.Incomplete = app.ErrRendering
 	s.Assign(first)
+	var state State
 	g.until("what there is is applied", func() bool {
-		state := s.State()
-		return len(state.Apps) == 2 && state.Apps[0].Sync == Synced && state.Apps[1].Sync == Synced && g.value("one-b") == "1"
+		state = s.State()
+		return len(state.Apps) == 2 && state.Apps[0].Digest == more.Bundle.Digest && state.Apps[0].Sync == Synced && state.Apps[1].Sync == Synced
 	})
-	if state := s.State(); state.Sync != OutOfSync {
-		t.Errorf("the cluster is %s while apps are missing", state.Sync)
+	if state.Sync != OutOfSync || g.value("one-b") != "1" {
+		t.Errorf("the cluster is %s while apps are missing, with %q", state.Sync, g.value("one-b"))
 	}
-	if g.value("one") != "1" || g.value("two") != "1" {
-		t.Error("something is gone that an app not yet rendered may have")
+	if g.value("two") != "1" {
+		t.Error("an app that is not rendered yet has lost its object")
 	}
-	s.Assign(assigned(g.desired("one", g.configMap("one-b", "1")), two))
+	s.Assign(assigned(more, two))
 	g.synced(s)
 }
