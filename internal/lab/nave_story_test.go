@@ -28,7 +28,7 @@ func TestNaveStories(t *testing.T) {
 		"git-init": gitInit, "commit": commit, "push": push, "start-hub": startHub, "stop-hub": stopHub,
 		"versions": versions, "diff-versions": diffVersions, "confirm-held": confirmHeld, "replicas": replicas, "sample": sample,
 		"digest": digest, "everywhere": everywhere, "secret": secret, "hidden": hidden,
-		"uids": uids, "limit-hub": limitHub,
+		"uids": uids, "limit-hub": limitHub, "storm": storm,
 	})
 }
 
