@@ -11,7 +11,6 @@ import (
 	"fmt"
 	"maps"
 	"slices"
-	"strings"
 	"time"
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -36,44 +35,6 @@ type Source struct {
 	Repository string `json:"repository,omitempty"`
 	Commit     string `json:"commit"`
 	Path       string `json:"path"` // slash-separated, "." for the root
-}
-
-// Kind is a way to render.
-type Kind string
-
-// The ways to render. Auto is Helm where there is a Chart.yaml, Kustomize where
-// there is a kustomization file, and otherwise plain manifests.
-const (
-	Auto      Kind = ""
-	Plain     Kind = "plain"
-	Kustomize Kind = "kustomize"
-	Helm      Kind = "helm"
-)
-
-// Render says how an app's files become objects.
-type Render struct {
-	Kind Kind `json:"kind,omitempty"`
-	// Namespace is that of objects which state none and need one.
-	Namespace string `json:"namespace,omitempty"`
-	// Variables are what Substitute replaces, by name; empty without it.
-	Variables map[string]string `json:"variables,omitempty"`
-	// Substitute replaces ${NAME} in rendered manifests by Variables.
-	Substitute bool        `json:"substitute,omitempty"`
-	Helm       HelmOptions `json:"helm,omitzero"`
-	// CreateOnly are objects that may come out differently at each render.
-	CreateOnly ObjectRules `json:"createOnly,omitempty"`
-	// Cluster is the one that the render is for, if there are such objects: they
-	// are never those of another cluster. Otherwise it is empty, and clusters
-	// share renders.
-	Cluster string `json:"cluster,omitempty"`
-}
-
-// HelmOptions are the parameters of a chart.
-type HelmOptions struct {
-	ReleaseName string         `json:"releaseName,omitempty"`
-	ValueFiles  []string       `json:"valueFiles,omitempty"` // relative to the chart, or absolute from the source's root
-	Values      map[string]any `json:"values,omitempty"`
-	SkipCRDs    bool           `json:"skipCRDs,omitempty"`
 }
 
 // Facts are what a cluster says of itself that rendering may need. The zero
@@ -113,8 +74,35 @@ type Options struct {
 	DependsOn      []string      `json:"dependsOn,omitempty"` // names of apps of the same cluster
 	Deadline       time.Duration `json:"deadline,omitempty"`  // to become healthy; 0 means 10 minutes
 	Suspend        bool          `json:"suspend,omitempty"`   // nothing is written
-	// CreateNamespace makes the namespaces of the app's objects that no app has.
-	CreateNamespace bool `json:"createNamespace,omitempty"`
+	// CreateNamespace makes the namespaces of the app's objects that no app has,
+	// with NamespaceMetadata.
+	CreateNamespace   bool     `json:"createNamespace,omitempty"`
+	NamespaceMetadata Metadata `json:"namespaceMetadata,omitzero"`
+
+	Lineage Lineage `json:"lineage,omitzero"`
+	// Gates and After order the app among others, beside DependsOn.
+	Gates []Gate       `json:"gates,omitempty"`
+	After []Precedence `json:"after,omitempty"`
+	// Manual leaves it to people to begin a sync; until then the app is OutOfSync.
+	Manual  bool     `json:"manual,omitempty"`
+	Windows []Window `json:"windows,omitempty"`
+	// Retry replaces the usual waits before a failed sync is tried again.
+	Retry *Retry `json:"retry,omitempty"`
+	// Differences are never drift. They are brought about with what else changes in
+	// an object all the same, unless LeaveDifferences is set.
+	Differences      []Difference `json:"differences,omitempty"`
+	LeaveDifferences bool         `json:"leaveDifferences,omitempty"`
+	// AllowEmpty lets an app that has no objects left in Git delete the last ones,
+	// within the safety rules.
+	AllowEmpty bool `json:"allowEmpty,omitempty"`
+	// HoldPrunes holds every deletion of the app for confirmation.
+	HoldPrunes bool `json:"holdPrunes,omitempty"`
+	// Propagation is how deletions propagate: "foreground", "background" or
+	// "orphan"; empty is foreground.
+	Propagation string `json:"propagation,omitempty"`
+	// Project are the limits of a project that the app is in: what the app may touch
+	// is what both they and Limits permit.
+	Project Limits `json:"project,omitzero"`
 }
 
 // FieldRule names fields of some kinds.
@@ -140,75 +128,6 @@ func (rules ObjectRules) Match(id object.ID) bool {
 	return slices.ContainsFunc(rules, func(r ObjectRule) bool {
 		return r.Kind == id.Kind && r.Group == id.Group && (r.Name == "" || r.Name == id.Name)
 	})
-}
-
-// Limits are what an app may touch. A zero value allows everything.
-type Limits struct {
-	// Namespaces that objects may be in, as glob patterns; empty allows all.
-	Namespaces []string `json:"namespaces,omitempty"`
-	// Kinds that are allowed, as KIND or KIND.GROUP, with "*" for any; empty allows all.
-	Kinds []string `json:"kinds,omitempty"`
-	// NamespacedOnly refuses objects of cluster-wide kinds.
-	NamespacedOnly bool `json:"namespacedOnly,omitempty"`
-}
-
-// Permits reports whether an object may be written or deleted, and if not, which
-// limit refuses it. An unknown scope is refused where scope matters.
-func (l Limits) Permits(id object.ID, namespaced, known bool) (reason string, ok bool) {
-	if l.NamespacedOnly && !(known && namespaced) {
-		if !known {
-			return fmt.Sprintf("limits allow only namespaced kinds, and whether %s is one is not known", id.Kind), false
-		}
-		return fmt.Sprintf("limits allow only namespaced kinds, and %s is cluster-wide", id.Kind), false
-	}
-	if len(l.Kinds) > 0 && !slices.ContainsFunc(l.Kinds, func(pattern string) bool { return kindMatches(pattern, id) }) {
-		return fmt.Sprintf("limits allow the kinds %s, not %s", strings.Join(l.Kinds, ", "), id.GroupKind()), false
-	}
-	if len(l.Namespaces) == 0 {
-		return "", true
-	}
-	namespace := id.Namespace
-	if id.Group == "" && id.Kind == "Namespace" {
-		namespace = id.Name // a namespace is touched like what is in it
-	} else if known && !namespaced {
-		return "", true
-	}
-	if slices.ContainsFunc(l.Namespaces, func(pattern string) bool { return Match(pattern, namespace) }) {
-		return "", true
-	}
-	return fmt.Sprintf("limits allow the namespaces %s, not %q", strings.Join(l.Namespaces, ", "), namespace), false
-}
-
-// kindMatches reports whether KIND or KIND.GROUP names the object's kind; "*"
-// stands for any kind, and without a group any group is meant.
-func kindMatches(pattern string, id object.ID) bool {
-	kind, group, hasGroup := strings.Cut(pattern, ".")
-	return (kind == "*" || kind == id.Kind) && (!hasGroup || group == id.Group)
-}
-
-// Match reports whether text fits a pattern in which each "*" stands for
-// anything, nothing included.
-func Match(pattern, text string) bool {
-	head, rest, star := strings.Cut(pattern, "*")
-	if !star {
-		return pattern == text
-	}
-	text, ok := strings.CutPrefix(text, head)
-	if !ok {
-		return false
-	}
-	for {
-		// The leftmost place for each piece leaves most room for those after it.
-		piece, after, more := strings.Cut(rest, "*")
-		if !more {
-			return strings.HasSuffix(text, piece)
-		}
-		_, text, ok = strings.Cut(text, piece)
-		if !ok {
-			return false
-		}
-		rest = after
-	}
 }
 
 // Bundle is the rendered objects of one app for one cluster: clean, in the

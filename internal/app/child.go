@@ -1,0 +1,111 @@
+package app
+
+import (
+	"time"
+
+	"nave.dev/internal/object"
+)
+
+// Child is an app that objects of another app ask for, as a dialect reads them.
+// Its sources are named as the objects name them; which repository of the fleet
+// that is, and which commit, is not known yet.
+type Child struct {
+	Name    string
+	Cluster string // the member it goes to
+	Origins []Origin
+	// Refs are sources that only lend files to the others, by the name N in the
+	// "$N/…" of a path of Render.
+	Refs    map[string]Origin
+	Options Options
+}
+
+// Origin is one source of a Child.
+type Origin struct {
+	Repository string // a URL, or what a chart repository or registry is named by
+	// Revision is a branch, tag, commit or semver range, of a chart a version or a
+	// range of versions; empty and HEAD are the repository's default.
+	Revision string
+	// TagPrefix is cut off tags before they are held against a semver range.
+	TagPrefix string
+	Path      string // in the repository; empty for a chart
+	Chart     string // its name in a chart repository; empty for a path
+	Render    Render
+}
+
+// Part is one of the sources of an app, and how it becomes objects.
+type Part struct {
+	Source Source
+	Render Render
+}
+
+// Lineage says where an app comes from, for what happens when it is no longer
+// asked for.
+type Lineage struct {
+	Delivery string `json:"delivery,omitempty"`
+	Parent   string `json:"parent,omitempty"` // the app whose objects ask for this one; empty for a Delivery's own
+	// Cascade deletes the app's objects when the app is no longer asked for, within
+	// the safety rules. Otherwise they stay as orphans.
+	Cascade bool `json:"cascade,omitempty"`
+}
+
+// Gate keeps the objects of a wave and of later ones from being applied before
+// other apps of the cluster are Synced and Healthy, and with them all apps that
+// come of theirs.
+type Gate struct {
+	Wave int      `json:"wave"`
+	Apps []string `json:"apps"` // by name, in order
+}
+
+// Precedence is a part of another app of the cluster that comes first: its
+// objects of lower waves than the given one, which must be Synced and Healthy.
+type Precedence struct {
+	App  string `json:"app"`
+	Wave int    `json:"wave"`
+}
+
+// Window is a recurring time in which syncs are allowed, or denied. If any allow
+// window concerns an app, it is synced within one only; a deny window that is open
+// wins.
+type Window struct {
+	Allow    bool          `json:"allow"`
+	Schedule string        `json:"schedule"` // of cron, five fields
+	TimeZone string        `json:"timeZone,omitempty"`
+	Duration time.Duration `json:"duration"`
+	// Manual lets a person sync while the window is in the way.
+	Manual bool `json:"manual,omitempty"`
+	// Overrun lets what has begun go on.
+	Overrun bool `json:"overrun,omitempty"`
+}
+
+// Retry is how often, and after which waits, a sync that failed is tried again.
+type Retry struct {
+	Limit  int           `json:"limit"` // negative is for ever
+	First  time.Duration `json:"first"`
+	Factor float64       `json:"factor"`
+	Most   time.Duration `json:"most"`
+}
+
+// Metadata are labels and annotations of an object.
+type Metadata struct {
+	Labels      map[string]string `json:"labels,omitempty"`
+	Annotations map[string]string `json:"annotations,omitempty"`
+}
+
+// Difference names what is left to others of some objects.
+type Difference struct {
+	Group     string `json:"group,omitempty"` // "*" is every group, as in the others
+	Kind      string `json:"kind"`
+	Name      string `json:"name,omitempty"`
+	Namespace string `json:"namespace,omitempty"`
+	// Pointers are JSON pointers (RFC 6901), and JQ paths in the language of jq.
+	Pointers []string `json:"pointers,omitempty"`
+	JQ       []string `json:"jq,omitempty"`
+	// Managers are field managers whose fields count before Git's.
+	Managers []string `json:"managers,omitempty"`
+}
+
+// Applies reports whether the difference is about an object.
+func (d Difference) Applies(id object.ID) bool {
+	return (d.Group == "*" || d.Group == id.Group) && (d.Kind == "*" || d.Kind == id.Kind) &&
+		(d.Name == "" || Match(d.Name, id.Name)) && (d.Namespace == "" || Match(d.Namespace, id.Namespace))
+}
