@@ -30,6 +30,9 @@ type Origin struct {
 	Path      string // in the repository; empty for a chart
 	Chart     string // its name in a chart repository; empty for a path
 	Render    Render
+	// Environment are the variables that texts of Render may name as $NAME or ${NAME},
+	// save those that are known only with the commit. Nil if none does.
+	Environment map[string]string
 }
 
 // Part is one of the sources of an app, and how it becomes objects.

@@ -95,20 +95,23 @@ type JsonnetVariable struct {
 // KustomizeOptions are added to a kustomization before it is built, as the
 // commands of "kustomize edit" do.
 type KustomizeOptions struct {
-	NamePrefix              string            `json:"namePrefix,omitempty"`
-	NameSuffix              string            `json:"nameSuffix,omitempty"`
-	Namespace               string            `json:"namespace,omitempty"`
-	Images                  []string          `json:"images,omitempty"` // [NAME=]IMAGE[:TAG|@DIGEST]
-	Replicas                []Replicas        `json:"replicas,omitempty"`
-	CommonLabels            map[string]string `json:"commonLabels,omitempty"`
-	ForceLabels             bool              `json:"forceLabels,omitempty"`           // replaces those of the kustomization
-	LabelWithoutSelector    bool              `json:"labelWithoutSelector,omitempty"`  // leaves selectors alone
-	LabelIncludeTemplates   bool              `json:"labelIncludeTemplates,omitempty"` // those of pods, though not selectors
-	CommonAnnotations       map[string]string `json:"commonAnnotations,omitempty"`
-	ForceAnnotations        bool              `json:"forceAnnotations,omitempty"`
-	Patches                 []KustomizePatch  `json:"patches,omitempty"`
-	Components              []string          `json:"components,omitempty"`
-	IgnoreMissingComponents bool              `json:"ignoreMissingComponents,omitempty"`
+	NamePrefix            string            `json:"namePrefix,omitempty"`
+	NameSuffix            string            `json:"nameSuffix,omitempty"`
+	Namespace             string            `json:"namespace,omitempty"`
+	Images                []string          `json:"images,omitempty"` // [NAME=]IMAGE[:TAG|@DIGEST]
+	Replicas              []Replicas        `json:"replicas,omitempty"`
+	CommonLabels          map[string]string `json:"commonLabels,omitempty"`
+	ForceLabels           bool              `json:"forceLabels,omitempty"`           // replaces those of the kustomization
+	LabelWithoutSelector  bool              `json:"labelWithoutSelector,omitempty"`  // leaves selectors alone
+	LabelIncludeTemplates bool              `json:"labelIncludeTemplates,omitempty"` // those of pods, though not selectors
+	CommonAnnotations     map[string]string `json:"commonAnnotations,omitempty"`
+	// EnvironmentInAnnotations lets CommonAnnotations name variables of the build
+	// environment, until these are filled in; rendering knows nothing of it.
+	EnvironmentInAnnotations bool             `json:"-"`
+	ForceAnnotations         bool             `json:"forceAnnotations,omitempty"`
+	Patches                  []KustomizePatch `json:"patches,omitempty"`
+	Components               []string         `json:"components,omitempty"`
+	IgnoreMissingComponents  bool             `json:"ignoreMissingComponents,omitempty"`
 }
 
 // Replicas sets the replicas of the workloads of a name.
