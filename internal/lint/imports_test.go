@@ -36,7 +36,7 @@ var layers = []layer{{
 }, {
 	name: "engine", // never imports another engine
 	packages: []string{
-		"internal/gitsource/...", "internal/fleet/...", "internal/render/...", "internal/dialect/...",
+		"internal/gitsource/...", "internal/chartsource/...", "internal/fleet/...", "internal/render/...", "internal/dialect/...",
 		"internal/apply/...", "internal/health/...", "internal/release/...", "internal/secret/...",
 		"internal/policy/...", "internal/rollout/...", "internal/backup/...", "internal/federate/...",
 		"internal/cost/...", "internal/failover/...",
@@ -193,6 +193,9 @@ var restrictions = []restriction{
 	{path: "k8s.io/apiserver", users: []string{"internal/cel/...", "internal/health/...", "internal/policy/..."}},
 	{path: "filippo.io/age", users: []string{"internal/secret/..."}},
 	{path: "github.com/getsops/sops", users: []string{"internal/secret/..."}},
+	{path: "oras.land/oras-go", users: []string{"internal/chartsource/..."}},
+	{path: "github.com/google/go-containerregistry", users: []string{"internal/chartsource/..."}}, // a registry for tests
+	{path: "github.com/ProtonMail/go-crypto", users: []string{"internal/chartsource/..."}},
 	{path: "github.com/go-git", users: []string{"internal/gitsource/..."}},
 	{path: "modernc.org/sqlite", users: []string{"internal/store/..."}},
 	{path: "github.com/jackc/pgx", users: []string{"internal/store/..."}},

@@ -1,0 +1,251 @@
+package chartsource
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/google/go-containerregistry/pkg/registry"
+	ocidigest "github.com/opencontainers/go-digest"
+	"github.com/opencontainers/image-spec/specs-go"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+)
+
+// ociServer is a registry, which may ask for a token.
+type ociServer struct {
+	*httptest.Server
+	mu       sync.Mutex
+	handler  http.Handler
+	password string
+	token    string
+	asked    map[string]int
+	away     bool
+}
+
+func newRegistryServer(tb testing.TB) *ociServer {
+	s := &ociServer{handler: registry.New(), asked: map[string]int{}}
+	s.Server = httptest.NewServer(s)
+	tb.Cleanup(s.Close)
+	return s
+}
+
+func (s *ociServer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.asked[r.Method+" "+r.URL.Path]++
+	switch _, password, _ := r.BasicAuth(); {
+	case s.away:
+		http.Error(w, "away", http.StatusBadGateway)
+	case r.URL.Path == "/token" && password == s.password:
+		json.NewEncoder(w).Encode(map[string]string{"token": s.token})
+	case r.URL.Path == "/token":
+		http.Error(w, "who are you", http.StatusUnauthorized)
+	case s.token != "" && r.Header.Get("Authorization") != "Bearer "+s.token:
+		w.Header().Set("WWW-Authenticate", fmt.Sprintf(`Bearer realm="%s/token",service="test"`, s.URL))
+		w.WriteHeader(http.StatusUnauthorized)
+	default:
+		s.handler.ServeHTTP(w, r)
+	}
+}
+
+func (s *ociServer) count(prefix string) (n int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for call, times := range s.asked {
+		if strings.HasPrefix(call, prefix) {
+			n += times
+		}
+	}
+	return n
+}
+
+func (s *ociServer) set(change func()) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	change()
+}
+
+// put writes to the registry as its owner.
+func (s *ociServer) put(tb testing.TB, method, path, kind string, data []byte) {
+	tb.Helper()
+	request := httptest.NewRequest(method, path, bytes.NewReader(data))
+	request.Header.Set("Content-Type", kind)
+	recorder := httptest.NewRecorder()
+	s.handler.ServeHTTP(recorder, request)
+	if recorder.Code >= 300 {
+		tb.Fatalf("%s %s: %d %s", method, path, recorder.Code, recorder.Body)
+	}
+}
+
+// layer is one of an artifact.
+type layer struct {
+	kind string
+	data []byte
+}
+
+// push writes an artifact under a tag.
+func (s *ociServer) push(tb testing.TB, repository, tag string, parts ...layer) {
+	tb.Helper()
+	blob := func(l layer) ocispec.Descriptor {
+		d := ocispec.Descriptor{MediaType: l.kind, Digest: ocidigest.FromBytes(l.data), Size: int64(len(l.data))}
+		s.put(tb, http.MethodPost, "/v2/"+repository+"/blobs/uploads/?digest="+d.Digest.String(), "application/octet-stream", l.data)
+		return d
+	}
+	manifest := ocispec.Manifest{
+		Versioned: specs.Versioned{SchemaVersion: 2}, MediaType: ocispec.MediaTypeImageManifest,
+		Config: blob(layer{"application/vnd.cncf.helm.config.v1+json", []byte("{}")}),
+	}
+	for _, part := range parts {
+		manifest.Layers = append(manifest.Layers, blob(part))
+	}
+	data, err := json.Marshal(manifest)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	s.put(tb, http.MethodPut, "/v2/"+repository+"/manifests/"+tag, manifest.MediaType, data)
+}
+
+// pushChart writes a version of the chart web.
+func (s *ociServer) pushChart(tb testing.TB, version, text string) []byte {
+	tb.Helper()
+	data := packed(tb, "web", version, text)
+	s.push(tb, "charts/web", strings.ReplaceAll(version, "+", "_"), layer{chartLayer, data})
+	return data
+}
+
+func (s *ociServer) remote() Remote {
+	return Remote{URL: "oci://" + strings.TrimPrefix(s.URL, "http://") + "/charts"}
+}
+
+func TestRegistry(t *testing.T) {
+	s := newRegistryServer(t)
+	s.pushChart(t, "1.0.0", "one")
+	s.pushChart(t, "1.1.0+build", "two")
+	s.pushChart(t, "2.0.0-rc.1", "not yet")
+	s.push(t, "charts/web", "1", layer{chartLayer, packed(t, "web", "1.1.0", "an alias")})
+	s.push(t, "charts/web", "latest", layer{chartLayer, packed(t, "web", "9.0.0", "no version")})
+	dir := t.TempDir()
+	r := follow(t, dir, s.remote())
+
+	found := resolve(t, r, "1.x")
+	if found.Version != "1.1.0+build" || template(t, r, found.Digest) != "two" {
+		t.Errorf("a range: %+v", found)
+	}
+	if exact := resolve(t, r, "1.0.0"); template(t, r, exact.Digest) != "one" {
+		t.Errorf("a version: %+v", exact)
+	}
+	blobs := s.count("GET /v2/charts/web/blobs/")
+	fetch(t, r)
+	if n := s.count("GET /v2/charts/web/blobs/"); n != blobs {
+		t.Errorf("archives were fetched again: %d and %d times", blobs, n)
+	}
+	s.pushChart(t, "1.2.0", "three")
+	fetch(t, r)
+	if now := resolve(t, r, "1.x"); now.Version != "1.2.0" || template(t, r, now.Digest) != "three" {
+		t.Errorf("after a new version: %+v", now)
+	}
+
+	s.set(func() { s.away = true })
+	r = follow(t, dir, s.remote())
+	if _, err := r.Fetch(t.Context()); err == nil {
+		t.Error("a registry that is away was fetched")
+	}
+	if now := resolve(t, r, "1.x"); now.Version != "1.2.0" || template(t, r, now.Digest) != "three" {
+		t.Errorf("while it is away: %+v", now)
+	}
+}
+
+func TestRegistryWithToken(t *testing.T) {
+	s := newRegistryServer(t)
+	s.token, s.password = "open-sesame", "hunter2"
+	s.pushChart(t, "1.0.0", "one")
+	remote := s.remote()
+	r := follow(t, t.TempDir(), remote)
+	r.Resolve(Request{Chart: "web", Versions: "1.0.0"})
+	if _, err := r.Fetch(t.Context()); err == nil {
+		t.Error("fetched without a password")
+	}
+	remote.Auth = Auth{Username: "bob", PasswordFile: passwordFile(t, "hunter2")}
+	r.setRemote(remote)
+	fetch(t, r)
+	if found := resolve(t, r, "1.0.0"); template(t, r, found.Digest) != "one" {
+		t.Errorf("found %+v", found)
+	}
+}
+
+func TestIndexOfARegistry(t *testing.T) {
+	s, web := newRegistryServer(t), newWebServer(t)
+	data := s.pushChart(t, "1.0.0", "one")
+	at := strings.Replace(s.URL, "http://", "oci://", 1) + "/charts/web"
+	web.set(func() {
+		web.entries = []string{"  - {version: 1.0.0, digest: " + digest(data) + ", urls: ['" + at + ":1.0.0']}\n", "  - {version: 2.0.0, urls: ['" + at + "']}\n"}
+	})
+	r := follow(t, t.TempDir(), Remote{URL: web.URL})
+	if found := resolve(t, r, "1.0.0"); template(t, r, found.Digest) != "one" {
+		t.Errorf("found %+v", found)
+	}
+	r.Resolve(Request{Chart: "web", Versions: "2.0.0"})
+	_, err := r.Fetch(t.Context())
+	wantError(t, err, "which has no tag")
+}
+
+func TestHostileRegistry(t *testing.T) {
+	chart := layer{chartLayer, packed(t, "web", "1.0.0", "one")}
+	for reason, test := range map[string]struct {
+		parts    []layer
+		versions string
+		want     string
+	}{
+		"no chart":         {[]layer{{"application/x", []byte("x")}}, "1.0.0", "holds no Helm chart"},
+		"two charts":       {[]layer{chart, chart}, "1.0.0", "more than one chart"},
+		"no archive":       {[]layer{{chartLayer, []byte("hello")}}, "1.0.0", "not compressed"},
+		"a large archive":  {[]layer{{chartLayer, make([]byte, 2000)}}, "1.0.0", "more than 1000 bytes"},
+		"no such version":  {[]layer{chart}, "3.0.0", "has no charts/web:3.0.0"},
+		"nothing in range": {[]layer{chart}, ">=3", "none of its 1 versions"},
+	} {
+		t.Run(reason, func(t *testing.T) {
+			s := newRegistryServer(t)
+			s.push(t, "charts/web", "1.0.0", test.parts...)
+			charts, err := Open(t.TempDir(), Options{MaxArchive: 1000})
+			if err != nil {
+				t.Fatal(err)
+			}
+			r, err := charts.Repository("base", s.remote())
+			if err != nil {
+				t.Fatal(err)
+			}
+			r.Resolve(Request{Chart: "web", Versions: test.versions})
+			_, err = r.Fetch(t.Context())
+			wantError(t, err, test.want)
+		})
+	}
+	// What is served under another digest than it has.
+	s := newRegistryServer(t)
+	s.push(t, "charts/web", "1.0.0", chart)
+	honest := s.handler
+	s.handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Method == http.MethodGet && strings.Contains(r.URL.Path, "/blobs/") {
+			w.Write(make([]byte, len(chart.data)))
+			return
+		}
+		honest.ServeHTTP(w, r)
+	})
+	r := follow(t, t.TempDir(), s.remote())
+	r.Resolve(Request{Chart: "web", Versions: "*"})
+	_, err := r.Fetch(t.Context())
+	wantError(t, err, "mismatch")
+}
+
+func FuzzParseManifest(f *testing.F) {
+	f.Add([]byte(`{"layers": [{"mediaType": "` + chartLayer + `", "digest": "sha256:00", "size": -1}]}`))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		if found, err := parseManifest(data); err == nil && found.chart.MediaType == "" {
+			t.Error("a chart without a layer")
+		}
+	})
+}
