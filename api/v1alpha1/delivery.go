@@ -103,13 +103,21 @@ type DeliverySource struct {
 	// Name of a source of the Fleet. Without a name it is the fleet repository itself.
 	// +example=payments
 	Name string `json:"name,omitempty"`
-	// Path of a directory from the top of the repository; "." is the top itself. *Template*.
+	// Path of a directory from the top of a Git repository; "." is the top itself. *Template*.
 	// +example=apps/cart/overlays/${cluster.labels.env}
-	Path string `json:"path"`
+	Path string `json:"path,omitempty"`
 	// Revision in place of the source's own; in the fleet repository, in place of the commit that this document is in.
 	// *Template*.
 	// +example={tag: "release-${cluster.labels.env}"}
 	Revision *Revision `json:"revision,omitempty"`
+	// Chart of a source of type helm, by its name, in place of a path; in a registry, the path below the source's URL.
+	// *Template*.
+	// +example=redis
+	Chart string `json:"chart,omitempty"`
+	// Version of the chart: one, or a range of which the highest is followed. A pre-release counts only if the range
+	// names one; "*" is every other. *Template*.
+	// +example=~18.1
+	Version string `json:"version,omitempty"`
 }
 
 // RenderKind is a way to make objects of files.
@@ -123,7 +131,7 @@ const (
 	RenderHelm      RenderKind = "helm"
 )
 
-// Helm has the parameters of a chart that is in the source.
+// Helm has the parameters of a chart that is in the source, or is one of the source's.
 type Helm struct {
 	// ReleaseName is the app's name unless it is stated. At most 53 characters.
 	// +pattern=^[a-z0-9]([a-z0-9-]{0,51}[a-z0-9])?$

@@ -88,9 +88,13 @@ func (c ClusterSelection) validate(fs *findings) {
 func (s DeliverySource) validate(fs *findings) {
 	const at = "spec.source"
 	fs.matches(at+".name", s.Name, documentName, "the name of a source", nameHint)
+	if s.Chart != "" || s.Version != "" {
+		s.validateChart(fs, at)
+		return
+	}
 	switch message := wrongPath(s.Path); {
 	case s.Path == "":
-		fs.add(at+".path", `write the path of a directory, or "." for the top of the repository`, "is missing")
+		fs.add(at+".path", `write the path of a directory, "." for the top of the repository, or chart and version`, "is missing")
 	case CheckTemplate(s.Path) != nil:
 		fs.template(at+".path", s.Path)
 	case message != "":
@@ -101,11 +105,41 @@ func (s DeliverySource) validate(fs *findings) {
 	}
 }
 
+// validateChart checks a chart of a source of charts.
+func (s DeliverySource) validateChart(fs *findings, at string) {
+	switch {
+	case s.Chart == "":
+		fs.add(at+".chart", "write the name of a chart of the source", "is missing beside version")
+	case CheckTemplate(s.Chart) != nil:
+		fs.template(at+".chart", s.Chart)
+	case !strings.Contains(s.Chart, "${"):
+		fs.matches(at+".chart", s.Chart, chartName, "the name of a chart", "such as redis")
+	}
+	switch {
+	case s.Version == "":
+		fs.add(at+".version", `such as 18.1.2 or ~18.1; "*" follows the newest`, "is missing beside chart")
+	default:
+		fs.template(at+".version", s.Version)
+	}
+	if s.Name == "" {
+		fs.add(at+".name", "write a path to deliver a chart that is in the fleet repository", "is missing: chart names one of a source of the Fleet")
+	}
+	if s.Path != "" {
+		fs.add(at+".path", "remove path, or chart and version", "does not go with chart")
+	}
+	if s.Revision != nil {
+		fs.add(at+".revision", "use version", "does not go with chart")
+	}
+}
+
 // validateRender checks how files become objects.
 func (d *Delivery) validateRender(fs *findings) {
 	s := d.Spec
 	fs.enum("spec.kind", string(s.Kind), string(RenderAuto), string(RenderPlain), string(RenderKustomize), string(RenderHelm))
 	chart := s.Kind == RenderHelm || s.Kind == RenderAuto || s.Kind == ""
+	if s.Source.Chart != "" && !chart {
+		fs.add("spec.kind", "remove it, or write kind: helm", "a chart cannot be rendered as %s", s.Kind)
+	}
 	if s.Helm != nil && !chart {
 		fs.add("spec.helm", "remove it, or write kind: helm", "is only for charts, and kind is %s", s.Kind)
 	}

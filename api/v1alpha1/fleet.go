@@ -19,7 +19,7 @@ type Fleet struct {
 
 // FleetSpec says what holds for all Deliveries.
 type FleetSpec struct {
-	// Sources are repositories beside the fleet repository.
+	// Sources are repositories beside the fleet repository, of Git and of Helm charts.
 	Sources []Source `json:"sources,omitempty"`
 	// Verify wants commits of the fleet repository to be signed. The list of signers is read from the commit that was
 	// accepted last, so that a commit cannot admit its own author; the first commit is accepted with the list in it.
@@ -28,39 +28,53 @@ type FleetSpec struct {
 	Defaults Defaults `json:"defaults,omitzero"`
 }
 
-// Source is a Git repository that Deliveries may use beside the fleet repository.
+// Source is a repository that Deliveries may use beside the fleet repository: one of Git, or one of Helm charts.
 type Source struct {
 	// Name by which Deliveries refer to it.
 	// +pattern=^[a-z0-9]([a-z0-9.-]{0,61}[a-z0-9])?$
 	// +example=payments
 	Name string `json:"name"`
+	// Type is git, or helm for a chart repository or a registry with charts, of which each Delivery names a chart and
+	// its version.
+	// +default=git
+	Type SourceType `json:"type,omitempty"`
 	// URL is https://…, ssh://…, file://…, or user@host:path for ssh. http:// is accepted as well, with credentials only
-	// to the same machine. It holds no password.
+	// to the same machine. It holds no password. That of type helm is https://… for a repository with an index.yaml, and
+	// oci://… for the place in a registry that charts are below; a registry on the same machine is asked over http.
 	// +example=https://git.example.com/payments/deploy.git
 	URL string `json:"url"`
-	// Revision that is delivered, unless a Delivery names another.
+	// Revision that is delivered, unless a Delivery names another. Type git has one, type helm has none.
 	// +example={branch: main}
-	Revision Revision `json:"revision"`
+	Revision Revision `json:"revision,omitzero"`
 	// Credential for a repository that not everyone may read.
 	Credential *Credential `json:"credential,omitempty"`
 	// Deliveries that may use the source, by name; "*" in a name stands for anything.
 	// +example=[payments-*]
 	Deliveries []string `json:"deliveries"`
-	// Verify wants commits of the source to be signed.
+	// Verify wants commits of the source to be signed, or its charts.
 	Verify *Verification `json:"verify,omitempty"`
 }
 
-// Credential says where the hub finds what a remote asks for. All files are relative to the directory of credentials
+// SourceType is what a source is a repository of.
+type SourceType string
+
+// The types of sources.
+const (
+	SourceGit  SourceType = "git"
+	SourceHelm SourceType = "helm"
+)
+
+// Credential says where the hub finds what a remote asks for. Sources of type helm take passwordFile or tokenFile. All files are relative to the directory of credentials
 // that the hub was started with, since a commit must not be able to send any other file of that machine to a remote.
 // They hold one line each, and are read again at every fetch.
 type Credential struct {
 	// UsernameFile goes with passwordFile.
 	// +example=payments/username
 	UsernameFile string `json:"usernameFile,omitempty"`
-	// PasswordFile holds a password for https.
+	// PasswordFile holds a password for https, or for a registry.
 	// +example=payments/password
 	PasswordFile string `json:"passwordFile,omitempty"`
-	// TokenFile holds an access token for https.
+	// TokenFile holds an access token for https, or for a registry.
 	// +example=payments/token
 	TokenFile string `json:"tokenFile,omitempty"`
 	// SSHKeyFile is a private key for ssh, without a passphrase.
@@ -75,11 +89,15 @@ type Credential struct {
 	Helper string `json:"helper,omitempty"`
 }
 
-// Verification says whose signature a commit must bear.
+// Verification says whose signature a commit must bear, or a chart.
 type Verification struct {
-	// AllowedSignersFile is a file of the fleet repository in the format of ssh-keygen's ALLOWED SIGNERS.
+	// AllowedSignersFile is a file of the fleet repository in the format of ssh-keygen's ALLOWED SIGNERS. It is for Git.
 	// +example=signers/payments
-	AllowedSignersFile string `json:"allowedSignersFile"`
+	AllowedSignersFile string `json:"allowedSignersFile,omitempty"`
+	// KeyringFile is a file of the fleet repository with OpenPGP public keys, as gpg --export writes it: a chart must
+	// come with a provenance file that one of them signed. It is for sources of type helm.
+	// +example=signers/charts.gpg
+	KeyringFile string `json:"keyringFile,omitempty"`
 }
 
 // Defaults are for what Deliveries and sources leave open.

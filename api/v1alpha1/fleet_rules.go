@@ -57,6 +57,15 @@ func (f *Fleet) Validate() []Finding {
 
 func (s Source) validate(fs *findings, at string) {
 	fs.name(at+".name", s.Name)
+	fs.enum(at+".type", string(s.Type), string(SourceGit), string(SourceHelm))
+	if s.Type == SourceHelm {
+		s.validateCharts(fs, at)
+		return
+	}
+	if strings.HasPrefix(s.URL, protocolOCI+"://") {
+		fs.add(at+".url", "write type: helm", "is that of a registry, which only sources of type helm are in")
+		return
+	}
 	protocol := fs.url(at+".url", s.URL)
 	fs.revision(at+".revision", s.Revision, false)
 	if s.Credential != nil {
@@ -64,13 +73,35 @@ func (s Source) validate(fs *findings, at string) {
 	} else if protocol == protocolSSH {
 		fs.add(at, "add credential: {sshKeyFile: …, knownHostsFile: …}", "a source that is reached by ssh needs a credential")
 	}
+	s.validateUse(fs, at)
+	s.Verify.validate(fs, at+".verify")
+}
+
+// validateUse checks who may use the source.
+func (s Source) validateUse(fs *findings, at string) {
 	if len(s.Deliveries) == 0 {
 		fs.add(at+".deliveries", `list them, or write ["*"] for all`, "no Delivery may use the source")
 	}
 	fs.list(at+".deliveries", s.Deliveries, documentGlob, "the name of a Delivery", globHint)
-	s.Verify.validate(fs, at+".verify")
 }
 
+// validateCharts checks a source of charts.
+func (s Source) validateCharts(fs *findings, at string) {
+	protocol := fs.chartURL(at+".url", s.URL)
+	if s.Revision != (Revision{}) {
+		fs.add(at+".revision", "remove it: each Delivery names a chart and its version", "is only for sources of type git")
+	}
+	if s.Credential != nil {
+		s.Credential.validate(fs, at+".credential", protocol)
+		if s.Credential.Helper != "" {
+			fs.add(at+".credential.helper", "use tokenFile, or usernameFile and passwordFile", "is only for sources of type git")
+		}
+	}
+	s.validateUse(fs, at)
+	s.Verify.validateKeyring(fs, at+".verify")
+}
+
+// validate checks whose commits are accepted.
 func (v *Verification) validate(fs *findings, at string) {
 	if v == nil {
 		return
@@ -79,6 +110,23 @@ func (v *Verification) validate(fs *findings, at string) {
 		fs.add(at+".allowedSignersFile", "name a file of this repository", "is missing")
 	}
 	fs.file(at+".allowedSignersFile", v.AllowedSignersFile, "the top of this repository")
+	if v.KeyringFile != "" {
+		fs.add(at+".keyringFile", "commits are signed by ssh keys: use allowedSignersFile", "is only for sources of type helm")
+	}
+}
+
+// validateKeyring checks whose charts are accepted.
+func (v *Verification) validateKeyring(fs *findings, at string) {
+	if v == nil {
+		return
+	}
+	if v.KeyringFile == "" {
+		fs.add(at+".keyringFile", "name a file of this repository", "is missing")
+	}
+	fs.file(at+".keyringFile", v.KeyringFile, "the top of this repository")
+	if v.AllowedSignersFile != "" {
+		fs.add(at+".allowedSignersFile", "charts are signed by OpenPGP keys: use keyringFile", "is only for Git")
+	}
 }
 
 // Protocols by which a source is reached. An http that is not safe for credentials leads to another machine.
@@ -88,6 +136,7 @@ const (
 	protocolUnsafe  = "http to another machine"
 	protocolSSH     = "ssh"
 	protocolFile    = "file"
+	protocolOCI     = "oci"
 	protocolUnknown = ""
 )
 
@@ -124,10 +173,40 @@ func (fs *findings) url(at, text string) (protocol string) {
 	case u.RawQuery != "" || u.Fragment != "":
 		fs.add(at, "name branches and tags under revision", "a URL of a repository has no query and no fragment")
 	}
+	return safety(protocol, u)
+}
+
+// safety tells apart a protocol by which a credential may be sent to a URL, and one by which it may not.
+func safety(protocol string, u *url.URL) string {
 	if ip := net.ParseIP(u.Hostname()); protocol == protocolHTTP && u.Hostname() != "localhost" && !(ip != nil && ip.IsLoopback()) {
 		return protocolUnsafe
 	}
 	return protocol
+}
+
+// chartURL checks the address of a chart repository and returns its protocol. What may be a password is not repeated.
+func (fs *findings) chartURL(at, text string) (protocol string) {
+	const hint = "such as https://charts.example.com/stable or oci://registry.example.com/charts"
+	if text == "" {
+		fs.add(at, hint, "is missing")
+		return protocolUnknown
+	}
+	u, err := url.Parse(text)
+	if err != nil || !slices.Contains([]string{protocolHTTPS, protocolHTTP, protocolOCI}, u.Scheme) {
+		fs.add(at, hint, "is not the URL of a chart repository")
+		return protocolUnknown
+	}
+	switch {
+	case u.User != nil:
+		fs.add(at, "put it into a file on the hub, and name that under credential", "a URL may not hold a credential")
+	case u.Hostname() == "":
+		fs.add(at, hint, "has no host")
+	case u.RawQuery != "" || u.Fragment != "":
+		fs.add(at, hint, "a URL of a chart repository has no query and no fragment")
+	case strings.HasSuffix(u.Path, "/index.yaml"):
+		fs.add(at, "remove /index.yaml", "names the index, which is looked for below it")
+	}
+	return safety(u.Scheme, u)
 }
 
 func (c *Credential) validate(fs *findings, at, protocol string) {

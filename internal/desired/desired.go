@@ -1,10 +1,10 @@
 // Package desired is the one way from Git to what clusters should hold. A
-// Pipeline keeps mirrors of the fleet repository and its other sources, pins one
-// state of all of them as a Snapshot, and compiles a snapshot into an
+// Pipeline keeps mirrors of the fleet repository and its other sources, charts
+// among them, pins one state of all of them as a Snapshot, and compiles a snapshot into an
 // Assignment for each cluster: which apps, rendered to which objects. What
 // cannot be told is carried as an error beside what can, since absence lets
-// things be removed. The package composes the engines gitsource, fleet and
-// render; it asks no cluster and writes to none.
+// things be removed. The package composes the engines gitsource, chartsource,
+// fleet and render; it asks no cluster and writes to none.
 package desired
 
 import (
@@ -19,6 +19,7 @@ import (
 	"time"
 
 	"nave.dev/api/v1alpha1"
+	"nave.dev/internal/chartsource"
 	"nave.dev/internal/gitsource"
 	"nave.dev/internal/render"
 )
@@ -56,6 +57,7 @@ type Options struct {
 type Pipeline struct {
 	opts      Options
 	mirrors   *gitsource.Mirrors
+	charts    *chartsource.Charts
 	render    *render.Renderer
 	worktree  *os.Root // nil without one
 	accepting sync.Mutex
@@ -74,7 +76,11 @@ func Open(ctx context.Context, opts Options) (*Pipeline, error) {
 	if err != nil {
 		return nil, err
 	}
-	p := &Pipeline{opts: opts, mirrors: mirrors}
+	charts, err := chartsource.Open(filepath.Join(opts.Dir, "charts"), chartsource.Options{Now: opts.Now})
+	if err != nil {
+		return nil, errors.Join(err, mirrors.Close())
+	}
+	p := &Pipeline{opts: opts, mirrors: mirrors, charts: charts}
 	if opts.Worktree != "" {
 		if p.worktree, err = os.OpenRoot(opts.Worktree); err != nil {
 			return nil, errors.Join(err, mirrors.Close())
@@ -100,17 +106,42 @@ func (p *Pipeline) Close() error {
 // the empty name.
 const fleetSource = "fleet-repository"
 
-// mirror returns the mirror of the fleet repository, or of a source of the fleet.
-// What was fetched can be read without the credential, so that nothing is said
-// of one that cannot be used until it is.
-func (p *Pipeline) mirror(name, url string, credential *v1alpha1.Credential) (*gitsource.Mirror, error) {
-	auth, _ := p.auth(name, credential)
+// repository is the fleet repository as a source, without what its own commits
+// say of it.
+func (p *Pipeline) repository() v1alpha1.Source {
+	return v1alpha1.Source{URL: p.opts.Repository.URL, Credential: p.opts.Repository.Credential}
+}
+
+// source returns a source of the pinned fleet, or the fleet repository, whose
+// name is empty.
+func (p *Pipeline) source(pinned *Pinned, name string) (v1alpha1.Source, error) {
 	if name == "" {
-		name = fleetSource
-	} else {
-		name = "source-" + name
+		own := p.repository()
+		if pinned != nil && pinned.Fleet != nil {
+			own.Verify = pinned.Fleet.Verify
+		}
+		return own, nil
 	}
-	return p.mirrors.Mirror(name, gitsource.Remote{URL: url, Auth: auth})
+	source, ok := pinned.source(name)
+	if !ok {
+		return v1alpha1.Source{}, fmt.Errorf("the fleet has no source %q", name)
+	}
+	return source, nil
+}
+
+// mirror returns the mirror of the fleet repository, or of a Git source of the
+// fleet. What was fetched can be read without the credential, so that nothing is
+// said of one that cannot be used until it is.
+func (p *Pipeline) mirror(source v1alpha1.Source) (*gitsource.Mirror, error) {
+	if source.Type == v1alpha1.SourceHelm {
+		return nil, fmt.Errorf("source %q is one of charts, and no Git repository", source.Name)
+	}
+	auth, _ := p.auth(source.Name, source.Credential)
+	name := fleetSource
+	if source.Name != "" {
+		name = "source-" + source.Name
+	}
+	return p.mirrors.Mirror(name, gitsource.Remote{URL: source.URL, Auth: auth})
 }
 
 // auth returns the way into a source. A commit names the files of its sources'
@@ -173,15 +204,14 @@ func (p *Pipeline) tree(ctx context.Context, pinned *Pinned, source, commit stri
 	if source == "" && commit == WorktreeCommit {
 		return worktree{p.worktree.FS()}, nil
 	}
-	url, credential := p.opts.Repository.URL, p.opts.Repository.Credential
-	if source != "" {
-		s, ok := pinned.source(source)
-		if !ok {
-			return nil, fmt.Errorf("the fleet has no source %q", source)
-		}
-		url, credential = s.URL, s.Credential
+	from, err := p.source(pinned, source)
+	if err != nil {
+		return nil, err
 	}
-	mirror, err := p.mirror(source, url, credential)
+	if from.Type == v1alpha1.SourceHelm {
+		return p.chart(from, commit)
+	}
+	mirror, err := p.mirror(from)
 	if err != nil {
 		return nil, err
 	}

@@ -2,15 +2,21 @@ package desired
 
 import (
 	"context"
-	"fmt"
+	"errors"
 	"sync"
 
 	"nave.dev/api/v1alpha1"
+	"nave.dev/internal/chartsource"
 	"nave.dev/internal/gitsource"
 )
 
 // ErrNotFetched is in the error of a call that needs a fetch to have succeeded.
 var ErrNotFetched = gitsource.ErrNotFetched
+
+// notFetched reports whether an error says that a source has to be fetched first.
+func notFetched(err error) bool {
+	return errors.Is(err, gitsource.ErrNotFetched) || errors.Is(err, chartsource.ErrNotFetched)
+}
 
 // SourceState is how fetching one source goes. The fleet repository's name is
 // empty.
@@ -51,28 +57,26 @@ func (p *Pipeline) Fetch(ctx context.Context, pinned *Pinned) []SourceState {
 // FetchSource is Fetch for one of Sources.
 func (p *Pipeline) FetchSource(ctx context.Context, pinned *Pinned, name string) SourceState {
 	state := SourceState{Name: name}
-	url, credential := p.opts.Repository.URL, p.opts.Repository.Credential
-	if name != "" {
-		source, ok := pinned.source(name)
-		if !ok {
-			state.Err = fmt.Sprintf("the fleet has no source %q", name)
-			return state
-		}
-		url, credential = source.URL, source.Credential
+	source, err := p.source(pinned, name)
+	if err == nil {
+		state.State, err = p.fetch(ctx, source)
 	}
-	var err error
-	if state.State, err = p.fetch(ctx, name, url, credential); err != nil && state.Err == "" {
+	if err != nil && state.Err == "" {
 		state.Err = err.Error()
 	}
 	return state
 }
 
-// fetch brings one mirror up to date. Only this needs the credential to be right.
-func (p *Pipeline) fetch(ctx context.Context, name, url string, credential *v1alpha1.Credential) (gitsource.State, error) {
-	if _, err := p.auth(name, credential); err != nil {
+// fetch brings one mirror, or the charts of one source, up to date. Only this needs
+// the credential to be right.
+func (p *Pipeline) fetch(ctx context.Context, source v1alpha1.Source) (gitsource.State, error) {
+	if _, err := p.auth(source.Name, source.Credential); err != nil {
 		return gitsource.State{}, err
 	}
-	mirror, err := p.mirror(name, url, credential)
+	if source.Type == v1alpha1.SourceHelm {
+		return p.fetchCharts(ctx, source)
+	}
+	mirror, err := p.mirror(source)
 	if err != nil {
 		return gitsource.State{}, err
 	}

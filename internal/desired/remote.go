@@ -42,7 +42,9 @@ func (p *Pipeline) remotes(ctx context.Context, pinned *Pinned, delivery string)
 // Remote implements render.Remotes. The name has no commit in it, so that a render is repeated only if a file that it
 // read differs.
 func (r *remotes) Remote(repository, ref string) (string, error) {
-	same := func(url string) bool { return webhook.SameRepository(url, repository) }
+	same := func(s v1alpha1.Source) bool {
+		return s.Type != v1alpha1.SourceHelm && webhook.SameRepository(s.URL, repository)
+	}
 	source, err := r.fleet.RemoteSource(r.delivery, repository, ref, same)
 	if err != nil {
 		return "", err
@@ -135,7 +137,7 @@ func (p *Pipeline) pinRef(ctx context.Context, pinned *Pinned, source v1alpha1.S
 
 // resolveRef returns the commit of a source at the first of some revisions that it has, if it is signed as it must be.
 func (p *Pipeline) resolveRef(ctx context.Context, pinned *Pinned, source v1alpha1.Source, revisions []gitsource.Revision) (string, error) {
-	mirror, err := p.mirror(source.Name, source.URL, source.Credential)
+	mirror, err := p.mirror(source)
 	if err != nil {
 		return "", err
 	}
@@ -195,7 +197,7 @@ func (p *Pipeline) fetchMissing(ctx context.Context, pinned *Pinned, missing []v
 		a, _, _ := pinned.attempt(source.Name)
 		a.fetching.Lock()
 		if _, done, _ := pinned.attempt(source.Name); !done {
-			_, err := p.fetch(ctx, source.Name, source.URL, source.Credential)
+			_, err := p.fetch(ctx, source)
 			if err == nil {
 				err = gitsource.ErrNotFetched // should the mirror still say so
 			}

@@ -5,9 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"net/http"
 	"path/filepath"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -116,7 +118,7 @@ func (p *Pipeline) Pin(ctx context.Context) (*Pinned, error) {
 		p.resolveSources(ctx, pinned, files)
 		return pinned, nil
 	}
-	mirror, err := p.mirror("", p.opts.Repository.URL, p.opts.Repository.Credential)
+	mirror, err := p.mirror(p.repository())
 	if err != nil {
 		return nil, err
 	}
@@ -157,7 +159,7 @@ func (p *Pipeline) PinAt(ctx context.Context, rev v1alpha1.Revision) (*Pinned, e
 	if p.opts.Worktree != "" {
 		return nil, errors.New("a directory has no revisions\nhint: use the repository's URL")
 	}
-	mirror, err := p.mirror("", p.opts.Repository.URL, p.opts.Repository.Credential)
+	mirror, err := p.mirror(p.repository())
 	if err != nil {
 		return nil, err
 	}
@@ -219,30 +221,39 @@ func (p *Pipeline) resolveSource(ctx context.Context, pinned *Pinned, files fs.F
 	if name == "" && p.opts.Worktree != "" {
 		return "", fmt.Errorf("%s of the fleet repository cannot be told from a directory\nhint: use the repository's URL", text)
 	}
-	rev, err := v1alpha1.ParseRevision(text)
+	source, err := p.source(pinned, name)
 	if err != nil {
 		return "", err
 	}
-	url, credential, signers := p.opts.Repository.URL, p.opts.Repository.Credential, pinned.Fleet.Verify
-	if name != "" {
-		source, ok := pinned.source(name)
-		if !ok {
-			return "", fmt.Errorf("the fleet has no source %q", name)
-		}
-		url, credential, signers = source.URL, source.Credential, source.Verify
-	}
-	mirror, err := p.mirror(name, url, credential)
+	resolve, err := p.resolver(ctx, source, files, text)
 	if err != nil {
 		return "", err
 	}
-	from := origin{mirror, signers, files}
-	commit, err := from.resolve(ctx, revision(rev))
-	if errors.Is(err, gitsource.ErrNotFetched) && !p.opts.SourcesApart {
-		if _, err = p.fetch(ctx, name, url, credential); err == nil {
-			commit, err = from.resolve(ctx, revision(rev))
+	commit, err := resolve()
+	if notFetched(err) && !p.opts.SourcesApart {
+		if _, err = p.fetch(ctx, source); err == nil {
+			commit, err = resolve()
 		}
 	}
 	return commit, err
+}
+
+// resolver returns what finds the commit of a revision of a source, or the archive
+// of a chart, as of the last fetch.
+func (p *Pipeline) resolver(ctx context.Context, source v1alpha1.Source, files fs.FS, text string) (func() (string, error), error) {
+	if chart, ok := v1alpha1.ParseChartVersion(text); ok {
+		return func() (string, error) { return p.resolveChart(source, files, chart) }, nil
+	}
+	rev, err := v1alpha1.ParseRevision(text)
+	if err != nil {
+		return nil, err
+	}
+	mirror, err := p.mirror(source)
+	if err != nil {
+		return nil, err
+	}
+	from := origin{mirror, source.Verify, files}
+	return func() (string, error) { return from.resolve(ctx, revision(rev)) }, nil
 }
 
 // origin is a mirror, and whose signatures its commits must bear: nil for nobody's, or a file of the fleet repository.
@@ -278,6 +289,27 @@ func revision(r v1alpha1.Revision) gitsource.Revision {
 	return gitsource.Revision{Branch: r.Branch, Tag: r.Tag, SemVer: r.Semver, Commit: r.Commit}
 }
 
+// Needs says what a source is fetched for: where it is and, of one of charts,
+// each chart and range that the fleet asks for. What was fetched for the same
+// needs once only has to be looked at again when it is time.
+func (p *Pinned) Needs(name string) []string {
+	if p == nil || name == "" {
+		return []string{""}
+	}
+	source, _ := p.source(name)
+	needs := []string{source.URL}
+	p.pins.Lock()
+	defer p.pins.Unlock()
+	for _, key := range slices.Concat(slices.Collect(maps.Keys(p.Sources)), slices.Collect(maps.Keys(p.Unresolved))) {
+		if of, text, _ := strings.Cut(key, "@"); of == name {
+			if _, chart := v1alpha1.ParseChartVersion(text); chart {
+				needs = append(needs, source.URL+" "+text)
+			}
+		}
+	}
+	return needs
+}
+
 // ReadWebhook checks a Git server's call and reports whether it tells of a push
 // to the fleet repository or one of its sources. The status is the one to answer
 // a refused call with.
@@ -299,7 +331,7 @@ func (p *Pipeline) ReadWebhook(r *http.Request, secret []byte, pinned *Pinned) (
 // NextFetch returns when to fetch next.
 func (p *Pipeline) NextFetch(interval time.Duration) time.Time {
 	now := p.opts.Now()
-	mirror, err := p.mirror("", p.opts.Repository.URL, p.opts.Repository.Credential)
+	mirror, err := p.mirror(p.repository())
 	if err != nil {
 		return now.Add(interval)
 	}

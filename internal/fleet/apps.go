@@ -66,7 +66,7 @@ func (f *Fleet) spec(d *delivery, c *cluster, resolve Resolve) (app.Spec, error)
 	filled, _ := d.fill(c.context()) // Load has kept what there was to say
 	s := d.Spec
 	revision := filled.revision
-	if s.Source.Name != "" && s.Source.Revision == nil {
+	if s.Source.Name != "" && s.Source.Revision == nil && s.Source.Chart == "" {
 		revision = f.sources[s.Source.Name].Revision.String()
 	}
 	commit, err := resolve(s.Source.Name, revision)
@@ -164,8 +164,17 @@ func (d *delivery) fill(context v1alpha1.Context) (filled, []obstacle) {
 	}
 	s := d.Spec
 	var err error
-	out.path, err = v1alpha1.FillPath(s.Source.Path, context)
-	check("spec.source.path", err)
+	if s.Source.Chart != "" {
+		chart, err := s.Source.FillChart(context)
+		check("spec.source.chart", err)
+		if err == nil {
+			check("spec.source.version", checkRange(chart.Version))
+		}
+		out.path, out.revision = ".", chart.String()
+	} else {
+		out.path, err = v1alpha1.FillPath(s.Source.Path, context)
+		check("spec.source.path", err)
+	}
 	if s.Source.Revision != nil {
 		revision, err := s.Source.Revision.Fill(context)
 		if err == nil && revision.Semver != "" {

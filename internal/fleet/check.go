@@ -83,6 +83,11 @@ func (l *loader) checkSource(d *delivery) {
 			l.fail(d, "spec.source.revision.semver", rangeHint, "%v", err)
 		}
 	}
+	if s.Chart != "" && !strings.Contains(s.Version, "${") {
+		if err := checkRange(s.Version); err != nil {
+			l.fail(d, "spec.source.version", rangeHint, "%v", err)
+		}
+	}
 	if s.Name == "" || !l.fleet.usable {
 		return
 	}
@@ -97,6 +102,11 @@ func (l *loader) checkSource(d *delivery) {
 	case known.broken:
 		// The source has been reported; its Deliveries only learn why they have to wait.
 		d.problems = append(d.problems, d.doc.Problem("spec.source.name", "source %q is in error", s.Name))
+	case known.Type == v1alpha1.SourceHelm && s.Chart == "":
+		l.fail(d, "spec.source", "write chart and version in place of path", "source %q is one of charts", s.Name)
+	case known.Type != v1alpha1.SourceHelm && s.Chart != "":
+		l.fail(d, "spec.source.chart", "write path in place of chart and version, or type: helm in the Fleet's source",
+			"source %q is a Git repository", s.Name)
 	case !known.allows(d.Metadata.Name):
 		l.fail(d, "spec.source.name", fmt.Sprintf("the Fleet may add it to the deliveries of source %q", s.Name),
 			"source %q may not be used by Delivery %q, only by %s", s.Name, d.Metadata.Name, strings.Join(known.Deliveries, ", "))

@@ -278,7 +278,7 @@ func (l *loader) settleFleet() {
 		}
 	}
 	for i, s := range f.Spec.Sources {
-		if at := fmt.Sprintf("spec.sources[%d].verify.allowedSignersFile", i); !l.signersExist(f.doc, at, s.Verify) {
+		if at := fmt.Sprintf("spec.sources[%d].verify", i); !l.signersExist(f.doc, at, s.Verify) {
 			broken[i] = true
 		}
 		if s.Name == "" {
@@ -290,7 +290,7 @@ func (l *loader) settleFleet() {
 		}
 		l.fleet.sources[s.Name] = &source{Source: s, broken: broken[i]}
 	}
-	usable = l.signersExist(f.doc, "spec.verify.allowedSignersFile", f.Spec.Verify) && usable
+	usable = l.signersExist(f.doc, "spec.verify", f.Spec.Verify) && usable
 	if !usable {
 		l.unreadable = append(l.unreadable, f.doc.File)
 		return
@@ -319,16 +319,23 @@ func sourceOf(field string, sources int) (int, bool) {
 	return 0, false
 }
 
-// signersExist reports whether the file of allowed signers is in the repository, if one is wanted.
+// signersExist reports whether the file of those who may sign is in the repository, if one is wanted.
 func (l *loader) signersExist(doc *strictyaml.Document, at string, v *v1alpha1.Verification) bool {
-	if v == nil || !fs.ValidPath(v.AllowedSignersFile) {
+	if v == nil {
+		return true
+	}
+	field, file, what := ".allowedSignersFile", v.AllowedSignersFile, "commits"
+	if file == "" {
+		field, file, what = ".keyringFile", v.KeyringFile, "charts"
+	}
+	if !fs.ValidPath(file) {
 		return true // what is no path has been reported
 	}
-	info, err := fs.Stat(l.fsys, v.AllowedSignersFile)
+	info, err := fs.Stat(l.fsys, file)
 	if err == nil && info.Mode().IsRegular() {
 		return true
 	}
-	l.problems = append(l.problems, doc.Problem(at, "there is no file %q in this repository", v.AllowedSignersFile).
-		WithHint("commits cannot be verified without the list of those who may sign"))
+	l.problems = append(l.problems, doc.Problem(at+field, "there is no file %q in this repository", file).
+		WithHint("%s cannot be verified without the list of those who may sign", what))
 	return false
 }

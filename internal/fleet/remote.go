@@ -14,14 +14,31 @@ import (
 
 // RemoteSource returns the source whose repository a reference names, be it in a kustomization of the Delivery or in
 // what that refers to. Who may use a source is the same question as for a Delivery that is from it: the Fleet's answer
-// counts for all that the Delivery has. same says whether a source's URL leads to the repository; ref is what the
-// reference says of a branch, tag or commit, for the advice in the error.
-func (f *Fleet) RemoteSource(delivery, repository, ref string, same func(url string) bool) (v1alpha1.Source, error) {
+// counts for all that the Delivery has. same says whether a source is the repository; ref is what the reference says of
+// a branch, tag or commit, for the advice in the error.
+func (f *Fleet) RemoteSource(delivery, repository, ref string, same func(v1alpha1.Source) bool) (v1alpha1.Source, error) {
+	advice := fmt.Sprintf("{name: %s, url: %q, revision: {%s}, deliveries: [%s]}", suggestName(repository), repository, suggestRevision(ref), delivery)
+	return f.usableSource(delivery, advice, same)
+}
+
+// ChartSource returns the source of charts that a reference names by its URL, or by its host and path in a registry, on
+// the terms of RemoteSource.
+func (f *Fleet) ChartSource(delivery, repository string, same func(v1alpha1.Source) bool) (v1alpha1.Source, error) {
+	if !strings.Contains(repository, "://") {
+		repository = "oci://" + repository
+	}
+	advice := fmt.Sprintf("{name: %s, type: helm, url: %q, deliveries: [%s]}", suggestName(repository), repository, delivery)
+	return f.usableSource(delivery, advice, same)
+}
+
+// usableSource returns the source that is meant, if the Delivery may use it. The advice is what to add to the sources if
+// there is none.
+func (f *Fleet) usableSource(delivery, advice string, same func(v1alpha1.Source) bool) (v1alpha1.Source, error) {
 	var refused, broken string
 	for _, name := range f.sourceNames() {
 		s := f.sources[name]
 		switch {
-		case !same(s.URL):
+		case !same(s.Source):
 		case s.broken:
 			broken = name
 		case !s.allows(delivery):
@@ -37,8 +54,7 @@ func (f *Fleet) RemoteSource(delivery, repository, ref string, same func(url str
 	case broken != "":
 		return v1alpha1.Source{}, fmt.Errorf("source %q is in error", broken)
 	}
-	return v1alpha1.Source{}, fmt.Errorf("its repository is no source of the fleet\nhint: add it to the Fleet's spec.sources: {name: %s, url: %q, revision: {%s}, deliveries: [%s]}",
-		suggestName(repository), repository, suggestRevision(ref), delivery)
+	return v1alpha1.Source{}, fmt.Errorf("its repository is no source of the fleet\nhint: add it to the Fleet's spec.sources: %s", advice)
 }
 
 // UsableSource returns a source by its name, if the Delivery may use it.

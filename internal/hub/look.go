@@ -19,7 +19,7 @@ type source struct {
 	state  desired.SourceState
 	known  bool            // state is that of a fetch
 	pinned *desired.Pinned // the fleet that names it, when it was last asked for
-	url    string          // which that says
+	asked  map[string]bool // what that needed, and those before it that named the same place
 	done   chan struct{}   // closed when the fetch that is under way is over; nil if none is
 	again  bool            // there may be more than it brings
 }
@@ -111,7 +111,13 @@ func (h *Hub) begin(ctx context.Context, pinned *desired.Pinned, names []string)
 			s = &source{state: desired.SourceState{Name: name}}
 			h.sources[name] = s
 		}
-		s.pinned, s.url = pinned, urlOf(pinned, name)
+		needs := pinned.Needs(name)
+		if s.pinned = pinned; !s.asked[needs[0]] {
+			s.asked = map[string]bool{} // it is somewhere else
+		}
+		for _, need := range needs {
+			s.asked[need] = true
+		}
 		if s.done != nil {
 			s.again = true
 			continue
@@ -121,18 +127,6 @@ func (h *Hub) begin(ctx context.Context, pinned *desired.Pinned, names []string)
 		h.spokes.Go(func() { h.bring(ctx, s) })
 	}
 	return done
-}
-
-// urlOf returns where the fleet says that a source is; empty for its own.
-func urlOf(pinned *desired.Pinned, name string) string {
-	if pinned != nil {
-		for _, s := range pinned.Fleet.Sources {
-			if s.Name == name {
-				return s.URL
-			}
-		}
-	}
-	return ""
 }
 
 // bring fetches a source until it has what there was when it was last asked for.
@@ -193,12 +187,13 @@ func (h *Hub) turn(ctx context.Context) {
 }
 
 // unfetched names the sources of a fleet that this process has not begun to fetch
-// from where they are.
+// for all that the fleet needs of them.
 func (h *Hub) unfetched(pinned *desired.Pinned) (names []string) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	for _, name := range h.pipeline.Sources(pinned) {
-		if s := h.sources[name]; s == nil || s.url != urlOf(pinned, name) {
+		s := h.sources[name]
+		if s == nil || slices.ContainsFunc(pinned.Needs(name), func(need string) bool { return !s.asked[need] }) {
 			names = append(names, name)
 		}
 	}
