@@ -40,6 +40,13 @@ type KindRule struct {
 // Permits reports whether an object may be written or deleted, and if not, which
 // limit refuses it. An unknown scope is refused where scope matters.
 func (l Limits) Permits(id object.ID, namespaced, known bool) (reason string, ok bool) {
+	if reason, ok = l.permits(id, namespaced, known); !ok && l.By != "" {
+		reason = l.By + ": " + reason
+	}
+	return reason, ok
+}
+
+func (l Limits) permits(id object.ID, namespaced, known bool) (reason string, ok bool) {
 	if l.NamespacedOnly && !(known && namespaced) {
 		if !known {
 			return fmt.Sprintf("limits allow only namespaced kinds, and whether %s is one is not known", id.Kind), false
@@ -49,7 +56,10 @@ func (l Limits) Permits(id object.ID, namespaced, known bool) (reason string, ok
 	if len(l.Kinds) > 0 && !slices.ContainsFunc(l.Kinds, func(pattern string) bool { return kindMatches(pattern, id) }) {
 		return fmt.Sprintf("limits allow the kinds %s, not %s", strings.Join(l.Kinds, ", "), id.GroupKind()), false
 	}
-	if len(l.Namespaces) == 0 {
+	if reason, ok := l.permitsKind(id, namespaced, known); !ok {
+		return reason, false
+	}
+	if len(l.Namespaces)+len(l.DeniedNamespaces) == 0 {
 		return "", true
 	}
 	namespace := id.Namespace
@@ -58,10 +68,39 @@ func (l Limits) Permits(id object.ID, namespaced, known bool) (reason string, ok
 	} else if known && !namespaced {
 		return "", true
 	}
-	if slices.ContainsFunc(l.Namespaces, func(pattern string) bool { return Match(pattern, namespace) }) {
+	fits := func(pattern string) bool { return Match(pattern, namespace) }
+	if i := slices.IndexFunc(l.DeniedNamespaces, fits); i >= 0 {
+		return fmt.Sprintf("limits deny the namespaces %s, and so %q", l.DeniedNamespaces[i], namespace), false
+	}
+	if len(l.Namespaces) == 0 || slices.ContainsFunc(l.Namespaces, fits) {
 		return "", true
 	}
 	return fmt.Sprintf("limits allow the namespaces %s, not %q", strings.Join(l.Namespaces, ", "), namespace), false
+}
+
+// permitsKind reports whether the lists of kinds, those with namespaces apart from
+// those without, let an object be.
+func (l Limits) permitsKind(id object.ID, namespaced, known bool) (reason string, ok bool) {
+	scope, listed, allowed, denied := "cluster-wide", l.ClusterListed, l.ClusterKinds, l.DeniedClusterKinds
+	if namespaced {
+		scope, listed, allowed, denied = "namespaced", len(l.NamespacedKinds) > 0, l.NamespacedKinds, l.DeniedNamespacedKinds
+	}
+	if !known {
+		if l.ClusterListed || len(l.NamespacedKinds)+len(l.DeniedClusterKinds)+len(l.DeniedNamespacedKinds) > 0 {
+			return fmt.Sprintf("limits differ for kinds with and without namespaces, and whether %s has them is not known", id.Kind), false
+		}
+		return "", true
+	}
+	fits := func(r KindRule) bool {
+		return Match(r.Group, id.Group) && Match(r.Kind, id.Kind) && (r.Name == "" || Match(r.Name, id.Name))
+	}
+	if slices.ContainsFunc(denied, fits) {
+		return fmt.Sprintf("limits deny the %s kind %s", scope, id.GroupKind()), false
+	}
+	if listed && !slices.ContainsFunc(allowed, fits) {
+		return fmt.Sprintf("limits do not list the %s kind %s", scope, id.GroupKind()), false
+	}
+	return "", true
 }
 
 // kindMatches reports whether KIND or KIND.GROUP names the object's kind; "*"
