@@ -7,7 +7,6 @@
 package argocd
 
 import (
-	"errors"
 	"io/fs"
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -74,7 +73,8 @@ type Files interface {
 	Open(repository, revision string) (fs.FS, error)
 }
 
-// Result is what the objects of a Delivery ask for.
+// Result is what the objects of a Delivery ask for. Its values have lists in common
+// and must not be changed.
 type Result struct {
 	// Children by cluster and name. Those of them whose objects were not among the
 	// request's are to be rendered, and asked about again with all objects.
@@ -103,9 +103,4 @@ type Warning struct {
 	App   string // that the object is of, or asks for if it is an Application
 	Place string // may be empty
 	Text  string
-}
-
-// Read tells which apps the objects of a Delivery ask for.
-func Read(request Request) Result {
-	return Result{Incomplete: errors.New("Argo CD's kinds are not read yet")}
 }

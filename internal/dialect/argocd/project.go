@@ -1,0 +1,270 @@
+package argocd
+
+import (
+	"errors"
+	"fmt"
+	"regexp"
+	"slices"
+	"strings"
+	"time"
+
+	"nave.dev/internal/app"
+	"nave.dev/internal/dialect/argocd/glob"
+	"nave.dev/internal/dialect/argocd/manifest"
+	"nave.dev/internal/window"
+)
+
+// project is an AppProject as it was found.
+type project struct {
+	appProject
+	place string
+	err   error // counts for all Applications in it
+}
+
+// projects reads the AppProjects, by name.
+func (q *question) projects() map[string]*project {
+	all := map[string]*project{}
+	for _, o := range q.Objects {
+		if o.Manifest.GetKind() != "AppProject" {
+			continue
+		}
+		p := &project{place: describePlace("AppProject", o.Manifest.GetName(), o.Place)}
+		unknown, err := manifest.Decode(o.Manifest.Object, &p.appProject)
+		for _, field := range unknown {
+			q.warn(o.App, p.place, field+": Argo CD has no such field, and leaves it out")
+		}
+		p.err = err
+		if err == nil {
+			p.err = p.check()
+			p.warn(func(text string) { q.warn(o.App, p.place, text) })
+		}
+		name := o.Manifest.GetName()
+		if namespace := o.Manifest.GetNamespace(); namespace != "" && namespace != q.Namespace {
+			q.warn(o.App, p.place, fmt.Sprintf("metadata.namespace: projects are in %s, the namespace of Argo CD, and this one counts for nobody", q.Namespace))
+			continue
+		}
+		if other := all[name]; other != nil {
+			if !sameContent(other.manifestOf(), p.manifestOf()) {
+				other.err = errors.Join(other.err, fmt.Errorf("there is another one of this name and another content, %s", p.place))
+			}
+			continue
+		}
+		all[name] = p
+	}
+	return all
+}
+
+func (p *project) manifestOf() any { return p.Spec }
+
+// warn says what of a project does nothing.
+func (p *project) warn(say func(string)) {
+	if len(p.Spec.Roles) > 0 {
+		say("spec.roles: who may do what is not for projects to say, but for the Fleet")
+	}
+	if p.Spec.OrphanedResources != nil {
+		say("spec.orphanedResources: objects that nobody applied are not watched")
+	}
+}
+
+// check says what of a project cannot be kept: then no Application in it is
+// applied.
+func (p *project) check() error {
+	var problems []error
+	refuse := func(field, hint, format string, args ...any) {
+		problems = append(problems, fmt.Errorf("%s: %s\nhint: %s", field, fmt.Sprintf(format, args...), hint))
+	}
+	if len(p.Spec.SignatureKeys) > 0 {
+		refuse("spec.signatureKeys", "let the source of the Fleet verify commits, with SSH keys", "signatures of GnuPG are not checked")
+	}
+	if p.Spec.SourceIntegrity != nil {
+		refuse("spec.sourceIntegrity", "let the source of the Fleet verify commits, with SSH keys", "signatures of GnuPG are not checked")
+	}
+	if p.Spec.PermitOnlyProjectScopedClusters {
+		refuse("spec.permitOnlyProjectScopedClusters", "name the clusters in spec.destinations", "clusters belong to no project")
+	}
+	for i, d := range p.Spec.Destinations {
+		for _, part := range []struct{ field, pattern string }{{"server", d.Server}, {"name", d.Name}, {"namespace", d.Namespace}} {
+			if part.pattern == "!*" {
+				refuse(fmt.Sprintf("spec.destinations[%d].%s", i, part.field), "leave the destination out", "\"!*\" would deny all")
+			}
+		}
+		if _, err := glob.Plain(strings.TrimPrefix(d.Namespace, "!")); err != nil {
+			refuse(fmt.Sprintf("spec.destinations[%d].namespace", i), "use several destinations", "%v", err)
+		}
+	}
+	for field, rules := range map[string][]resourceRule{
+		"clusterResourceWhitelist": p.Spec.ClusterResourceWhitelist, "clusterResourceBlacklist": p.Spec.ClusterResourceBlacklist,
+		"namespaceResourceWhitelist": p.Spec.NamespaceResourceWhitelist, "namespaceResourceBlacklist": p.Spec.NamespaceResourceBlacklist,
+	} {
+		for i, rule := range rules {
+			if strings.ContainsAny(rule.Group+rule.Kind+rule.Name, `?[]\`) {
+				refuse(fmt.Sprintf("spec.%s[%d]", field, i), "use several entries", "of patterns only \"*\" is read here")
+			}
+		}
+	}
+	for i, w := range p.Spec.SyncWindows {
+		at := fmt.Sprintf("spec.syncWindows[%d]", i)
+		if w.Kind != "allow" && w.Kind != "deny" {
+			refuse(at+".kind", "allow or deny", "%q is no kind of window", w.Kind)
+		}
+		if len(w.Applications)+len(w.Namespaces)+len(w.Clusters) == 0 {
+			refuse(at, "\"*\" is every application", "it is for no applications, namespaces or clusters")
+		}
+		length, err := time.ParseDuration(w.Duration)
+		if err != nil {
+			refuse(at+".duration", "such as 30m or 8h", "%q is no duration", w.Duration)
+			continue
+		}
+		if err := window.Window(w.read(length)).Validate(); err != nil {
+			problems = append(problems, fmt.Errorf("%s: %w", at, err))
+		}
+	}
+	slices.SortStableFunc(problems, func(a, b error) int { return strings.Compare(a.Error(), b.Error()) })
+	return errors.Join(problems...)
+}
+
+// read returns the window, its duration being known.
+func (w syncWindow) read(length time.Duration) app.Window {
+	return app.Window{
+		Allow: w.Kind == "allow", Schedule: w.Schedule, TimeZone: w.TimeZone, Duration: length,
+		Manual: w.ManualSync, Overrun: w.SyncOverrun,
+	}
+}
+
+// admit narrows an app by the project that its Application is in, or says which
+// rule of it refuses.
+func (q *question) admit(w *wanted, m *Member, child *app.Child) error {
+	name := w.project()
+	p := q.project[name]
+	if p == nil {
+		if name == "default" {
+			return nil // Argo CD has one that allows all
+		}
+		return fmt.Errorf("spec.project: there is no AppProject %q\nhint: it is to be among the objects of Delivery %q, or of another one on the cluster", name, q.Delivery)
+	}
+	refuse := func(rule, format string, args ...any) error {
+		return fmt.Errorf("project %q does not allow it: %s: %s", name, rule, fmt.Sprintf(format, args...))
+	}
+	if p.err != nil {
+		return fmt.Errorf("project %q is in error, %s: %w", name, p.place, p.err)
+	}
+	if namespace := w.Metadata.Namespace; namespace != "" && namespace != q.Namespace &&
+		!slices.ContainsFunc(p.Spec.SourceNamespaces, func(pattern string) bool { return namespaceMatch(pattern, namespace) }) {
+		return refuse("spec.sourceNamespaces", "Applications may not be in %q", namespace)
+	}
+	for _, origin := range allOrigins(child) {
+		if rule, ok := p.allowsSource(origin.Repository); !ok {
+			return refuse("spec.sourceRepos", "the source %q is %s", origin.Repository, rule)
+		}
+	}
+	names, servers := q.calledBy(m, w.Spec.Destination)
+	limits, err := p.limits(names, servers)
+	if err != nil {
+		return refuse("spec.destinations", "%v", err)
+	}
+	if reason, ok := limits.permitsNamespace(w.Spec.Destination.Namespace); !ok {
+		return refuse("spec.destinations", "%s", reason)
+	}
+	child.Options.Project = limits.Limits
+	q.impersonate(p, w, servers, child)
+	for _, sw := range p.Spec.SyncWindows {
+		if sw.concerns(w, names, servers) {
+			length, _ := time.ParseDuration(sw.Duration) // check has looked
+			child.Options.Windows = append(child.Options.Windows, sw.read(length))
+		}
+	}
+	return nil
+}
+
+// allOrigins are the sources of a child, those that lend files too.
+func allOrigins(child *app.Child) []app.Origin {
+	all := slices.Clone(child.Origins)
+	for _, name := range sortedKeys(child.Refs) {
+		all = append(all, child.Refs[name])
+	}
+	return all
+}
+
+// namespaceMatch matches a glob, or a regular expression between slashes.
+func namespaceMatch(pattern, namespace string) bool {
+	if expression, ok := strings.CutPrefix(pattern, "/"); ok && strings.HasSuffix(expression, "/") && len(pattern) > 1 {
+		compiled, err := regexp.Compile(strings.TrimSuffix(expression, "/"))
+		return err == nil && compiled.MatchString(namespace)
+	}
+	return glob.Match(pattern, namespace, "")
+}
+
+// allowsSource reports whether a repository may be a source, and if not, why.
+func (p *project) allowsSource(repository string) (reason string, ok bool) {
+	repository = normalURL(repository)
+	for _, pattern := range p.Spec.SourceRepos {
+		denied, negative := strings.CutPrefix(pattern, "!")
+		switch {
+		case negative && glob.Match(normalURL(denied), repository, "/"):
+			return fmt.Sprintf("denied by %q", pattern), false
+		case negative, glob.Match(normalURL(pattern), repository, "/"):
+			ok = true // a denial allows all else, as in Argo CD
+		}
+	}
+	return "not in the list", ok
+}
+
+// normalURL is what Argo CD makes of the address of a repository before it
+// compares it.
+func normalURL(address string) string {
+	address = strings.ToLower(strings.TrimSpace(address))
+	if before, _, ok := strings.Cut(address, ":"); ok && strings.Contains(before, "@") && !strings.Contains(before, "/") {
+		address = strings.Replace(address, ":", "/", 1)
+	}
+	return strings.TrimPrefix(strings.TrimSuffix(address, ".git"), "ssh://")
+}
+
+// concerns reports whether a window is for an app.
+func (w syncWindow) concerns(a *wanted, names, servers []string) bool {
+	any := func(patterns, texts []string) bool {
+		return slices.ContainsFunc(patterns, func(pattern string) bool {
+			return slices.ContainsFunc(texts, func(text string) bool { return glob.Match(pattern, text, "") })
+		})
+	}
+	matched := 0
+	lists := 0
+	for _, part := range []struct{ patterns, texts []string }{
+		{w.Applications, []string{a.Metadata.Name}},
+		{w.Clusters, slices.Concat(names, servers)},
+		{w.Namespaces, []string{a.Spec.Destination.Namespace}},
+	} {
+		if len(part.patterns) == 0 {
+			continue
+		}
+		lists++
+		if any(part.patterns, part.texts) {
+			matched++
+		}
+	}
+	if w.AndOperator {
+		return lists > 0 && matched == lists
+	}
+	return matched > 0
+}
+
+// impersonate lets a project name the service account, where the Delivery does not.
+func (q *question) impersonate(p *project, w *wanted, servers []string, child *app.Child) {
+	for i, rule := range p.Spec.DestinationServiceAccounts {
+		fits := slices.ContainsFunc(servers, func(server string) bool { return glob.Match(rule.Server, server, "") })
+		if !fits || !glob.Match(rule.Namespace, w.Spec.Destination.Namespace, "") {
+			continue
+		}
+		namespace, name, ok := strings.Cut(rule.DefaultServiceAccount, ":")
+		if !ok {
+			namespace, name = w.Spec.Destination.Namespace, rule.DefaultServiceAccount
+		}
+		account := namespace + "/" + name
+		if child.Options.ServiceAccount == "" {
+			child.Options.ServiceAccount = account
+		} else if child.Options.ServiceAccount != account {
+			w.warnings = append(w.warnings, fmt.Sprintf("spec.project: project %q names the service account %q at spec.destinationServiceAccounts[%d], and Delivery %q another, which counts",
+				w.project(), account, i, q.Delivery))
+		}
+		return
+	}
+}

@@ -1,0 +1,194 @@
+package argocd
+
+import (
+	"bytes"
+	"cmp"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"nave.dev/internal/app"
+	"nave.dev/internal/dialect/argocd/templates"
+	"nave.dev/internal/object"
+)
+
+// maxGenerations is how deep apps may ask for apps.
+const maxGenerations = 16
+
+// question is one call of Read.
+type question struct {
+	Request
+	result     Result
+	project    map[string]*project
+	incomplete []error
+	warned     map[Warning]bool
+	budget     *templates.Budget
+}
+
+// Read tells which apps the objects of a Delivery ask for. The same request has
+// the same result, whatever order its objects are in.
+func Read(request Request) Result {
+	q := &question{Request: request, result: Result{Gates: map[string][]app.Gate{}}, warned: map[Warning]bool{}, budget: templates.NewBudget()}
+	if q.Namespace == "" {
+		q.Namespace = "argocd"
+	}
+	q.Objects = slices.DeleteFunc(slices.Clone(q.Objects), func(o Object) bool { return !Interprets(object.Of(o.Manifest)) })
+	slices.SortStableFunc(q.Objects, func(a, b Object) int {
+		return cmp.Or(cmp.Compare(a.App, b.App), object.Compare(object.Of(a.Manifest), object.Of(b.Manifest)), cmp.Compare(a.Place, b.Place))
+	})
+	q.project = q.projects()
+	found := q.generations(q.wanted())
+	q.tell(found)
+	q.result.Incomplete = errors.Join(q.incomplete...)
+	return q.result
+}
+
+// warn adds a warning, once.
+func (q *question) warn(of, place, text string) {
+	w := Warning{App: of, Place: place, Text: text}
+	if !q.warned[w] {
+		q.warned[w] = true
+		q.result.Warnings = append(q.result.Warnings, w)
+	}
+}
+
+// wanted returns the Applications that each app asks for.
+func (q *question) wanted() map[string][]*wanted {
+	all := map[string][]*wanted{}
+	for _, o := range q.Objects {
+		switch o.Manifest.GetKind() {
+		case "Application":
+			all[o.App] = append(all[o.App], newWanted(o.Manifest.Object, o.App, o.Place, q.Namespace))
+		case "ApplicationSet":
+			generated, err := q.generated(o)
+			all[o.App] = append(all[o.App], generated...)
+			if err != nil {
+				q.incomplete = append(q.incomplete, err)
+			}
+		}
+	}
+	return all
+}
+
+// generations puts the Applications in the order in which they are found from the
+// Delivery's app on. One that is found again with the same content is one app, of
+// who asked for it first.
+func (q *question) generations(of map[string][]*wanted) []*wanted {
+	var found []*wanted
+	byName := map[string]*wanted{}
+	parents := []string{q.Delivery}
+	for generation := 1; len(parents) > 0; generation++ {
+		var children []string
+		for _, parent := range parents {
+			for _, w := range of[parent] {
+				if w.name == q.Delivery && q.isDelivery(w) {
+					q.warn(parent, w.place, "metadata.name: it has the name and the path of its Delivery, which stands for it")
+					continue
+				}
+				if other := byName[w.name]; other != nil {
+					if !sameContent(other.definition(), w.definition()) {
+						other.malformed = errors.Join(other.malformed, fmt.Errorf("it is there twice, and not the same: %s", w.place))
+					}
+					continue
+				}
+				byName[w.name] = w
+				found = append(found, w)
+				children = append(children, w.name)
+			}
+		}
+		slices.Sort(children)
+		if parents = children; generation == maxGenerations && len(children) > 0 && slices.ContainsFunc(children, func(name string) bool { return len(of[name]) > 0 }) {
+			q.incomplete = append(q.incomplete, fmt.Errorf("an Application asks for an Application more than %d times in a row: %s\nhint: is one among its own children under another name?",
+				maxGenerations, chain(byName, children[0])))
+			break
+		}
+	}
+	return found
+}
+
+// isDelivery reports whether an Application of the Delivery's name is what the
+// Delivery already is.
+func (q *question) isDelivery(w *wanted) bool {
+	return w.malformed == nil && w.Spec.Source != nil && cleanPath(w.Spec.Source.Path) == cleanPath(q.Path)
+}
+
+func cleanPath(path string) string { return strings.Trim(strings.TrimPrefix(path, "./"), "/.") }
+
+// definition is what of an Application says what its app is.
+func (w *wanted) definition() any {
+	return []any{w.Spec, w.Metadata.Finalizers, w.Metadata.Annotations, w.Operation}
+}
+
+// sameContent reports whether two values are the same in JSON.
+func sameContent(a, b any) bool {
+	one, errOne := json.Marshal(a)
+	other, errOther := json.Marshal(b)
+	return errOne == nil && errOther == nil && bytes.Equal(one, other)
+}
+
+// chain names an app and those that it came of, from the first on.
+func chain(byName map[string]*wanted, name string) string {
+	names := []string{name}
+	for w := byName[name]; w != nil; w = byName[w.parent] {
+		names = append(names, w.parent)
+	}
+	slices.Reverse(names)
+	return strings.Join(names, " > ")
+}
+
+// tell enters what comes of the Applications.
+func (q *question) tell(found []*wanted) {
+	tree := newTree(q, found)
+	for _, w := range found {
+		cluster, child, err := q.read(w, tree)
+		for _, text := range w.warnings {
+			q.warn(w.name, w.place, text)
+		}
+		if err != nil {
+			q.result.Failed = append(q.result.Failed, Failure{Name: w.name, Cluster: cluster, Parent: w.parent, Err: fmt.Errorf("%s: %w", w.place, err)})
+			continue
+		}
+		q.result.Children = append(q.result.Children, child)
+	}
+	if err := tree.excess; err != nil {
+		q.incomplete = append(q.incomplete, err)
+	}
+	for _, cluster := range tree.clusters {
+		if gates := tree.gates(q.Delivery, cluster); len(gates) > 0 {
+			q.result.Gates[cluster] = gates
+		}
+	}
+	slices.SortFunc(q.result.Children, func(a, b app.Child) int {
+		return cmp.Or(cmp.Compare(a.Cluster, b.Cluster), cmp.Compare(a.Name, b.Name))
+	})
+	slices.SortFunc(q.result.Failed, func(a, b Failure) int { return cmp.Or(cmp.Compare(a.Cluster, b.Cluster), cmp.Compare(a.Name, b.Name)) })
+	slices.SortFunc(q.result.Warnings, func(a, b Warning) int {
+		return cmp.Or(cmp.Compare(a.App, b.App), cmp.Compare(a.Place, b.Place), cmp.Compare(a.Text, b.Text))
+	})
+}
+
+// read returns the app of one Application, and the cluster that it is for as soon
+// as that is known.
+func (q *question) read(w *wanted, tree *tree) (cluster string, child app.Child, err error) {
+	cluster = q.Cluster
+	if w.malformed == nil || w.Spec.Destination != (destination{}) {
+		m, err := q.target(w.Spec.Destination)
+		if err != nil {
+			return cluster, app.Child{}, errors.Join(err, w.malformed)
+		}
+		cluster = m.Name
+	}
+	if w.name == q.Delivery {
+		return cluster, app.Child{}, fmt.Errorf("metadata.name: Delivery %q has the same\nhint: give one of them another name, or let both have one path", q.Delivery)
+	}
+	if child, err = w.child(q.Options); err != nil {
+		return cluster, app.Child{}, err
+	}
+	child.Cluster = cluster
+	if err := q.admit(w, q.member(cluster), &child); err != nil {
+		return cluster, app.Child{}, err
+	}
+	return cluster, child, tree.place(w, cluster, &child)
+}
