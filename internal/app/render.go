@@ -22,11 +22,14 @@ type Render struct {
 	// Substitute replaces ${NAME} in rendered manifests by Variables.
 	Substitute bool        `json:"substitute,omitempty"`
 	Helm       HelmOptions `json:"helm,omitzero"`
-	// Directory reads a directory of plain manifests as Argo CD does; nil as Nave does.
+	// Directory reads a directory of plain manifests, and with Auto tells which way to
+	// render it is, as Argo CD does: a kustomization file comes before a Chart.yaml. nil
+	// does as Nave does.
 	Directory *Directory        `json:"directory,omitempty"`
 	Kustomize *KustomizeOptions `json:"kustomize,omitempty"` // nil changes nothing
-	// Refs are other trees from which "$NAME/…" in a path reads, each by the name
-	// under which the render's Remotes show it.
+	// Refs are other trees from which "$NAME/…" in a path of a value file or a file
+	// parameter reads, each by the name under which the render's Remotes show it; an
+	// empty one is the app's own.
 	Refs map[string]string `json:"refs,omitempty"`
 	// CreateOnly are objects that may come out differently at each render.
 	CreateOnly ObjectRules `json:"createOnly,omitempty"`

@@ -146,10 +146,10 @@ func (r *Renderer) Render(ctx context.Context, request Request) (*Result, error)
 // engineVersion changes whenever the same input renders to something else: with this package, and with the libraries
 // that it calls.
 var engineVersion = sync.OnceValue(func() string {
-	version := "2"
+	version := "3"
 	if info, ok := debug.ReadBuildInfo(); ok {
 		for _, module := range info.Deps {
-			for _, prefix := range []string{"sigs.k8s.io/kustomize/", "helm.sh/helm/", "github.com/Masterminds/sprig", "github.com/fluxcd/pkg/envsubst", "sigs.k8s.io/yaml"} {
+			for _, prefix := range []string{"sigs.k8s.io/kustomize/", "helm.sh/helm/", "github.com/Masterminds/sprig", "github.com/google/go-jsonnet", "github.com/fluxcd/pkg/envsubst", "sigs.k8s.io/yaml"} {
 				if strings.HasPrefix(module.Path, prefix) {
 					version += " " + module.Path + "@" + module.Version
 				}

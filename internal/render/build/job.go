@@ -5,17 +5,14 @@ package build
 
 import (
 	"encoding/json"
-	"errors"
 	"fmt"
 	"path"
 	"runtime/debug"
-	"slices"
 	"strings"
-
-	"sigs.k8s.io/kustomize/api/konfig"
 
 	"nave.dev/internal/app"
 	"nave.dev/internal/render/chart"
+	"nave.dev/internal/render/directory"
 	"nave.dev/internal/render/kustomization"
 	"nave.dev/internal/render/manifest"
 	"nave.dev/internal/render/tree"
@@ -88,10 +85,16 @@ func (f *finisher) render(t tree.Tree) ([]manifest.Object, error) {
 	if err != nil {
 		return nil, err
 	}
+	if job.Params.Kustomize != nil && kind != app.Kustomize {
+		return nil, manifest.Problem{File: job.Path, Message: fmt.Sprintf("is rendered as %s, and has options for Kustomize", kind),
+			Hint: "leave them out, or add a kustomization.yaml"}
+	}
 	limits := manifest.Limits{Objects: job.MaxObjects, Bytes: job.MaxBytes}
 	switch kind {
 	case app.Plain:
-		return f.plain(t, limits)
+		read, err := directory.Read(t, directory.Input{Dir: job.Path, Options: job.Params.Directory, Variables: job.Params.Variables, Limits: limits})
+		f.out.Warnings = append(f.out.Warnings, read.Warnings...)
+		return read.Objects, err
 	case app.Kustomize:
 		return kustomization.Build(t, job.Path)
 	case app.Helm:
@@ -130,71 +133,18 @@ func kindOf(t tree.Tree, job Job) (app.Kind, error) {
 	if err != nil {
 		return "", fmt.Errorf("looking for a chart in %q: %w", job.Path, err)
 	}
-	if chartFile == tree.File {
+	// Where there is both, Nave takes the chart and Argo CD the kustomization.
+	if chartFile == tree.File && job.Params.Directory == nil {
 		return app.Helm, nil
 	}
 	is, err := kustomization.Is(t, job.Path)
-	if err != nil {
+	switch {
+	case err != nil:
 		return "", fmt.Errorf("looking for a kustomization in %q: %w", job.Path, err)
-	}
-	if is {
+	case is:
 		return app.Kustomize, nil
+	case chartFile == tree.File:
+		return app.Helm, nil
 	}
 	return app.Plain, nil
-}
-
-// plain reads the manifests of a directory and of those below it, as `kubectl apply -R` would: not what links to
-// directories lead to, nor anything whose name begins with a dot.
-func (f *finisher) plain(t tree.Tree, limits manifest.Limits) ([]manifest.Object, error) {
-	decoder := &manifest.Decoder{Limits: limits}
-	var objects []manifest.Object
-	var problems manifest.Problems
-	var read func(dir string) error
-	read = func(dir string) error {
-		entries, err := t.List(dir)
-		if err != nil {
-			return fmt.Errorf("listing %q: %w", dir, err)
-		}
-		for _, entry := range entries {
-			name := path.Join(dir, entry.Name)
-			switch {
-			case strings.HasPrefix(entry.Name, "."):
-			case entry.Dir && entry.Link:
-				f.warn("%s: is left out: it is a link to a directory", name)
-			case entry.Dir:
-				if err := read(name); err != nil {
-					return err
-				}
-			case entry.Name == "Chart.yaml" || slices.Contains(konfig.RecognizedKustomizationFileNames(), entry.Name):
-				// In the app's own directory it was said that it is plain; below, nobody knows.
-				if dir == f.job.Path {
-					f.warn("%s: is left out: the app is rendered as plain manifests", name)
-					continue
-				}
-				problems = append(problems, manifest.Problem{File: name, Message: "stands below plain manifests, which do not follow it",
-					Hint: "make " + path.Dir(name) + " an app of its own, or list it in a kustomization.yaml in " + f.job.Path})
-			case manifest.IsManifest(entry.Name):
-				data, err := t.ReadFile(name)
-				if err != nil {
-					problems = append(problems, manifest.Problem{File: name, Message: reason(err)})
-					continue
-				}
-				found, bad := decoder.Decode(name, data)
-				objects, problems = append(objects, found...), append(problems, bad...)
-			}
-		}
-		return nil
-	}
-	if err := read(f.job.Path); err != nil {
-		return nil, err
-	}
-	return objects, problems.Err()
-}
-
-// reason is what an error of the tree says, without the path that its problem names already.
-func reason(err error) string {
-	for inner := err; inner != nil; inner = errors.Unwrap(inner) {
-		err = inner
-	}
-	return "cannot be read: " + err.Error()
 }

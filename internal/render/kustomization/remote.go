@@ -88,14 +88,6 @@ func (w *walker) repository(s scope, ref *yaml.Node) {
 	w.directory(name, false, s.file, ref)
 }
 
-// inside reports whether a path is in the repository with a root, "" being that of the tree's own.
-func inside(root, name string) bool {
-	if root == "" {
-		return name != ".." && !strings.HasPrefix(name, "../") && name != tree.RemoteDir && !strings.HasPrefix(name, tree.RemoteDir+"/")
-	}
-	return name == root || strings.HasPrefix(name, root+"/")
-}
-
 // resolved is the tree as Kustomize is to see it.
 func (r *remotes) resolved(t tree.Tree) (tree.Tree, error) {
 	if len(r.dirs) == 0 {

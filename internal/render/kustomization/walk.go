@@ -183,7 +183,7 @@ func (w *walker) local(s scope, ref *yaml.Node) (string, tree.Kind, bool) {
 		w.fail(s.file, ref, hintTree, "refers to %q by an absolute path", ref.Value)
 	default:
 		name := path.Join(s.dir, ref.Value)
-		if !inside(tree.RemoteRoot(s.dir), name) {
+		if !tree.Within(tree.RemoteRoot(s.dir), name) {
 			w.fail(s.file, ref, hintTree, "refers to %q, which is outside of the repository", ref.Value)
 			break
 		}

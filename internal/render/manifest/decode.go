@@ -76,9 +76,33 @@ func (d *Decoder) Decode(file string, data []byte) ([]Object, Problems) {
 	if problem := checkText(file, data); problem != nil {
 		return nil, Problems{*problem}
 	}
+	return d.take(file, split(file, data))
+}
+
+// Evaluated returns the objects of what a program in a file came to, as JSON: one object, Lists taken apart, or a list
+// of objects. They have no lines.
+func (d *Decoder) Evaluated(file string, data []byte) ([]Object, Problems) {
+	values := []json.RawMessage{data}
+	if data = bytes.TrimSpace(data); bytes.HasPrefix(data, []byte("[")) {
+		values = nil
+		if err := json.Unmarshal(data, &values); err != nil {
+			return nil, Problems{{File: file, Message: "does not come to valid JSON: " + err.Error()}}
+		}
+	}
+	var docs []document
+	for _, value := range values {
+		if value = bytes.TrimSpace(value); !bytes.Equal(value, []byte("null")) {
+			docs = append(docs, document{json: value})
+		}
+	}
+	return d.take(file, docs)
+}
+
+// take makes objects of the documents of a file, within the limits.
+func (d *Decoder) take(file string, docs []document) ([]Object, Problems) {
 	var objects []Object
 	var problems Problems
-	for _, doc := range split(file, data) {
+	for _, doc := range docs {
 		if doc.problem != nil {
 			problems = append(problems, *doc.problem)
 			continue
@@ -294,7 +318,7 @@ func expandMap(o Object, depth int) ([]Object, Problems) {
 	}
 	items, isList := o.Object["items"].([]any)
 	if !strings.HasSuffix(o.GetKind(), "List") || !isList {
-		if o.GetKind() == "List" && o.Object["items"] == nil {
+		if o.GetKind() == "List" && o.Object["items"] == nil || emptyList(o) {
 			return nil, nil
 		}
 		return []Object{o}, nil
@@ -314,6 +338,14 @@ func expandMap(o Object, depth int) ([]Object, Problems) {
 		objects, problems = append(objects, found...), append(problems, bad...)
 	}
 	return objects, problems
+}
+
+// emptyList reports whether an object is a list of a kind, such as ConfigMapList, that states its items and has none.
+func emptyList(o Object) bool {
+	items, stated := o.Object["items"]
+	_, spec := o.Object["spec"]
+	_, status := o.Object["status"]
+	return strings.HasSuffix(o.GetKind(), "List") && stated && items == nil && !spec && !status
 }
 
 // describe names the type of a decoded value.

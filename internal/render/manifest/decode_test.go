@@ -42,6 +42,11 @@ func TestDecodePlaces(t *testing.T) {
 			want: []string{"1 ConfigMap/a", "6 AllowList/"},
 		},
 		{
+			name: "list without items", reason: "it is as empty as one with none; what has a spec is no list",
+			file: "a.yaml", data: "apiVersion: v1\nkind: ConfigMapList\nitems:\n---\napiVersion: v1\nkind: AllowList\nitems:\nspec: {}\n",
+			want: []string{"5 AllowList/"},
+		},
+		{
 			name: "list of what is no object", reason: "the item is named",
 			file: "a.yaml", data: "apiVersion: v1\nkind: List\nitems:\n- text\n- {kind: A}\n",
 			problems: []string{"a.yaml:1: List: items[0] is no object but text", "a.yaml:1: A: has no apiVersion"},
@@ -159,4 +164,35 @@ func FuzzDecode(f *testing.F) {
 			}
 		}
 	})
+}
+
+func TestEvaluated(t *testing.T) {
+	tests := []struct {
+		reason, data string
+		want         string
+		problems     string
+	}{
+		{reason: "one object", data: ` {"apiVersion": "v1", "kind": "A"} `, want: "A"},
+		{reason: "a list, of which what is null is nothing", data: `[{"apiVersion": "v1", "kind": "A"}, null, {"apiVersion": "v1", "kind": "B"}]`, want: "A B"},
+		{reason: "nothing", data: "null\n"},
+		{reason: "a list of no objects", data: `[[]]`, problems: "a.jsonnet: is no object but a list"},
+		{reason: "what is not JSON", data: `[`, problems: "a.jsonnet: does not come to valid JSON: unexpected end of JSON input"},
+		{reason: "too many", data: `[{"apiVersion": "v1", "kind": "A"}, {"apiVersion": "v1", "kind": "B"}, {"apiVersion": "v1", "kind": "C"}]`,
+			problems: "a.jsonnet: the app has more than 2 objects\n  hint: " + hintSplit},
+	}
+	for _, test := range tests {
+		objects, problems := (&Decoder{Limits: Limits{Objects: 2}}).Evaluated("a.jsonnet", []byte(test.data))
+		var kinds []string
+		for _, o := range objects {
+			kinds = append(kinds, o.GetKind())
+		}
+		have := ""
+		if len(problems) > 0 {
+			have = problems[0].String()
+			problems[0].Hint = ""
+		}
+		if strings.Join(kinds, " ") != test.want || !strings.HasPrefix(have, test.problems) || (have == "") != (test.problems == "") {
+			t.Errorf("%s: %v and %q, want %q and %q", test.reason, kinds, have, test.want, test.problems)
+		}
+	}
 }

@@ -46,6 +46,15 @@ func RemoteRoot(name string) string {
 	return path.Join(RemoteDir, element)
 }
 
+// Within reports whether a clean path is in the repository with a root, as RemoteRoot has it: not above it, and for the
+// tree's own not where others are shown.
+func Within(root, name string) bool {
+	if root == "" {
+		return !path.IsAbs(name) && name != ".." && !strings.HasPrefix(name, "../") && name != RemoteDir && !strings.HasPrefix(name, RemoteDir+"/")
+	}
+	return name == root || strings.HasPrefix(name, root+"/")
+}
+
 // at returns the source and the path in it that a path of the tree means.
 func (s Source) at(name string) (Source, string, error) {
 	root := RemoteRoot(name)
