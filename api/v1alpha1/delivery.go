@@ -137,8 +137,8 @@ type Helm struct {
 	// +pattern=^[a-z0-9]([a-z0-9-]{0,51}[a-z0-9])?$
 	// +example=cart
 	ReleaseName string `json:"releaseName,omitempty"`
-	// ValueFiles in the source, from the chart's directory or, with a leading slash, from the top. Later ones win.
-	// *Template*.
+	// ValueFiles in the source, from the chart's directory or, with a leading slash, from the top. Later ones win. A
+	// pattern with *, **, ? or [a-z] stands for the files that match it, in the order of names. *Template*.
 	// +example=["values-${cluster.labels.env}.yaml"]
 	ValueFiles []string `json:"valueFiles,omitempty"`
 	// Values that win over those of files. All texts in them: *template*.

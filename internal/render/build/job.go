@@ -100,7 +100,7 @@ func (f *finisher) render(t tree.Tree) ([]manifest.Object, error) {
 	case app.Helm:
 		rendered, err := chart.Render(t, chart.Input{
 			Dir: job.Path, Options: job.Params.Helm, Namespace: job.Params.Namespace, Facts: job.Facts, Limits: limits,
-			CreateOnly: job.Params.CreateOnly,
+			Refs: job.Params.Refs, CreateOnly: job.Params.CreateOnly,
 		})
 		if rendered.Version {
 			f.look(FactVersion)

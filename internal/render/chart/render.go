@@ -4,6 +4,7 @@
 package chart
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"path"
@@ -27,9 +28,11 @@ import (
 type Input struct {
 	Dir       string // of the chart
 	Options   app.HelmOptions
-	Namespace string // of the release; empty means "default"
-	Facts     app.Facts
-	Limits    manifest.Limits
+	Namespace string // of the release, where Options has none; empty means "default"
+	// Refs are other trees of which "$NAME/…" in the path of a file is one, as in app.Render.
+	Refs   map[string]string
+	Facts  app.Facts
+	Limits manifest.Limits
 	// CreateOnly are objects that may come out differently at each render.
 	CreateOnly app.ObjectRules
 }
@@ -47,7 +50,7 @@ const DefaultKubernetesVersion = "v1.36.0"
 
 // Render renders the chart in a directory of the tree. What the output says of Version and APIs holds for an error too.
 func Render(t tree.Tree, in Input) (out Output, err error) {
-	values, text, err := readValues(t, in.Dir, in.Options)
+	values, err := readValues(t, in)
 	if err != nil {
 		return out, err
 	}
@@ -55,8 +58,9 @@ func Render(t tree.Tree, in Input) (out Output, err error) {
 	if err != nil {
 		return out, err
 	}
-	out.Version, out.APIs = l.factsSeen(text)
-	capabilities, warnings, err := capabilitiesOf(in.Facts, out.Version, out.APIs)
+	version, apis := l.factsSeen(values.text)
+	out.Version, out.APIs = version && in.Options.KubeVersion == "", apis && len(in.Options.APIVersions) == 0
+	capabilities, warnings, err := in.capabilities(out.Version, out.APIs)
 	if err != nil {
 		return out, err
 	}
@@ -96,9 +100,12 @@ type result struct {
 }
 
 // once runs the templates. It changes the chart, whose dependencies are resolved against the values.
-func (l *loaded) once(in Input, values map[string]any, capabilities *common.Capabilities, now time.Time) (*result, error) {
-	values, _, err := asHelm(values) // Helm writes into what it is given
+func (l *loaded) once(in Input, stated *given, capabilities *common.Capabilities, now time.Time) (*result, error) {
+	values, _, err := asHelm(stated.values) // Helm writes into what it is given
 	if err != nil {
+		return nil, err
+	}
+	if err := stated.setParameters(in.Dir, values); err != nil {
 		return nil, err
 	}
 	if err := chartutil.ProcessDependencies(l.Chart, values); err != nil {
@@ -107,25 +114,15 @@ func (l *loaded) once(in Input, values map[string]any, capabilities *common.Capa
 	if err := l.complete(); err != nil {
 		return nil, err
 	}
-	release := common.ReleaseOptions{Name: in.Options.ReleaseName, Namespace: in.Namespace, Revision: 1, IsInstall: true}
-	if release.Name == "" {
-		release.Name = l.Name()
-	}
-	if release.Namespace == "" {
-		release.Namespace = "default"
+	release := common.ReleaseOptions{
+		Name: cmp.Or(in.Options.ReleaseName, l.Name()), Namespace: cmp.Or(in.Options.Namespace, in.Namespace, "default"), Revision: 1, IsInstall: true,
 	}
 	top, err := util.ToRenderValuesWithSchemaValidation(l.Chart, values, release, capabilities, true)
 	if err != nil {
 		return nil, l.problem(err)
 	}
-	if given, ok := top["Values"].(common.Values); ok {
-		if err := l.validate(l.Chart, "", given.AsMap()).Err(); err != nil {
-			return nil, err
-		}
-	} else if given, ok := top["Values"].(map[string]any); ok {
-		if err := l.validate(l.Chart, "", given).Err(); err != nil {
-			return nil, err
-		}
+	if err := l.conform(in.Options, top["Values"]); err != nil {
+		return nil, err
 	}
 	dropNotes(l.Chart)
 	r := &result{monitor: newMonitor(now)}
@@ -155,7 +152,20 @@ func (l *loaded) decode(in Input, templates map[string]string) ([]manifest.Objec
 		}
 		objects, problems = append(objects, found...), append(problems, rendered(bad, templates[name])...)
 	}
+	if in.Options.SkipTests {
+		objects = slices.DeleteFunc(objects, isTest)
+	}
 	return objects, problems.Err()
+}
+
+// isTest reports whether an object is a hook of `helm test`, be it a hook of more than that.
+func isTest(o manifest.Object) bool {
+	for event := range strings.SplitSeq(o.GetAnnotations()["helm.sh/hook"], ",") {
+		if event = strings.ToLower(strings.TrimSpace(event)); event == "test" || event == "test-success" {
+			return true
+		}
+	}
+	return false
 }
 
 // placeOf returns the path in the tree of a file as Helm names it, below the chart's name.
@@ -236,25 +246,30 @@ func (l *loaded) factsSeen(values []byte) (version, apis bool) {
 	return version, apis
 }
 
-// capabilitiesOf is what the templates see of the cluster.
-func capabilitiesOf(facts app.Facts, version, apis bool) (*common.Capabilities, []string, error) {
+// capabilities are what the templates see of the cluster. version and apis say what of it is the cluster's.
+func (in Input) capabilities(version, apis bool) (*common.Capabilities, []string, error) {
 	var warnings []string
 	capabilities := common.DefaultCapabilities.Copy()
-	kubernetes := DefaultKubernetesVersion
+	kubernetes := cmp.Or(in.Options.KubeVersion, DefaultKubernetesVersion)
 	switch {
-	case version && facts.KubernetesVersion != "":
-		kubernetes = facts.KubernetesVersion
+	case version && in.Facts.KubernetesVersion != "":
+		kubernetes = in.Facts.KubernetesVersion
 	case version:
 		warnings = append(warnings, "the chart asks for the cluster's Kubernetes version, which is not known: "+kubernetes+" is assumed")
 	}
 	parsed, err := common.ParseKubeVersion(kubernetes)
-	if err != nil {
+	switch {
+	case err != nil && in.Options.KubeVersion != "":
+		return nil, nil, manifest.Problem{File: in.Dir, Message: fmt.Sprintf("helm.kubeVersion is %q: %v", kubernetes, err), Hint: "write a version such as 1.36.0"}
+	case err != nil:
 		return nil, nil, fmt.Errorf("reading the cluster's Kubernetes version %q: %w", kubernetes, err)
 	}
 	capabilities.KubeVersion = *parsed
 	switch {
-	case apis && len(facts.APIVersions) > 0:
-		capabilities.APIVersions = common.VersionSet(facts.APIVersions)
+	case len(in.Options.APIVersions) > 0: // as `helm template --api-versions`: besides those of Kubernetes itself
+		capabilities.APIVersions = slices.Concat(capabilities.APIVersions, common.VersionSet(in.Options.APIVersions))
+	case apis && len(in.Facts.APIVersions) > 0:
+		capabilities.APIVersions = common.VersionSet(in.Facts.APIVersions)
 	case apis:
 		warnings = append(warnings, "the chart asks for the cluster's APIs, which are not known: those of Kubernetes itself are assumed")
 	}

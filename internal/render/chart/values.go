@@ -6,10 +6,10 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"path"
 	"strings"
 
 	"github.com/santhosh-tekuri/jsonschema/v6"
+	"helm.sh/helm/v4/pkg/chart/common"
 	chart "helm.sh/helm/v4/pkg/chart/v2"
 	"helm.sh/helm/v4/pkg/chart/v2/loader"
 
@@ -19,52 +19,68 @@ import (
 	"nave.dev/internal/render/tree"
 )
 
+// given are the values of a release, as they are stated.
+type given struct {
+	values map[string]any // of files and of the options, merged
+	// parameters win over values.
+	parameters []app.Parameter
+	files      []fileParameter
+	text       []byte // all that was stated, to be searched
+}
+
 // readValues merges the values files, in their order, and then the values that are given directly; what comes later
-// wins. It also returns the text of all of them, to be searched.
-func readValues(t tree.Tree, dir string, options app.HelmOptions) (map[string]any, []byte, error) {
-	values := map[string]any{}
-	var text []byte
-	for _, name := range options.ValueFiles {
-		file := path.Join(dir, name)
-		if path.IsAbs(name) {
-			file = path.Join(".", name)
-		}
-		if file == ".." || strings.HasPrefix(file, "../") {
-			return nil, nil, manifest.Problem{File: dir, Message: fmt.Sprintf("values file %q is outside of the repository", name), Hint: "move it into the repository"}
-		}
+// wins.
+func readValues(t tree.Tree, in Input) (*given, error) {
+	g := &given{values: map[string]any{}, parameters: in.Options.Parameters}
+	names, err := in.valueFiles(t)
+	if err != nil {
+		return nil, err
+	}
+	for _, file := range names {
 		data, err := t.ReadFile(file)
 		if errors.Is(err, fs.ErrNotExist) {
-			return nil, nil, manifest.Problem{File: dir, Message: fmt.Sprintf("there is no values file %q", file),
+			if in.Options.IgnoreMissingValueFiles {
+				continue
+			}
+			return nil, manifest.Problem{File: in.Dir, Message: fmt.Sprintf("there is no values file %q", file),
 				Hint: "a path of valueFiles is relative to the chart, or begins with a slash and is relative to the repository"}
 		}
 		if err != nil {
-			return nil, nil, fmt.Errorf("reading values file %q: %w", file, err)
+			return nil, fmt.Errorf("reading values file %q: %w", file, err)
 		}
 		read, err := loadValues(file, data)
 		if err != nil {
-			return nil, nil, err
+			return nil, err
 		}
-		values = loader.MergeMaps(values, read)
-		text = append(text, data...)
+		g.values = loader.MergeMaps(g.values, read)
+		g.text = append(g.text, data...)
 	}
-	direct, data, err := asHelm(options.Values)
+	direct, data, err := asHelm(in.Options.Values)
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
-	return loader.MergeMaps(values, direct), append(text, data...), nil
+	g.values, g.text = loader.MergeMaps(g.values, direct), append(g.text, data...)
+	for _, p := range in.Options.Parameters {
+		g.text = append(g.text, p.Value...)
+	}
+	return g, g.readFiles(t, in)
 }
 
 // loadValues reads a values file.
 func loadValues(file string, data []byte) (map[string]any, error) {
 	if object.EncryptedFile(string(data)) {
-		return nil, manifest.Problem{File: file, Line: 1, Message: "is encrypted with SOPS, and a chart is rendered where there is no key",
-			Hint: "write what is secret as an encrypted Secret, and give the chart its name"}
+		return nil, encrypted(file)
 	}
 	values, err := loader.LoadValues(bytes.NewReader(data))
 	if err != nil {
 		return nil, invalid(file, data, err)
 	}
 	return values, nil
+}
+
+func encrypted(file string) error {
+	return manifest.Problem{File: file, Line: 1, Message: "is encrypted with SOPS, and a chart is rendered where there is no key",
+		Hint: "write what is secret as an encrypted Secret, and give the chart its name"}
 }
 
 // invalid locates what is wrong with a file of YAML that Helm cannot read.
@@ -97,6 +113,20 @@ type noLoader struct{}
 
 func (noLoader) Load(url string) (any, error) {
 	return nil, fmt.Errorf("%s is not read: a schema may refer only to itself", url)
+}
+
+// conform holds the values that the templates get against the schemas, unless the options pass over these.
+func (l *loaded) conform(options app.HelmOptions, values any) error {
+	if options.SkipSchemaValidation {
+		return nil
+	}
+	switch values := values.(type) {
+	case common.Values:
+		return l.validate(l.Chart, "", values.AsMap()).Err()
+	case map[string]any:
+		return l.validate(l.Chart, "", values).Err()
+	}
+	return nil
 }
 
 // validate holds values against the schemas of a chart and of its dependencies.

@@ -60,6 +60,11 @@ func (g *Glob) Match(path string) bool { return g.expression.MatchString(path) }
 // IsPattern reports whether a path holds what makes it a pattern to Argo CD: braces alone do not.
 func IsPattern(path string) bool { return strings.ContainsAny(path, "*?[") }
 
+// Quote returns a pattern that matches a path and nothing else.
+func Quote(path string) string { return special.ReplaceAllString(path, `\$0`) }
+
+var special = regexp.MustCompile(`[][*?{},\\]`)
+
 // translator turns a pattern into a regular expression.
 type translator struct {
 	rest    string

@@ -74,13 +74,17 @@ func TestCompileRefuses(t *testing.T) {
 	}
 }
 
-// FuzzCompile holds that every pattern compiles or is refused, and that one without wildcards matches itself only.
+// FuzzCompile holds that every pattern compiles or is refused, and that one without wildcards matches itself only, as
+// does every path that is quoted.
 func FuzzCompile(f *testing.F) {
 	for _, seed := range []string{"*.yaml", "{a,b/*}", "[!a-z]?", `\*`, "**/x", "[\\]-a]", "{{a,},}", "[a-\\]"} {
 		f.Add(seed, "a/b.yaml")
 	}
 	f.Fuzz(func(t *testing.T, pattern, path string) {
 		for _, dialect := range []Dialect{Whole, ByName} {
+			if g, err := Compile(Quote(path), dialect); err == nil && (!g.Match(path) || g.Match(pattern) != (pattern == path)) {
+				t.Errorf("%q does not match itself alone", path)
+			}
 			g, err := Compile(pattern, dialect)
 			if err != nil {
 				continue

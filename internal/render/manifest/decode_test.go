@@ -189,7 +189,6 @@ func TestEvaluated(t *testing.T) {
 		have := ""
 		if len(problems) > 0 {
 			have = problems[0].String()
-			problems[0].Hint = ""
 		}
 		if strings.Join(kinds, " ") != test.want || !strings.HasPrefix(have, test.problems) || (have == "") != (test.problems == "") {
 			t.Errorf("%s: %v and %q, want %q and %q", test.reason, kinds, have, test.want, test.problems)
