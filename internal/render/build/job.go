@@ -96,7 +96,12 @@ func (f *finisher) render(t tree.Tree) ([]manifest.Object, error) {
 		f.out.Warnings = append(f.out.Warnings, read.Warnings...)
 		return read.Objects, err
 	case app.Kustomize:
-		return kustomization.Build(t, job.Path)
+		if job.Params.Kustomize == nil {
+			return kustomization.Build(t, job.Path)
+		}
+		objects, warnings, err := kustomization.Edited(t, job.Path, job.Params.Kustomize)
+		f.out.Warnings = append(f.out.Warnings, warnings...)
+		return objects, err
 	case app.Helm:
 		rendered, err := chart.Render(t, chart.Input{
 			Dir: job.Path, Options: job.Params.Helm, Namespace: job.Params.Namespace, Facts: job.Facts, Limits: limits,

@@ -18,6 +18,7 @@ import (
 	"sigs.k8s.io/kustomize/api/types"
 	"sigs.k8s.io/kustomize/kyaml/openapi"
 
+	"nave.dev/internal/app"
 	"nave.dev/internal/render/manifest"
 	"nave.dev/internal/render/tree"
 )
@@ -47,7 +48,20 @@ var schema struct {
 // Build returns the objects of the kustomization in a directory, as `kustomize build` would print them with
 // references allowed anywhere in the tree. Problems name the file and line.
 func Build(t tree.Tree, dir string) ([]manifest.Object, error) {
-	w := &walker{tree: t, visited: map[visit]bool{}, remotes: newRemotes()}
+	return build(dir, &walker{tree: t, visited: map[visit]bool{}, remotes: newRemotes()})
+}
+
+// Edited is Build of the kustomization with options added to it, as the commands of `kustomize edit` would, and
+// nothing is written. The warnings say which of them were left out.
+func Edited(t tree.Tree, dir string, options *app.KustomizeOptions) (objects []manifest.Object, warnings []string, err error) {
+	e := &editor{tree: t, options: options}
+	objects, err = build(dir, &walker{tree: t, visited: map[visit]bool{}, remotes: newRemotes(), editor: e})
+	return objects, e.warnings, err
+}
+
+// build walks and builds the kustomization in a directory.
+func build(dir string, w *walker) ([]manifest.Object, error) {
+	t := w.tree
 	w.directory(dir, false, dir, &yaml.Node{})
 	if err := w.problems.Err(); err != nil {
 		return nil, err

@@ -51,6 +51,8 @@ func followed(document *yaml.Node) error {
 	return follow(document, map[*yaml.Node]bool{}, &left)
 }
 
+const isEmpty = "is empty"
+
 // parse reads a kustomization file, which is one mapping.
 func parse(file string, data []byte) (*yaml.Node, *manifest.Problem) {
 	var doc yaml.Node
@@ -62,7 +64,7 @@ func parse(file string, data []byte) (*yaml.Node, *manifest.Problem) {
 		return nil, problem
 	}
 	if len(doc.Content) == 0 {
-		return nil, &manifest.Problem{File: file, Line: 1, Message: "is empty"}
+		return nil, &manifest.Problem{File: file, Line: 1, Message: isEmpty}
 	}
 	root := doc.Content[0]
 	if err := followed(root); err != nil {
@@ -116,10 +118,12 @@ func fields(node *yaml.Node, visit func(key string, value *yaml.Node)) {
 			each(value, func(merged *yaml.Node) { fields(merged, visit) })
 			continue
 		}
-		// Some letters, such as the long s, are in lower case and equal another.
-		visit(strings.ToLower(strings.ToUpper(key.Value)), value)
+		visit(canonical(key.Value), value)
 	}
 }
+
+// canonical is the name of a field in lower case. Some letters, such as the long s, are in lower case and equal another.
+func canonical(field string) string { return strings.ToLower(strings.ToUpper(field)) }
 
 // inline reports whether an entry is YAML in place. What is no document to Kustomize is a path, and a document does not
 // begin as what it would fetch.

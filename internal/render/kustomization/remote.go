@@ -29,6 +29,7 @@ type remotes struct {
 	// approved are the files of the tree's own repository that references lead to. What another repository brings must
 	// not read any other of them, by whatever way Kustomize knows.
 	approved map[string]bool
+	edited   string // the file to which options were added, or ""
 }
 
 func newRemotes() remotes {
@@ -90,13 +91,16 @@ func (w *walker) repository(s scope, ref *yaml.Node) {
 
 // resolved is the tree as Kustomize is to see it.
 func (r *remotes) resolved(t tree.Tree) (tree.Tree, error) {
-	if len(r.dirs) == 0 {
+	if len(r.dirs) == 0 && r.edited == "" {
 		return t, nil
 	}
-	shown := overlay{Tree: t, files: map[string][]byte{}, approved: r.approved}
+	shown := overlay{Tree: t, files: map[string][]byte{}}
+	if len(r.dirs) > 0 {
+		shown.approved = r.approved
+	}
 	for root, file := range r.roots {
 		paths := r.paths[file]
-		if len(paths) == 0 {
+		if len(paths) == 0 && file != r.edited {
 			continue
 		}
 		for ref, there := range paths {
@@ -111,7 +115,8 @@ func (r *remotes) resolved(t tree.Tree) (tree.Tree, error) {
 	return shown, nil
 }
 
-// overlay is a tree in which some files read differently, and only approved ones of its own repository can be read.
+// overlay is a tree in which some files read differently, and only approved ones of its own repository can be read; all
+// of them, if approved is nil.
 type overlay struct {
 	tree.Tree
 	files    map[string][]byte
@@ -123,7 +128,7 @@ func (o overlay) ReadFile(name string) ([]byte, error) {
 	if data, ok := o.files[name]; ok {
 		return data, nil
 	}
-	if tree.RemoteRoot(name) == "" && !o.approved[name] {
+	if o.approved != nil && tree.RemoteRoot(name) == "" && !o.approved[name] {
 		return nil, &fs.PathError{Op: "read", Path: name, Err: errors.New("no reference that was checked leads to it")}
 	}
 	return o.Tree.ReadFile(name)

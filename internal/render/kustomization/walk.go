@@ -28,6 +28,8 @@ type walker struct {
 	// customSchema says that a kustomization sets Kustomize's process-wide OpenAPI schema.
 	customSchema bool
 	remotes      remotes
+	// editor has what is added to the first kustomization; nil if nothing is.
+	editor *editor
 }
 
 // visit is a directory in one of its two roles: as a base, or as one whose objects configure plug-ins.
@@ -69,7 +71,11 @@ func find(t tree.Tree, dir string) (string, error) {
 }
 
 func (w *walker) fail(file string, node *yaml.Node, hint, format string, args ...any) {
-	w.problems = append(w.problems, manifest.Problem{File: file, Line: node.Line, Message: fmt.Sprintf(format, args...), Hint: hint})
+	message := fmt.Sprintf(format, args...)
+	if w.editor != nil && w.editor.added[node] {
+		message = "with the app's options " + message
+	}
+	w.problems = append(w.problems, manifest.Problem{File: file, Line: node.Line, Message: message, Hint: hint})
 }
 
 // directory walks the kustomization in a directory; at is the reference that led there.
@@ -108,9 +114,21 @@ func (w *walker) directory(dir string, configs bool, file string, at *yaml.Node)
 		return
 	}
 	root, problem := parse(name, data)
+	edited := w.editor != nil && len(w.stack) == 0
+	if problem != nil && edited && problem.Message == isEmpty {
+		root, problem = &yaml.Node{Kind: yaml.MappingNode}, nil // options may be all that there is
+	}
 	if problem != nil {
 		w.problems = append(w.problems, *problem)
 		return
+	}
+	if edited {
+		w.editor.dir, w.editor.file = dir, name
+		if root, err = w.editor.edit(root); err != nil {
+			w.failWith(name, &yaml.Node{}, err)
+			return
+		}
+		w.remotes.edited = name
 	}
 	w.stack = append(w.stack, dir)
 	w.remotes.visit(name, root)

@@ -215,7 +215,7 @@ func (p *Pool) watch(ctx context.Context, worker *process, job build.Job, stop <
 		case <-deadline.C:
 			worker.kill()
 			return &StoppedError{manifest.Problem{File: job.Path, Message: fmt.Sprintf("rendering took longer than %s and was stopped", p.options.Deadline),
-				Hint: "look for a loop in a template that does not end"}}
+				Hint: "look for a loop in a template or a program that does not end"}}
 		case <-tick.C:
 			used, err := memoryOf(worker.cmd.Process.Pid)
 			if err == nil && used > p.options.MaxMemory {
