@@ -95,6 +95,12 @@ func (f filesystem) Glob(pattern string) ([]string, error) {
 			if !f.IsDir(dir) {
 				continue
 			}
+			if !strings.ContainsAny(element, `*?[\`) { // what else is there does not matter
+				if name := path.Join(dir, element); f.Exists(name) {
+					next = append(next, name)
+				}
+				continue
+			}
 			names, err := f.ReadDir(dir)
 			if err != nil {
 				return nil, err
