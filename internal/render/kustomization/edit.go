@@ -228,6 +228,7 @@ func (e *editor) labels() error {
 	case o.LabelIncludeTemplates && !o.LabelWithoutSelector:
 		return e.problem("set labelWithoutSelector too, or neither: selectors and templates get the labels then", "is given kustomize.labelIncludeTemplates without labelWithoutSelector")
 	case !o.LabelWithoutSelector:
+		//lint:ignore SA1019 it is where kustomize edit looks for a label that is stated already
 		labels, err := e.merge("kustomize.commonLabels", e.stated.CommonLabels, o.CommonLabels, o.ForceLabels)
 		if err != nil {
 			return err
