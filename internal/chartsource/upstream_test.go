@@ -22,9 +22,10 @@ func packed(tb testing.TB, name, version, content string) []byte {
 	var out bytes.Buffer
 	zip := gzip.NewWriter(&out)
 	w := tar.NewWriter(zip)
-	for file, data := range map[string]string{
-		"Chart.yaml": "apiVersion: v2\nname: " + name + "\nversion: " + version + "\n", "templates/all.yaml": content,
+	for _, entry := range [][2]string{
+		{"Chart.yaml", "apiVersion: v2\nname: " + name + "\nversion: " + version + "\n"}, {"templates/all.yaml", content},
 	} {
+		file, data := entry[0], entry[1]
 		if err := w.WriteHeader(&tar.Header{Typeflag: tar.TypeReg, Name: name + "/" + file, Size: int64(len(data)), Mode: 0o644}); err != nil {
 			tb.Fatal(err)
 		}
