@@ -88,6 +88,25 @@ type Retry struct {
 	Most   time.Duration `json:"most"`
 }
 
+// Wait returns how long to wait after so many attempts, at least one, until the
+// next, and whether there is to be one. Without a rule there is none.
+func (r *Retry) Wait(attempts int) (wait time.Duration, again bool) {
+	if r == nil || r.Limit >= 0 && attempts > r.Limit {
+		return 0, false
+	}
+	wait = r.First
+	for n := 1; n < attempts && (r.Most <= 0 || wait < r.Most) && wait < 24*time.Hour; n++ {
+		wait = time.Duration(float64(wait) * max(r.Factor, 1))
+		if r.Factor <= 1 {
+			break
+		}
+	}
+	if r.Most > 0 {
+		wait = min(wait, r.Most)
+	}
+	return wait, true
+}
+
 // Metadata are labels and annotations of an object.
 type Metadata struct {
 	Labels      map[string]string `json:"labels,omitempty"`

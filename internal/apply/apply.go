@@ -58,7 +58,8 @@ type Listener struct {
 
 // Write is one request that changes the cluster.
 type Write struct {
-	Verb   string // "apply", "hand over", "take over" or "delete"
+	// Verb is "apply", "hand over", "take over", "delete", "run hook" or "release hook".
+	Verb   string
 	Object object.ID
 	As     string // the impersonated user, if any
 }

@@ -193,6 +193,7 @@ var plurals = map[string]schema.GroupVersionResource{
 	"ServiceAccount": {Version: "v1", Resource: "serviceaccounts"},
 	"Namespace":      {Version: "v1", Resource: "namespaces"},
 	"Deployment":     {Group: "apps", Version: "v1", Resource: "deployments"},
+	"Job":            {Group: "batch", Version: "v1", Resource: "jobs"},
 	"StatefulSet":    {Group: "apps", Version: "v1", Resource: "statefulsets"},
 	"ClusterRole":    {Group: "rbac.authorization.k8s.io", Version: "v1", Resource: "clusterroles"},
 	"ValidatingWebhookConfiguration": {

@@ -20,32 +20,39 @@ import (
 )
 
 // prune deletes what Git no longer has, as far as the plan allows, once all that
-// is new is healthy.
-func (r *run) prune(ctx context.Context) {
+// is new is healthy and the hooks have run. It returns how many objects were there
+// that are not to stay.
+func (r *run) prune(ctx context.Context) (left int) {
 	if r.stopped() {
-		return // what the app has now is not known
+		return 1 // what the app has now is not known
 	}
 	plan, err := r.prunePlan(ctx)
 	if err != nil {
 		if !r.stop(ctx, err) {
 			r.wait("pruning waits until it is known what the app has: %v", err)
 		}
-		return
+		return 1
 	}
 	r.report(plan)
+	left = len(plan.Delete) + len(plan.Held) + r.going
 	if len(plan.Delete) == 0 || r.stopped() {
-		return
+		return left
 	}
 	if !r.target.Options.PruneFirst {
-		if obstacle := r.obstacle(ctx, []stage{{items: r.items}}); obstacle != "" {
+		obstacle := r.hooks.Blocked
+		if obstacle == "" {
+			obstacle = r.obstacle(ctx, []stage{{items: r.items}})
+		}
+		if obstacle != "" {
 			reason := r.wait("pruning %d objects waits: %s", len(plan.Delete), obstacle)
 			for _, o := range plan.Delete {
 				r.result.Changes = append(r.result.Changes, change.Entry{Object: o.ID, Action: change.Skipped, Reason: reason})
 			}
-			return
+			return left
 		}
 	}
 	r.deleteAll(ctx, plan)
+	return left
 }
 
 // prunePlan decides what happens to objects with the app's marks that Git no
@@ -88,6 +95,9 @@ func (r *run) prunePlan(ctx context.Context) (prune.Plan, error) {
 		}
 	}
 	for _, o := range tracked {
+		if o.Owner == r.owner && o.Deleting {
+			r.going++
+		}
 		// The same object may be served by two groups.
 		if o.Owner == r.owner && !o.Deleting && !wanted[o.UID] {
 			request.Tracked = append(request.Tracked, prune.Object{ID: o.ID, UID: o.UID, Adopted: o.Adopted, Kept: o.Kept})

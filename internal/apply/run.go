@@ -14,6 +14,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 
 	"nave.dev/internal/apply/cluster"
+	"nave.dev/internal/apply/hook"
 	"nave.dev/internal/apply/ownership"
 	"nave.dev/internal/change"
 	"nave.dev/internal/object"
@@ -41,11 +42,15 @@ type run struct {
 	definitions map[schema.GroupKind]*item
 	namespaces  map[string]*item     // the bundle's own, by name
 	scaled      map[object.ID]string // workloads that the bundle's own autoscalers target
+	hooks       *hook.Runner
+	applied     []stage // so far
+	going       int     // objects of the app that are being deleted
 	waits       []string
 	result      Result
 
-	mu    sync.Mutex
-	fatal error // why nothing more can be done
+	mu      sync.Mutex
+	failing bool  // something that is waited for has failed
+	fatal   error // why nothing more can be done
 }
 
 // fieldRule is one of the target's IgnoreFields, read.
@@ -109,11 +114,19 @@ func (c *Client) begin(t Target, m mode) (*run, error) {
 		}
 		r.rules = append(r.rules, read)
 	}
-	r.scaled = autoscaled(t.Bundle.Objects)
-	for _, source := range t.Bundle.Objects {
+	var err error
+	if r.hooks, err = r.runner(); err != nil {
+		return nil, err
+	}
+	objects := t.Bundle.Objects
+	if t.Removal {
+		objects = nil
+	}
+	r.scaled = autoscaled(objects)
+	for _, source := range objects {
 		r.items = append(r.items, &item{source: source, id: object.Of(source), wave: object.Wave(source)})
 	}
-	if t.Options.CreateNamespace {
+	if t.Options.CreateNamespace && !t.Removal {
 		r.addNamespaces()
 	}
 	for _, it := range r.items {
@@ -129,7 +142,8 @@ func (c *Client) begin(t Target, m mode) (*run, error) {
 	return r, nil
 }
 
-// addNamespaces adds the namespaces of the app's objects that no app has in Git.
+// addNamespaces adds the namespaces of the app's objects and hooks that no app has
+// in Git.
 func (r *run) addNamespaces() {
 	seen := map[string]bool{"": true}
 	for _, it := range r.items {
@@ -137,8 +151,11 @@ func (r *run) addNamespaces() {
 			seen[it.id.Name] = true
 		}
 	}
-	for _, it := range slices.Clone(r.items) {
-		name := it.id.Namespace
+	var names []string
+	for _, it := range r.items {
+		names = append(names, it.id.Namespace)
+	}
+	for _, name := range append(names, r.hooks.Namespaces()...) {
 		if seen[name] {
 			continue
 		}
@@ -299,12 +316,17 @@ func (r *run) stop(ctx context.Context, err error) bool {
 	if ctx.Err() == nil && !errors.As(err, &unreachable) && !apierrors.IsUnauthorized(err) {
 		return false
 	}
+	r.halt(err)
+	return true
+}
+
+// halt has nothing more be done.
+func (r *run) halt(err error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.fatal == nil {
 		r.fatal = err
 	}
-	return true
 }
 
 // wait notes what must happen before the rest can be done.

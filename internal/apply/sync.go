@@ -24,6 +24,8 @@ import (
 // healthy, and last, once all that is new is healthy, what Git no longer has is
 // pruned. It does not wait for health: it does what can be done now, says in
 // WaitsFor what the rest waits for, and is called again when that has changed.
+// The app's hooks run before, among and after its objects, and before the prune;
+// each is created once, whatever happens to this process.
 //
 // An object that fails fails alone, with what depends on it. The error is about
 // the cluster or the target as a whole, and comes with what was done before it.
@@ -35,13 +37,20 @@ func (c *Client) Sync(ctx context.Context, t Target) (Result, error) {
 	if err != nil {
 		return Result{}, err
 	}
-	// Learn what is there, as far as the baselines do not tell.
 	r.prepareAll(ctx)
+	// Run the hooks that come first.
+	if obstacle := r.hooks.Before(ctx); obstacle != "" {
+		r.postpone(stages(r.items), r.wait("%s", obstacle))
+		return r.finish()
+	}
+	// Learn what is there, as far as the baselines do not tell.
 	r.lookAround(ctx)
-	// Bring the objects to what Git says.
+	// Bring the objects to what Git says, and run the hooks among and after them.
 	r.applyAll(ctx)
+	r.hooks.After(ctx)
 	// Delete what Git no longer has.
-	r.prune(ctx)
+	left := r.prune(ctx)
+	r.hooks.Gone(ctx, left)
 	return r.finish()
 }
 
@@ -83,17 +92,44 @@ func (r *run) applyAll(ctx context.Context) {
 		if r.stopped() {
 			return
 		}
-		if i > 0 && stage.wave > stages[i-1].wave && slices.ContainsFunc(stages[i:], r.pending) {
-			if obstacle := r.obstacle(ctx, stages[:i]); obstacle != "" {
-				r.postpone(stages[i:], r.wait("wave %d waits: %s", stage.wave, obstacle))
+		if i == 0 || stage.wave > stages[i-1].wave {
+			if reason := r.gate(ctx, stages, i); reason != "" {
+				r.postpone(stages[i:], reason)
 				return
 			}
 		}
-		r.each(stage.items, func(it *item) { r.one(ctx, it) })
+		r.each(stage.items, func(it *item) {
+			if it.entry.Action == "" { // a namespace may have been made for a hook
+				r.one(ctx, it)
+			}
+		})
 		if stage.definitions {
 			r.establish(ctx, stage.items)
 		}
 	}
+	r.applied = stages
+}
+
+// gate says why the wave of a stage, and all that follows, waits: hooks and objects
+// of the waves before it come first.
+func (r *run) gate(ctx context.Context, stages []stage, i int) string {
+	r.applied = stages[:i]
+	obstacle, failure := r.hooks.Between(ctx, stages[i].wave)
+	if failure != "" {
+		r.hooks.Fail(ctx, failure)
+		obstacle = r.hooks.Failure()
+	}
+	if obstacle == "" && i > 0 && slices.ContainsFunc(stages[i:], r.pending) {
+		obstacle = r.obstacle(ctx, stages[:i])
+	}
+	if obstacle == "" {
+		return ""
+	}
+	reason := r.wait("wave %d waits: %s", stages[i].wave, obstacle)
+	if r.hooks.Active() {
+		r.hooks.Blocked = reason
+	}
+	return reason
 }
 
 // stage is a number of objects that may be applied at once.
@@ -164,11 +200,15 @@ func (r *run) postpone(stages []stage, reason string) {
 
 // one applies one item, unless what it depends on is not there.
 func (r *run) one(ctx context.Context, it *item) {
-	if it.optional && it.known == nil && r.mode == syncing && !r.pendingIn(it.id.Name) {
+	if it.optional && it.known == nil && r.mode == syncing && !r.pendingIn(it.id.Name) && !r.hooks.In(it.id.Name) {
 		return // whoever has the namespace, nothing is to be written there
 	}
 	if it.err != nil {
 		r.prepare(ctx, it) // its kind may be there by now
+	}
+	if r.mode == repairing && it.pending() && r.hooks.HoldsBack() {
+		it.entry = change.Entry{Action: change.Skipped, Reason: "Git has changed it, and the sync's hooks come first"}
+		return
 	}
 	for _, other := range r.needs(it) {
 		switch other.entry.Action {
@@ -301,6 +341,9 @@ func (r *run) health(ctx context.Context, it *item) string {
 	case it.entry.Action == "":
 		return fmt.Sprintf("%s was not looked at", it.id)
 	case !it.ok():
+		if it.entry.Action == change.Failed {
+			r.fails()
+		}
 		return fmt.Sprintf("%s is %s: %s", it.id, it.entry.Action, it.entry.Reason)
 	case r.target.Health == nil || lifeless[it.id.GroupKind()]:
 		return ""
@@ -318,9 +361,17 @@ func (r *run) health(ctx context.Context, it *item) string {
 	case ready:
 		return ""
 	case failed:
+		r.fails()
 		return fmt.Sprintf("%s has failed: %s", it.id, message)
 	case message != "":
 		return fmt.Sprintf("%s is not healthy yet: %s", it.id, message)
 	}
 	return fmt.Sprintf("%s is not healthy yet", it.id)
+}
+
+// fails notes that something that is waited for has failed.
+func (r *run) fails() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.failing = true
 }

@@ -1,6 +1,7 @@
 package apply
 
 import (
+	"context"
 	"time"
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -8,6 +9,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 
 	"nave.dev/internal/app"
+	"nave.dev/internal/apply/hook"
 	"nave.dev/internal/apply/ownership"
 	"nave.dev/internal/apply/prune"
 	"nave.dev/internal/change"
@@ -54,6 +56,21 @@ type Target struct {
 	// Health says whether an object does its work, has failed, and why. Nil
 	// means that what exists is healthy.
 	Health func(*unstructured.Unstructured) (ready, failed bool, message string)
+
+	// Run is what KeepRun was last given for the app, if ever.
+	Run hook.Run
+	// KeepRun keeps the app's run of hooks where losing this process does not lose
+	// it. It must be set if the bundle has hooks.
+	KeepRun func(context.Context, hook.Run) error
+	// Rerun asks for the hooks to be run again. It lapses when a run of a higher
+	// attempt is kept.
+	Rerun bool
+	// Removal says that the app is to go: of its bundle only the hooks count, those
+	// of PreDelete before its objects are pruned and those of PostDelete after.
+	Removal bool
+	// Completion says whether a hook has done its work, has failed, and why or what
+	// it is doing. Nil means that what exists is done.
+	Completion func(*unstructured.Unstructured) (done, failed bool, message string)
 
 	// Decrypt returns an encrypted object as it is to be applied. An object of
 	// which that fails fails alone, and the cluster's stays as it is. Nil means that

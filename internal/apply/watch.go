@@ -66,12 +66,20 @@ type Manager struct {
 // tells what is gone. It returns the cause of ctx's end, or earlier an error if
 // the kind is not served or may not be watched.
 func (c *Client) Watch(ctx context.Context, kind schema.GroupKind, marked bool, event func(Event)) error {
-	return c.follow(ctx, kind, marked, cluster.Metadata, event)
+	return c.follow(ctx, kind, selector(marked), cluster.Metadata, event)
 }
 
 // WatchObjects is Watch with whole objects, for kinds whose status is needed.
 func (c *Client) WatchObjects(ctx context.Context, kind schema.GroupKind, marked bool, event func(Event)) error {
-	return c.follow(ctx, kind, marked, cluster.Whole, event)
+	return c.follow(ctx, kind, selector(marked), cluster.Whole, event)
+}
+
+// selector is of what carries the label of an app, or of everything.
+func selector(marked bool) string {
+	if marked {
+		return object.AppLabel
+	}
+	return ""
 }
 
 // OfOneKind reports whether the error of an Interrupted event concerns its kind
@@ -103,11 +111,9 @@ const (
 // shortestWatch is how long a watch lasts that a server ends in due course.
 const shortestWatch = 5 * time.Second
 
-func (c *Client) follow(ctx context.Context, kind schema.GroupKind, marked bool, depth cluster.Depth, event func(Event)) error {
+func (c *Client) follow(ctx context.Context, kind schema.GroupKind, labels string, depth cluster.Depth, event func(Event)) error {
 	f := &follower{client: c, kind: kind, depth: depth, tell: event, seen: map[object.ID]Tracked{}}
-	if marked {
-		f.options.LabelSelector = object.AppLabel
-	}
+	f.options.LabelSelector = labels
 	rest := shortestRest
 	for {
 		began := c.options.Now()

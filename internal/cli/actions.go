@@ -11,18 +11,20 @@ import (
 
 func newSync(s *settings) *cobra.Command {
 	var cluster string
+	var hooks bool
 	command := &cobra.Command{
-		Use: "sync APP [--cluster NAME]", Short: "Look at Git now and apply an app again, on all clusters or one", Args: arguments(1, 1), ValidArgsFunction: s.completeApps,
-		Example: "  nave sync checkout\n  nave sync checkout --cluster prod-us-1",
+		Use: "sync APP [--cluster NAME] [--rerun-hooks]", Short: "Look at Git now and apply an app again, on all clusters or one", Args: arguments(1, 1), ValidArgsFunction: s.completeApps,
+		Example: "  nave sync checkout\n  nave sync checkout --cluster prod-us-1\n  nave sync checkout --rerun-hooks",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			c := s.client()
 			if err := c.call(cmd.Context(), "POST", "/api/v1/refresh", nil, &struct{}{}); err != nil {
 				return err
 			}
-			return c.act(cmd.Context(), cmd.OutOrStdout(), "/api/v1/sync", hub.Action{App: args[0], Cluster: cluster}, "syncing")
+			return c.act(cmd.Context(), cmd.OutOrStdout(), "/api/v1/sync", hub.Action{App: args[0], Cluster: cluster, RerunHooks: hooks}, "syncing")
 		},
 	}
 	command.Flags().StringVar(&cluster, "cluster", "", "only there")
+	command.Flags().BoolVar(&hooks, "rerun-hooks", false, "run the app's hooks again; those that still run are stopped")
 	return command
 }
 

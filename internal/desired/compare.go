@@ -134,6 +134,7 @@ func (c *comparison) compareApps(was, now app.Desired, round *round) *PlanGroup 
 		}
 		group.addPrunes(was, now, round, c.hold)
 		group.Changes.Sort()
+		group.Note = join(group.Note, hooksOf(now))
 	}
 	if len(group.Changes) == 0 && group.Note == "" {
 		return nil
@@ -184,6 +185,28 @@ func (group *PlanGroup) addPrunes(was, now app.Desired, round *round, hold strin
 	}
 	group.Changes = append(group.Changes, plan.Kept...)
 	group.Confirm = plan.Digest
+}
+
+// hooksOf names the hooks that a sync of an app runs.
+func hooksOf(now app.Desired) string {
+	hooks, err := app.HooksOf(now.Bundle.Hooks)
+	if err != nil {
+		return "its hooks cannot be read: " + err.Error()
+	}
+	var texts []string
+	for _, phase := range []app.Phase{app.PreSync, app.InSync, app.PostSync} {
+		for _, hook := range hooks {
+			if hook.Phase == phase {
+				id := object.Of(hook.Object)
+				id.Name = cmp.Or(id.Name, hook.Object.GetGenerateName()+"…")
+				texts = append(texts, string(phase)+" "+id.String())
+			}
+		}
+	}
+	if len(texts) == 0 {
+		return ""
+	}
+	return "hooks run: " + strings.Join(texts, ", ")
 }
 
 // notes says what changes in an app beside its objects.

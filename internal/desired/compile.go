@@ -8,7 +8,6 @@ import (
 
 	"nave.dev/internal/app"
 	"nave.dev/internal/fleet"
-	"nave.dev/internal/object"
 	"nave.dev/internal/render"
 )
 
@@ -185,9 +184,6 @@ func (c *compilation) renderApp(ctx context.Context, spec app.Spec, facts app.Fa
 	}
 	if err != nil {
 		return nil, fmt.Errorf("rendering %s: %w", spec.Source.Path, err)
-	}
-	if hooks := result.Bundle.Hooks; len(hooks) > 0 {
-		return nil, fmt.Errorf("%s is a hook, and hooks are not run yet\nhint: turn it off in the values, or make it an ordinary object", object.Of(hooks[0]))
 	}
 	return result, nil
 }

@@ -3,10 +3,12 @@ package desired
 import (
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
 	"nave.dev/api/v1alpha1"
 	"nave.dev/internal/app"
@@ -302,15 +304,15 @@ func TestCredentials(t *testing.T) {
 	}
 }
 
-func TestHooksAreRefused(t *testing.T) {
+func TestHooksAreNoObjects(t *testing.T) {
 	r := newRepository(t)
 	files := fleetFiles()
 	files["settings/Chart.yaml"] = "apiVersion: v2\nname: settings\nversion: 1.0.0\n"
 	files["settings/templates/job.yaml"] = "apiVersion: batch/v1\nkind: Job\nmetadata: {name: migrate, annotations: {helm.sh/hook: pre-install}}\n"
 	r.commit(files)
 	p := r.open(nil)
-	err := compile(t, p, pin(t, p))["dev-1"].Apps[0].Err
-	if err == nil || !strings.Contains(err.Error(), "batch/Job shop/migrate is a hook") {
-		t.Errorf("an app with a hook: %v", err)
+	desired := compile(t, p, pin(t, p))["dev-1"].Apps[0]
+	if desired.Err != nil || len(desired.Bundle.Hooks) != 1 || slices.ContainsFunc(desired.Bundle.Objects, func(u *unstructured.Unstructured) bool { return u.GetKind() == "Job" }) {
+		t.Errorf("an app with a hook: %+v", desired)
 	}
 }

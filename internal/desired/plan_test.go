@@ -227,10 +227,10 @@ settings on all 3 clusters
 3 of 3 clusters change
 `}, {
 			"a hook", nil, map[string]string{"settings/hook.yaml": "apiVersion: batch/v1\nkind: Job\nmetadata: {name: migrate, annotations: {argocd.argoproj.io/hook: PreSync}}\n"}, `
-problem: settings: batch/Job shop/migrate is a hook, and hooks are not run yet
-hint: turn it off in the values, or make it an ordinary object
+settings on all 3 clusters
+  hooks run: PreSync batch/Job shop/migrate
 
-0 of 3 clusters change
+3 of 3 clusters change
 `}}
 	for _, test := range tests {
 		r := newRepository(t)

@@ -52,6 +52,8 @@ type Action struct {
 	For     time.Duration `json:"for,omitempty"`
 	Actor   string        `json:"actor"`
 	Reason  string        `json:"reason,omitempty"`
+	// RerunHooks has a sync run the app's hooks again.
+	RerunHooks bool `json:"rerunHooks,omitempty"`
 }
 
 // Outcome is what an action came to on each cluster: empty text is success.
@@ -163,7 +165,12 @@ func (h *Hub) api() http.Handler {
 		h.Trigger()
 		answer(w, struct{}{})
 	})
-	mux.HandleFunc("POST /api/v1/sync", h.action(func(ctx context.Context, s *spoke.Spoke, a Action) error { return s.Sync(ctx, a.App) }))
+	mux.HandleFunc("POST /api/v1/sync", h.action(func(ctx context.Context, s *spoke.Spoke, a Action) error {
+		if a.RerunHooks {
+			return s.RerunHooks(ctx, a.App)
+		}
+		return s.Sync(ctx, a.App)
+	}))
 	mux.HandleFunc("POST /api/v1/confirm", h.action(func(ctx context.Context, s *spoke.Spoke, a Action) error { return s.Confirm(ctx, a.Digest) }))
 	mux.HandleFunc("POST /api/v1/pause", h.action(func(ctx context.Context, s *spoke.Spoke, a Action) error {
 		err := s.Pause(ctx, spoke.Pause{App: a.App, Until: h.opts.Now().Add(a.For), Actor: a.Actor, Reason: a.Reason})

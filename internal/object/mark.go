@@ -3,6 +3,7 @@ package object
 import (
 	"encoding/json"
 	"regexp"
+	"slices"
 	"strings"
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -22,6 +23,18 @@ const (
 	AdoptedAnnotation = "nave.dev/adopted"
 	// FieldManager is the one under which Nave applies.
 	FieldManager = "nave"
+)
+
+// Marks of hooks, which are no part of the inventory: nothing that looks for what
+// an app has, or had, finds them.
+const (
+	// HookLabel names the app whose hook it is; watches are filtered by it.
+	HookLabel = "nave.dev/hook"
+	// HookAnnotation repeats fleet, app, the run of hooks and the object's own
+	// identity.
+	HookAnnotation = "nave.dev/hook-run"
+	// HookFinalizer keeps a hook until its result is in the cluster record.
+	HookFinalizer = "nave.dev/hook"
 )
 
 // Owner says to whom an object belongs: the app, of which fleet. Its zero value
@@ -91,15 +104,48 @@ func OwnerOf(u *unstructured.Unstructured) (owner Owner, adopted, ok bool) {
 		return Owner{}, false, false
 	}
 	owner = Owner{Fleet: parts[0], App: parts[1]}
-	if owner.App == "" || u.GetLabels()[AppLabel] != owner.Label() || !marksAreOurs(u) {
+	if owner.App == "" || u.GetLabels()[AppLabel] != owner.Label() || !weApplied(u, IdentityAnnotation) {
 		return Owner{}, false, false
 	}
 	return owner, annotations[AdoptedAnnotation] == "true", true
 }
 
-// marksAreOurs looks for the identity annotation among the fields that Nave's
-// manager applied.
-func marksAreOurs(u *unstructured.Unstructured) bool {
+// MarkHook writes the marks of a hook and its finalizer on an object. The run
+// names one creation of it.
+func MarkHook(u *unstructured.Unstructured, owner Owner, run string, id ID) {
+	labels, annotations := u.GetLabels(), u.GetAnnotations()
+	if labels == nil {
+		labels = map[string]string{}
+	}
+	if annotations == nil {
+		annotations = map[string]string{}
+	}
+	delete(labels, AppLabel)
+	labels[HookLabel] = owner.Label()
+	annotations[HookAnnotation] = owner.Fleet + "|" + owner.App + "|" + run + "|" + id.String()
+	u.SetLabels(labels)
+	u.SetAnnotations(annotations)
+	if !slices.Contains(u.GetFinalizers(), HookFinalizer) {
+		u.SetFinalizers(append(u.GetFinalizers(), HookFinalizer))
+	}
+}
+
+// HookOf reads the marks of a hook on a live object. As those of the inventory
+// they count only on that very object and where Nave's own field manager set them.
+func HookOf(u *unstructured.Unstructured) (owner Owner, run string, ok bool) {
+	parts := strings.SplitN(u.GetAnnotations()[HookAnnotation], "|", 4)
+	if len(parts) != 4 || parts[3] != Of(u).String() {
+		return Owner{}, "", false
+	}
+	owner = Owner{Fleet: parts[0], App: parts[1]}
+	if owner.App == "" || u.GetLabels()[HookLabel] != owner.Label() || !weApplied(u, HookAnnotation) {
+		return Owner{}, "", false
+	}
+	return owner, parts[2], true
+}
+
+// weApplied looks for an annotation among the fields that Nave's manager applied.
+func weApplied(u *unstructured.Unstructured, annotation string) bool {
 	for _, entry := range u.GetManagedFields() {
 		if entry.Manager != FieldManager || entry.Operation != "Apply" || entry.Subresource != "" || entry.FieldsV1 == nil {
 			continue
@@ -112,7 +158,7 @@ func marksAreOurs(u *unstructured.Unstructured) bool {
 		if json.Unmarshal(entry.FieldsV1.GetRawBytes(), &fields) != nil {
 			continue
 		}
-		if _, ours := fields.Metadata.Annotations["f:"+IdentityAnnotation]; ours {
+		if _, ours := fields.Metadata.Annotations["f:"+annotation]; ours {
 			return true
 		}
 	}

@@ -88,5 +88,7 @@ func (s *session) accept(ctx context.Context) error {
 	for _, kind := range s.records.kinds() {
 		s.watch(ctx, kind)
 	}
+	s.watchHooks(ctx)
+	s.releaseHooks(ctx)
 	return nil
 }

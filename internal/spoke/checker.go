@@ -6,6 +6,7 @@ import (
 	"maps"
 
 	"nave.dev/internal/health"
+	"nave.dev/internal/object"
 )
 
 // Checker judges the health of objects for the spokes of a process.
@@ -15,7 +16,7 @@ type Checker = *health.Checker
 // fleet below a directory of files; without files it has none. The error joins
 // all that is wrong with the fleet's checks.
 func NewChecker(files fs.FS, dir string) (Checker, error) {
-	return health.New(health.Options{Custom: files, CustomDir: dir})
+	return health.New(health.Options{Custom: files, CustomDir: dir, HookFinalizers: []string{object.HookFinalizer}})
 }
 
 // judgeBy takes over other checks of health. A watch holds no objects, so those

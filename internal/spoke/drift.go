@@ -98,12 +98,12 @@ func (s *session) observe(ctx context.Context, event apply.Event) {
 			s.arrived(event.Kind)
 		}
 		delete(s.listed, event.Kind)
-		s.tracked.dropKind(event.Kind)
+		s.tracked.DropKind(event.Kind)
 		return
 	case apply.Deleted:
-		s.tracked.drop(event.ID)
+		s.tracked.Drop(event.ID)
 	default:
-		s.tracked.put(event.Tracked)
+		s.tracked.Put(event.Tracked)
 		if w := s.apps[event.Owner.App]; w != nil && event.Type == apply.Added && w.options.Prune && s.leftOver(w, event.Tracked) {
 			w.late = true
 		}
@@ -155,7 +155,7 @@ func (s *session) scale(event apply.Event) {
 // whose returns the app that an object belongs to: the one whose sync brought it
 // about, or whose marks it carries, or else the one that has it in Git.
 func (s *session) whose(id object.ID) *work {
-	shown, _ := s.tracked.get(id)
+	shown, _ := s.tracked.Get(id)
 	for _, name := range append([]string{s.applied[id], shown.Owner.App}, s.claims.owners[id]...) {
 		if w := s.apps[name]; w != nil {
 			return w
@@ -169,14 +169,14 @@ func (s *session) whose(id object.ID) *work {
 func (s *session) missing(kind schema.GroupKind) {
 	for _, w := range s.apps {
 		for id := range w.known {
-			if _, there := s.tracked.get(id); !there && id.GroupKind() == kind && s.whose(id) == w {
+			if _, there := s.tracked.Get(id); !there && id.GroupKind() == kind && s.whose(id) == w {
 				w.seen = false
 				w.drift(id, s.now().Add(beat)) // or its event is on the way
 			}
 		}
 	}
 	maps.DeleteFunc(s.health, func(id object.ID, _ health.Result) bool {
-		_, there := s.tracked.get(id)
+		_, there := s.tracked.Get(id)
 		return !there && id.GroupKind() == kind && s.whose(id) == nil
 	})
 }

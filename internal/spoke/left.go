@@ -23,6 +23,7 @@ func (r *Record) noteLeft(assigned func(app string) bool, now time.Time) {
 			r.Left[name] = now.UTC().Truncate(time.Second)
 		}
 	}
+	maps.DeleteFunc(r.Rerun, func(name string, _ bool) bool { return !assigned(name) })
 	maps.DeleteFunc(r.Left, func(name string, _ time.Time) bool { return assigned(name) })
 }
 
@@ -36,6 +37,7 @@ func (r *Record) forget(nothingOf func(app string) bool, now time.Time) {
 			gone[name] = true
 			delete(r.Left, name)
 			delete(r.Kinds, name)
+			delete(r.Hooks, name)
 		}
 	}
 	r.Applied = slices.DeleteFunc(r.Applied, func(name string) bool { return gone[name] })
@@ -45,7 +47,7 @@ func (r *Record) forget(nothingOf func(app string) bool, now time.Time) {
 // left, as is known only while all kinds in which a record says that it may have
 // something are watched. One that is not served may be again, with its objects.
 func (s *session) nothingOf(r *Record, name string) bool {
-	if s.apps[name] != nil || len(s.tracked.byApp[name]) > 0 {
+	if s.apps[name] != nil || s.tracked.Has(name) {
 		return false
 	}
 	return !slices.ContainsFunc(r.kinds(name), func(kind schema.GroupKind) bool { return !s.listed[kind] || s.trouble[kind] })

@@ -21,7 +21,7 @@ const defaultDeadline = 10 * time.Minute
 // that is another one.
 func (s *session) publish() {
 	state := State{
-		Cluster: s.spoke.opts.Cluster, Online: true, Writer: s.writes(), Holder: s.writer.heldBy(), Version: s.facts.KubernetesVersion,
+		Cluster: s.spoke.opts.Cluster, Online: true, Writer: s.writes(), Holder: s.writer.HeldBy(), Version: s.facts.KubernetesVersion,
 		Number: s.records.record.Number, Sync: Synced, Pauses: slices.Clone(s.records.record.Pauses),
 	}
 	if s.assigned == nil {
@@ -110,6 +110,9 @@ func (s *session) show(w *work) AppState {
 			}
 		}
 	}
+	if shown.Hooks = s.hooksOf(w); shown.Hooks.Message() != "" && !w.idle && shown.Sync != Unknown {
+		shown.Sync, shown.Message = OutOfSync, shown.Hooks.Message()
+	}
 	switch {
 	case w.err != nil:
 		shown.Sync, shown.Message = Unknown, w.err.Error()
@@ -147,7 +150,7 @@ func (s *session) objectHealth(w *work, stated object.ID) health.Result {
 			return result
 		}
 		_, applied := w.known[id]
-		t, tracked := s.tracked.get(id)
+		t, tracked := s.tracked.Get(id)
 		there = there || applied || tracked && t.Owner.App == w.name
 	}
 	switch {

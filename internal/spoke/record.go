@@ -15,6 +15,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/client-go/kubernetes"
 
+	"nave.dev/internal/apply/hook"
 	"nave.dev/internal/object"
 )
 
@@ -48,6 +49,10 @@ type Record struct {
 	// Confirmed are the held lists whose deletion people confirmed: by app the
 	// digest of its list, until that is done or is another.
 	Confirmed map[string]string `json:"confirmed,omitempty"`
+	// Hooks are the last run of each app that has had hooks, and Rerun the apps whose
+	// hooks somebody asked to be run again.
+	Hooks map[string]hook.Run `json:"hooks,omitempty"`
+	Rerun map[string]bool     `json:"rerun,omitempty"`
 	// DigestKey veils secret values in what is shown of this cluster.
 	DigestKey []byte `json:"digestKey"`
 }

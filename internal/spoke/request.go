@@ -44,16 +44,24 @@ func (s *Spoke) look(ctx context.Context, do func(context.Context, *session) err
 // Sync applies an app again now, also if it just failed.
 func (s *Spoke) Sync(ctx context.Context, name string) error {
 	return s.ask(ctx, func(_ context.Context, session *session) error {
-		w := session.apps[name]
-		if w == nil {
-			return fmt.Errorf("cluster %s has no app %q", s.opts.Cluster, name)
+		w, err := session.asked(name)
+		if err == nil {
+			w.forget()
 		}
-		if pause, paused := session.records.record.pausedBy(name, s.opts.Now()); paused {
-			return fmt.Errorf("app %q is %s", name, pause)
-		}
-		w.forget()
-		return nil
+		return err
 	})
+}
+
+// asked returns an app that somebody asks to be written.
+func (s *session) asked(name string) (*work, error) {
+	w := s.apps[name]
+	if w == nil {
+		return nil, fmt.Errorf("cluster %s has no app %q", s.spoke.opts.Cluster, name)
+	}
+	if pause, paused := s.records.record.pausedBy(name, s.now()); paused {
+		return nil, fmt.Errorf("app %q is %s", name, pause)
+	}
+	return w, nil
 }
 
 // Confirm allows the deletions of a held list, named by its digest.

@@ -17,6 +17,8 @@ import (
 	"nave.dev/internal/change"
 	"nave.dev/internal/health"
 	"nave.dev/internal/object"
+	"nave.dev/internal/spoke/inventory"
+	"nave.dev/internal/spoke/lease"
 )
 
 // session is the loop while the cluster answers. All its fields belong to the
@@ -27,8 +29,8 @@ type session struct {
 	applier *apply.Client
 	records *recordStore
 	facts   app.Facts
-	writer  *writer
-	term    *term // for which the record was read
+	writer  *lease.Writer
+	term    *lease.Term // for which the record was read
 
 	assigned *Assigned
 	accepted *Assigned // the one that the record tells of
@@ -45,7 +47,7 @@ type session struct {
 	listed   map[schema.GroupKind]bool  // whose objects are all in tracked
 	away     map[schema.GroupKind]error // which cannot be watched, since the cluster does not answer
 	trouble  map[schema.GroupKind]bool  // which cannot be watched, though it answers
-	tracked  *tracked
+	tracked  *inventory.Inventory
 	health   map[object.ID]health.Result // the spoke's
 	scaled   map[object.ID]object.ID     // by autoscaler, which workload it targets
 	results  chan func()
@@ -55,8 +57,12 @@ type session struct {
 	// cluster; asking says that it is being asked what it serves.
 	definitions chan struct{}
 	asking      bool
-	running     int  // syncs and repairs under way
-	pruning     bool // one of them may use up the cluster's budget of deletions
+	kept        chan kept // by syncs that run hooks
+	hookWatches map[schema.GroupKind]bool
+	hookEvents  chan object.ID
+	releasing   map[string]bool // apps that left, whose hooks are being let go
+	running     int             // syncs and repairs under way
+	pruning     bool            // one of them may use up the cluster's budget of deletions
 	tasks       sync.WaitGroup
 }
 
@@ -86,10 +92,11 @@ func newSession(s *Spoke, client kubernetes.Interface, applier *apply.Client, re
 	s.mu.Unlock()
 	session := &session{
 		checks: checks, keys: s.opts.Keys.Version(), spoke: s, applier: applier, records: records, facts: facts,
-		writer: newWriter(client, s.opts.Writer), apps: s.apps, health: s.health, claims: &claims{}, applied: map[object.ID]string{},
+		writer: lease.New(client, Namespace, writerName, s.opts.Writer), apps: s.apps, health: s.health, claims: &claims{}, applied: map[object.ID]string{},
 		watches: map[schema.GroupKind]*watch{}, listed: map[schema.GroupKind]bool{},
-		away: map[schema.GroupKind]error{}, trouble: map[schema.GroupKind]bool{}, tracked: newTracked(), scaled: map[object.ID]object.ID{},
+		away: map[schema.GroupKind]error{}, trouble: map[schema.GroupKind]bool{}, tracked: inventory.New(), scaled: map[object.ID]object.ID{},
 		results: make(chan func(), 64), events: make(chan apply.Event, 1024), broken: make(chan error, 16), definitions: make(chan struct{}, 1),
+		kept: make(chan kept, atOnce), hookWatches: map[schema.GroupKind]bool{}, hookEvents: make(chan object.ID, 256), releasing: map[string]bool{},
 	}
 	for name, w := range s.apps {
 		w.busy, w.cancel, w.seen = false, nil, false
@@ -106,9 +113,9 @@ func newSession(s *Spoke, client kubernetes.Interface, applier *apply.Client, re
 func (s *session) run(ctx context.Context) (err error) {
 	ended := ctx
 	leasing, giveBack := context.WithCancel(context.WithoutCancel(ctx))
-	var lease sync.WaitGroup
-	lease.Go(func() { s.writer.run(leasing) })
-	defer lease.Wait()
+	var held sync.WaitGroup
+	held.Go(func() { s.writer.Run(leasing) })
+	defer held.Wait()
 	defer giveBack()
 	ctx, cancel := context.WithCancel(ctx)
 	defer s.end(cancel)
@@ -140,11 +147,15 @@ func (s *session) run(ctx context.Context) (err error) {
 		case <-s.spoke.wake:
 			s.judgeBy(ctx)
 			s.take()
-		case <-s.writer.changed:
+		case <-s.writer.Changed():
 		case <-s.defined():
 			s.learnFacts(ctx)
 		case done := <-s.results:
 			done()
+		case k := <-s.kept:
+			s.keep(ctx, k)
+		case id := <-s.hookEvents:
+			s.noticeHook(id)
 		case event := <-s.events:
 			s.observe(ctx, event)
 			for range len(s.events) { // what has come meanwhile belongs to the same look
@@ -220,11 +231,11 @@ func (s *session) take() {
 
 // writes reports whether this process may write to the cluster, and has read the
 // record since.
-func (s *session) writes() bool { return s.term != nil && s.term == s.writer.current() }
+func (s *session) writes() bool { return s.term != nil && s.term == s.writer.Current() }
 
 // whyNot says why nothing is written.
 func (s *session) whyNot() string {
-	if holder := s.writer.heldBy(); holder != "" && holder != s.spoke.opts.Writer {
+	if holder := s.writer.HeldBy(); holder != "" && holder != s.spoke.opts.Writer {
 		return fmt.Sprintf("another process writes to the cluster: %s", holder)
 	}
 	return "it is not known yet whether another process writes to the cluster"
@@ -264,7 +275,7 @@ func (s *session) start(ctx context.Context) error {
 // first, since another one may have changed it, and who no longer does breaks off
 // what is under way.
 func (s *session) stand(ctx context.Context) error {
-	current := s.writer.current()
+	current := s.writer.Current()
 	now := s.now()
 	if current == s.term && (current == nil || now.Sub(s.checked) < recordCheck) {
 		return nil

@@ -76,6 +76,8 @@ type AppState struct {
 	// Drift is what is different now and is not corrected.
 	Drift change.Set `json:"drift,omitempty"`
 	Held  *Held      `json:"held,omitempty"`
+	// Hooks are those of the last sync, nil if the app has none.
+	Hooks *Hooks `json:"hooks,omitempty"`
 }
 
 // Held is a list of deletions that wait for confirmation.
@@ -102,6 +104,7 @@ const (
 	EventDrift   EventKind = "drift"   // somebody changed an object
 	EventHeld    EventKind = "held"    // deletions wait for confirmation
 	EventFailed  EventKind = "failed"  // an app or an object could not be brought about
+	EventHook    EventKind = "hook"    // a hook runs, or has ended
 	EventOnline  EventKind = "online"
 	EventOffline EventKind = "offline"
 	EventPaused  EventKind = "paused"

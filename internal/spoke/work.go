@@ -36,6 +36,8 @@ type work struct {
 	// late is set when something turned up that concerns the app, and that its last
 	// sync did not know of.
 	late bool
+	// roused is set when a hook of the app has changed since its last sync began.
+	roused bool
 
 	state         AppState
 	optionsDigest string
@@ -92,6 +94,9 @@ func (w *work) holdFor(reason string) {
 
 // due reports whether the app is to be synced.
 func (w *work) due(now time.Time) bool {
+	if w.roused {
+		return true
+	}
 	if w.current() && !w.late {
 		return !w.retryAt.IsZero() && !now.Before(w.retryAt)
 	}
@@ -136,16 +141,18 @@ func (s *session) sync(ctx context.Context, w *work) {
 		return
 	}
 	s.pruning = s.pruning || prunes
-	for id, from := range w.drifted {
-		if !s.now().Before(from) { // what a sync reads need not be repaired
-			delete(w.known, id)
-			delete(w.drifted, id)
+	if !s.hooksWait(w) {
+		for id, from := range w.drifted {
+			if !s.now().Before(from) { // what a sync reads need not be repaired
+				delete(w.known, id)
+				delete(w.drifted, id)
+			}
+		}
+		for _, entry := range w.state.Drift {
+			delete(w.known, entry.Object) // it may have to be corrected now, or reported again
 		}
 	}
-	for _, entry := range w.state.Drift {
-		delete(w.known, entry.Object) // it may have to be corrected now, or reported again
-	}
-	w.late = false
+	w.late, w.roused = false, false
 	target := s.target(ctx, w)
 	digest, options := w.bundle.Digest, w.optionsDigest
 	w.state.Message = "syncing"
@@ -164,7 +171,7 @@ func (s *session) sync(ctx context.Context, w *work) {
 			case stopped:
 				w.forget()
 			case err != nil || w.state.Sync != Synced || result.WaitsFor != "":
-				w.retryAt = s.now().Add(min(firstAppRetry<<min(w.failures, 10), lastAppRetry))
+				w.retryAt = s.hookRetry(w, s.now().Add(min(firstAppRetry<<min(w.failures, 10), lastAppRetry)))
 				w.failures++
 			default:
 				w.retryAt, w.failures = time.Time{}, 0
@@ -211,6 +218,7 @@ func (s *session) target(ctx context.Context, w *work) apply.Target {
 	if digest := record.Confirmed[w.name]; digest != "" {
 		confirmed = append(confirmed, digest)
 	}
+	asked := record.Rerun[w.name]
 	checker, keys, files := s.checks, s.spoke.opts.Keys, w.bundle.Encrypted
 	tracked := s.trackedOf(w)
 	if tracked == nil && w.fresh {
@@ -231,9 +239,13 @@ func (s *session) target(ctx context.Context, w *work) apply.Target {
 		Needs:           func(id object.ID) (string, bool) { return claims.needs(w.name, id) },
 		Keeps:           claims.keeps,
 		Tracked:         tracked,
-		ClusterObjects:  s.tracked.marked,
+		ClusterObjects:  s.tracked.Marked(),
 		PrunedThisRound: s.spoke.pruned,
 		HoldPrunes:      w.hold,
+		Run:             record.Hooks[w.name],
+		KeepRun:         s.keepRun(w, asked),
+		Rerun:           asked,
+		Completion:      completion(ctx, checker),
 		Decrypt:         func(u *unstructured.Unstructured) (*unstructured.Unstructured, error) { return keys.Decrypt(u, files) },
 		Health: func(u *unstructured.Unstructured) (ready, failed bool, message string) {
 			result := checker.Check(ctx, u)
@@ -255,11 +267,11 @@ func (s *session) trackedOf(w *work) []apply.Tracked {
 		}
 	}
 	for id := range w.known {
-		if _, seen := s.tracked.get(id); !seen {
+		if _, seen := s.tracked.Get(id); !seen {
 			return nil
 		}
 	}
-	return s.tracked.of(w.name)
+	return s.tracked.Of(w.name)
 }
 
 // learn keeps what is now known of the app's objects. Events that came during the
@@ -271,7 +283,7 @@ func (s *session) learn(w *work, result apply.Result) {
 			continue
 		}
 		w.known[id] = baseline
-		if t, there := s.tracked.get(id); there {
+		if t, there := s.tracked.Get(id); there {
 			w.compare(t, s.now().Add(beat)) // its event may be on the way
 		}
 	}

@@ -1,6 +1,7 @@
 package cluster
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -126,6 +127,8 @@ type Request struct {
 	Content []byte          // of a patch or an update
 
 	Delete *metav1.Preconditions // what must still be there
+	// Propagation of a deletion; in the background unless set.
+	Propagation metav1.DeletionPropagation
 }
 
 // Send sends a request and returns the object as it is afterwards, and whether
@@ -149,7 +152,7 @@ func (r Request) encode(client *rest.RESTClient) (*rest.Request, error) {
 		// In the background, so that the object itself is gone at once. In the
 		// foreground it would stay, marked as being deleted, for as long as any
 		// dependant has a finalizer, and could not be made anew in the meantime.
-		policy := metav1.DeletePropagationBackground
+		policy := cmp.Or(r.Propagation, metav1.DeletePropagationBackground)
 		options := metav1.DeleteOptions{Preconditions: r.Delete, PropagationPolicy: &policy}
 		options.APIVersion, options.Kind = "v1", "DeleteOptions"
 		data, err := json.Marshal(options)

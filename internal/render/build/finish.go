@@ -19,12 +19,6 @@ import (
 	"nave.dev/internal/render/manifest"
 )
 
-// The annotations that make an object a hook.
-const (
-	helmHook = "helm.sh/hook"
-	argoHook = "argocd.argoproj.io/hook"
-)
-
 // finisher makes a bundle's content out of rendered objects.
 type finisher struct {
 	job   Job
@@ -44,7 +38,8 @@ func (f *finisher) finish(objects []manifest.Object) error {
 	unknown := map[schema.GroupKind]bool{}
 	var size int64
 	for _, o := range objects {
-		hook, keep := f.classify(o)
+		hook, keep, refused := f.classify(o)
+		problems = append(problems, refused...)
 		if !keep {
 			continue
 		}
@@ -155,33 +150,22 @@ func (f *finisher) readCRDs(objects []manifest.Object) {
 	}
 }
 
-// helmEvents are the hooks of Helm that a sync knows. Tests belong to `helm test`.
-var helmEvents = map[string]bool{
-	"pre-install": true, "post-install": true, "pre-upgrade": true, "post-upgrade": true, "pre-rollback": true,
-	"post-rollback": true, "pre-delete": true, "post-delete": true, "crd-install": false, "test": false,
-	"test-success": false, "test-failure": false,
-}
-
-// classify tells hooks from objects that are kept, and what is neither.
-func (f *finisher) classify(o manifest.Object) (hook, keep bool) {
-	annotations := o.GetAnnotations()
-	if events, ok := annotations[helmHook]; ok {
-		var known, crd bool
-		for event := range strings.SplitSeq(events, ",") {
-			event = strings.ToLower(strings.TrimSpace(event))
-			runs, ok := helmEvents[event]
-			known, crd = known || runs, crd || event == "crd-install"
-			if !ok {
-				f.warn("%s", o.Problem("", "has the unknown Helm hook %q and is left out, as Helm does", event).String())
-				return false, false
-			}
-		}
-		return known, known || crd
+// classify tells hooks from objects that are kept, and what is neither: a hook that no sync runs, such as a test of
+// Helm's. A hook of Helm that is not known is left out, as Helm does.
+func (f *finisher) classify(o manifest.Object) (hook, keep bool, problem manifest.Problems) {
+	phases, hook, err := app.HookPhases(o.Unstructured)
+	if err == nil && hook {
+		_, err = app.HooksOf([]*unstructured.Unstructured{o.Unstructured})
 	}
-	if phases, ok := annotations[argoHook]; ok {
-		return true, strings.TrimSpace(phases) != "Skip"
+	var unknown *app.HookError
+	switch {
+	case errors.As(err, &unknown) && unknown.Hint == "":
+		f.warn("%s", o.Problem("", "%v and is left out, as Helm does", unknown).String())
+		return false, false, nil
+	case errors.As(err, &unknown):
+		return true, false, manifest.Problems{o.Problem(unknown.Hint, "%v", unknown)}
 	}
-	return false, true
+	return hook, !hook || len(phases) > 0, nil
 }
 
 // settleNamespace gives objects of namespaced kinds a namespace and takes it from those of cluster-wide kinds, so that

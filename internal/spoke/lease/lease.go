@@ -1,4 +1,7 @@
-package spoke
+// Package lease sees to it that one process at a time writes to a cluster: a
+// [Writer] holds a lease on it for terms, and says whether one lasts. What is
+// written, and by whom it is read, is none of its business.
+package lease
 
 import (
 	"context"
@@ -25,22 +28,24 @@ const (
 	leaseRetry    = 5 * time.Second
 )
 
-// writer sees to it that one process at a time writes to the cluster. Another one
+// Writer sees to it that one process at a time writes to the cluster. Another one
 // reads and reports.
-type writer struct {
+type Writer struct {
 	lock    *resourcelock.LeaseLock
-	term    atomic.Pointer[term]
+	term    atomic.Pointer[Term]
 	holder  atomic.Pointer[string] // who holds the lease, as last seen
 	changed chan struct{}
 }
 
-// term is one time of holding the lease.
-type term struct{ over <-chan struct{} }
+// Term is one time of holding the lease.
+type Term struct{ over <-chan struct{} }
 
-func newWriter(client kubernetes.Interface, identity string) *writer {
-	return &writer{
+// New returns a Writer of an identity that holds nothing until Run. The lease has
+// a namespace and a name.
+func New(client kubernetes.Interface, namespace, name, identity string) *Writer {
+	return &Writer{
 		lock: &resourcelock.LeaseLock{
-			LeaseMeta:  metav1.ObjectMeta{Namespace: Namespace, Name: writerName},
+			LeaseMeta:  metav1.ObjectMeta{Namespace: namespace, Name: name},
 			Client:     client.CoordinationV1(),
 			LockConfig: resourcelock.ResourceLockConfig{Identity: identity},
 		},
@@ -48,10 +53,10 @@ func newWriter(client kubernetes.Interface, identity string) *writer {
 	}
 }
 
-// current returns the term that lasts, or nil while another process writes. The
+// Current returns the term that lasts, or nil while another process writes. The
 // lease tells of a beginning in a goroutine of its own, perhaps after the end, so
 // that what counts is whether the term is over.
-func (w *writer) current() *term {
+func (w *Writer) Current() *Term {
 	t := w.term.Load()
 	if t == nil {
 		return nil
@@ -64,30 +69,33 @@ func (w *writer) current() *term {
 	}
 }
 
-// heldBy returns who holds the lease, as far as that is known.
-func (w *writer) heldBy() string {
+// HeldBy returns who holds the lease, as far as that is known.
+func (w *Writer) HeldBy() string {
 	if holder := w.holder.Load(); holder != nil {
 		return *holder
 	}
 	return ""
 }
 
-func (w *writer) signal() {
+// Changed has something when who holds the lease may be another.
+func (w *Writer) Changed() <-chan struct{} { return w.changed }
+
+func (w *Writer) signal() {
 	select {
 	case w.changed <- struct{}{}:
 	default:
 	}
 }
 
-// run tries to hold the lease until ctx is done, and then gives it back.
-func (w *writer) run(ctx context.Context) {
+// Run tries to hold the lease until ctx is done, and then gives it back.
+func (w *Writer) Run(ctx context.Context) {
 	for ctx.Err() == nil {
 		elector, err := leaderelection.NewLeaderElector(leaderelection.LeaderElectionConfig{
 			Lock: w.lock, LeaseDuration: leaseDuration, RenewDeadline: renewDeadline, RetryPeriod: leaseRetry,
-			ReleaseOnCancel: true, Name: writerName,
+			ReleaseOnCancel: true, Name: w.lock.LeaseMeta.Name,
 			Callbacks: leaderelection.LeaderCallbacks{
 				OnStartedLeading: func(ctx context.Context) {
-					w.term.Store(&term{over: ctx.Done()})
+					w.term.Store(&Term{over: ctx.Done()})
 					w.signal()
 				},
 				OnStoppedLeading: w.signal,
