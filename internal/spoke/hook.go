@@ -160,7 +160,13 @@ func (s *session) noticeHook(id object.ID) {
 // which write nothing that Git changed.
 func (s *session) hooksWait(w *work) bool {
 	run := s.records.record.Hooks[w.name]
-	return len(w.bundle.Hooks) > 0 && (run.Digest != w.bundle.Digest || run.State != hook.Succeeded && run.Phase == app.PreSync)
+	return w.syncsHooks() && (run.Digest != w.bundle.Digest || run.State != hook.Succeeded && run.Phase == app.PreSync)
+}
+
+// syncsHooks reports whether a sync of the app runs hooks.
+func (w *work) syncsHooks() bool {
+	hooks, _ := app.HooksOf(w.bundle.Hooks) // rendering has refused what cannot be read
+	return slices.ContainsFunc(hooks, func(h app.Hook) bool { return h.Phase != app.PreDelete && h.Phase != app.PostDelete })
 }
 
 // hookRetry is when an app is looked at again that waits, as far as hooks say.
@@ -229,7 +235,7 @@ func (s *Spoke) RerunHooks(ctx context.Context, name string) error {
 		if err != nil {
 			return err
 		}
-		if w.bundle == nil || len(w.bundle.Hooks) == 0 {
+		if w.bundle == nil || !w.syncsHooks() {
 			return fmt.Errorf("app %q has no hooks", name)
 		}
 		err = session.records.change(ctx, func(r *Record) {
