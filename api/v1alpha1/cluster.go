@@ -31,6 +31,8 @@ type ClusterSpec struct {
 	// Suspend leaves the cluster as it is: nothing is written to it, and what differs is still reported.
 	// +default=false
 	Suspend bool `json:"suspend,omitempty"`
+	// Dialect is what is done on the cluster with Argo CD's objects where a Delivery does not say.
+	Dialect Dialect `json:"dialect,omitzero"`
 	// Expires ends the membership of an ephemeral cluster at a time, in the form of RFC 3339. From then on nothing is
 	// written to it, and nothing on it is deleted.
 	// +example=2030-01-31T18:00:00Z

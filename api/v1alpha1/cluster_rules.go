@@ -24,6 +24,7 @@ func (c *Cluster) Validate() []Finding {
 			fs.add(at, "remove it", "is the cluster's own name")
 		}
 	}
+	c.Spec.Dialect.validate(&fs, "spec.dialect")
 	if c.Spec.Expires != nil && c.Spec.Expires.IsZero() {
 		fs.add("spec.expires", "as in RFC 3339, such as 2030-01-31T18:00:00Z", "is no time")
 	}

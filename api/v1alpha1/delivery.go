@@ -71,6 +71,8 @@ type DeliverySpec struct {
 	Drift Drift `json:"drift,omitzero"`
 	// Limits are what the app may touch. They are required for a source other than the fleet repository.
 	Limits Limits `json:"limits,omitzero"`
+	// Dialect is what is done with Argo CD's objects among those of the app.
+	Dialect Dialect `json:"dialect,omitzero"`
 	// ServiceAccount that is impersonated for writes, as NAMESPACE/NAME on each cluster.
 	// +pattern=^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?/[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?$
 	// +example=shop/deployer

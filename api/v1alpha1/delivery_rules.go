@@ -57,6 +57,7 @@ func (d *Delivery) Validate() []Finding {
 		}
 	}
 	fs.drift("spec.drift", s.Drift)
+	s.Dialect.validate(&fs, "spec.dialect")
 	s.Limits.validate(&fs)
 	if s.Source.Name != "" && len(s.Limits.Namespaces) == 0 {
 		fs.add("spec.limits.namespaces", "list the namespaces that it may write to",

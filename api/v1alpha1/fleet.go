@@ -1,6 +1,8 @@
 package v1alpha1
 
 import (
+	"cmp"
+
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
@@ -19,6 +21,9 @@ type Fleet struct {
 
 // FleetSpec says what holds for all Deliveries.
 type FleetSpec struct {
+	// URLs of the fleet repository, beside the one that the hub was started with: how Argo CD's objects in it name it.
+	// +example=[https://git.example.com/platform/fleet.git]
+	URLs []string `json:"urls,omitempty"`
 	// Sources are repositories beside the fleet repository, of Git and of Helm charts.
 	Sources []Source `json:"sources,omitempty"`
 	// Verify wants commits of the fleet repository to be signed. The list of signers is read from the commit that was
@@ -113,4 +118,44 @@ type Defaults struct {
 	// Deadline is the default of a Delivery's spec.deadline.
 	// +default=10m
 	Deadline *metav1.Duration `json:"deadline,omitempty"`
+	// Dialect is what is done with Argo CD's objects where neither the Delivery nor the Cluster says.
+	Dialect Dialect `json:"dialect,omitzero"`
+}
+
+// Dialect says what is done with Argo CD's Applications, AppProjects and ApplicationSets among the objects of a
+// Delivery. A change of it deletes nothing: what only one of the ways has stays on the clusters as an orphan.
+type Dialect struct {
+	// Mode is interpret, which makes apps of them and applies none of these objects, or apply, which applies them like
+	// any other, for an Argo CD that runs on the cluster.
+	// +default=interpret
+	Mode DialectMode `json:"mode,omitempty"`
+	// Context is cluster, in which each selected cluster is the one that these objects call in-cluster, and no other can
+	// be a destination; or fleet, in which they are read once, and destinations are the clusters that the Delivery selects,
+	// by name and aliases. In-cluster is then the cluster that has in-cluster or https://kubernetes.default.svc among its
+	// aliases, and gets what else the Delivery has.
+	// +default=cluster
+	Context DialectContext `json:"context,omitempty"`
+}
+
+// DialectMode is what is done with objects of a dialect.
+type DialectMode string
+
+// What is done with objects of a dialect.
+const (
+	DialectInterpret DialectMode = "interpret"
+	DialectApply     DialectMode = "apply"
+)
+
+// DialectContext is for which clusters objects of a dialect are read.
+type DialectContext string
+
+// For which clusters objects of a dialect are read.
+const (
+	DialectCluster DialectContext = "cluster"
+	DialectFleet   DialectContext = "fleet"
+)
+
+// Or returns the dialect, with what it leaves open taken from another.
+func (d Dialect) Or(other Dialect) Dialect {
+	return Dialect{Mode: cmp.Or(d.Mode, other.Mode), Context: cmp.Or(d.Context, other.Context)}
 }

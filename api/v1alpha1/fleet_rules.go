@@ -34,6 +34,7 @@ func (f *Fleet) Default() {
 	if d.Deadline == nil {
 		d.Deadline = &metav1.Duration{Duration: DefaultDeadline}
 	}
+	d.Dialect = d.Dialect.Or(Dialect{Mode: DialectInterpret, Context: DialectCluster})
 }
 
 // Validate returns all that is wrong with the document.
@@ -47,12 +48,21 @@ func (f *Fleet) Validate() []Finding {
 			fs.add(at+".name", "give each source a name of its own", "there is another source %q", source.Name)
 		}
 	}
+	for i, at := range f.Spec.URLs {
+		fs.url(index("spec.urls", i), at)
+	}
 	f.Spec.Verify.validate(&fs, "spec.verify")
 	defaults := f.Spec.Defaults
 	fs.drift("spec.defaults.drift", defaults.Drift)
+	defaults.Dialect.validate(&fs, "spec.defaults.dialect")
 	fs.duration("spec.defaults.interval", defaults.Interval, metav1.Duration{Duration: leastInterval})
 	fs.duration("spec.defaults.deadline", defaults.Deadline, metav1.Duration{Duration: time.Second})
 	return fs
+}
+
+func (d Dialect) validate(fs *findings, at string) {
+	fs.enum(at+".mode", string(d.Mode), string(DialectInterpret), string(DialectApply))
+	fs.enum(at+".context", string(d.Context), string(DialectCluster), string(DialectFleet))
 }
 
 func (s Source) validate(fs *findings, at string) {

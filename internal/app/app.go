@@ -23,9 +23,21 @@ import (
 type Spec struct {
 	Name     string // unique within its cluster
 	Delivery string // of which it is, or is a child
-	Source   Source
-	Render   Render
-	Options  Options
+	// Parts are the sources of the app. Of an object that several have, that of the
+	// last one counts.
+	Parts   []Part
+	Options Options
+	Dialect Dialect
+}
+
+// Dialect says what becomes of objects that ask for further apps. The zero value
+// reads them for the cluster whose app has them.
+type Dialect struct {
+	Applied bool // like any other object
+	// Fleet reads them once, for all clusters that the Delivery selects; InCluster is
+	// the one of these that they mean when they say so, empty if none is.
+	Fleet     bool
+	InCluster string
 }
 
 // Source says where an app's files are. Repository is the name of a source of
@@ -80,6 +92,11 @@ type Options struct {
 	NamespaceMetadata Metadata `json:"namespaceMetadata,omitzero"`
 
 	Lineage Lineage `json:"lineage,omitzero"`
+	// Dialects applies objects of kinds that ask for apps. Otherwise these are read,
+	// and what is on the cluster of them is left as it is.
+	Dialects bool `json:"dialects,omitempty"`
+	// Leaves are objects that are neither applied nor deleted.
+	Leaves ObjectRules `json:"leaves,omitempty"`
 	// Gates and After order the app among others, beside DependsOn.
 	Gates []Gate       `json:"gates,omitempty"`
 	After []Precedence `json:"after,omitempty"`
@@ -209,6 +226,9 @@ func (e *DuplicateError) Error() string { return fmt.Sprintf("%s is there twice"
 type Desired struct {
 	Name    string
 	Options Options
+	// Removed says that the app is no longer asked for and that all its objects are
+	// to be deleted. Its bundle is empty.
+	Removed bool
 	// Bundle is nil if the app's present state is in error; then Err says why, and
 	// what was last accepted stays in force.
 	Bundle *Bundle
@@ -242,6 +262,9 @@ func (a *Assignment) Digest() string {
 		digest := "error"
 		if desired.Bundle != nil {
 			digest = desired.Bundle.Digest
+		}
+		if desired.Removed {
+			digest = "removed"
 		}
 		parts = append(parts, []byte(desired.Name), []byte(digest), options)
 	}

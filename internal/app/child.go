@@ -46,6 +46,7 @@ type Part struct {
 type Lineage struct {
 	Delivery string `json:"delivery,omitempty"`
 	Parent   string `json:"parent,omitempty"` // the app whose objects ask for this one; empty for a Delivery's own
+	Fleet    bool   `json:"fleet,omitempty"`  // these are read in the context of the fleet
 	// Cascade deletes the app's objects when the app is no longer asked for, within
 	// the safety rules. Otherwise they stay as orphans.
 	Cascade bool `json:"cascade,omitempty"`
@@ -130,4 +131,17 @@ type Difference struct {
 func (d Difference) Applies(id object.ID) bool {
 	return (d.Group == "*" || d.Group == id.Group) && (d.Kind == "*" || d.Kind == id.Kind) &&
 		(d.Name == "" || Match(d.Name, id.Name)) && (d.Namespace == "" || Match(d.Namespace, id.Namespace))
+}
+
+// AsksForApps reports whether an object is of a kind that a dialect reads: it asks
+// for apps, or says what these may do.
+func AsksForApps(id object.ID) bool {
+	return id.Group == "argoproj.io" && (id.Kind == "Application" || id.Kind == "AppProject" || id.Kind == "ApplicationSet")
+}
+
+// LeavesAlone reports whether an object of the app stays on its cluster as it is
+// though the app does not have it: it is read in place of being applied, or is
+// passed over.
+func (o Options) LeavesAlone(id object.ID) bool {
+	return !o.Dialects && AsksForApps(id) || o.Leaves.Match(id)
 }

@@ -77,7 +77,7 @@ func (r *run) prunePlan(ctx context.Context) (prune.Plan, error) {
 		tracked = found[t.App]
 	}
 	request := prune.Request{
-		App: t.App, Enabled: t.Options.Prune, Complete: t.Complete,
+		App: t.App, Enabled: t.Options.Prune, Complete: t.Complete, Removed: t.Removed, LeavesAlone: t.Options.LeavesAlone,
 		ClaimedBy: t.ClaimedBy, Needs: t.Needs, Confirmed: slices.Clone(t.Confirmed),
 		ClusterObjects: t.ClusterObjects, PrunedBefore: t.PrunedThisRound, Hold: t.HoldPrunes,
 	}

@@ -22,6 +22,8 @@ type Target struct {
 	Bundle  *app.Bundle
 	Options app.Options
 
+	// Removed says that the app is to go with all its objects; its bundle is empty.
+	Removed bool
 	// FirstApply says that the app has not been applied before. It changes no
 	// result: it makes existing objects known by one list a kind, not by a read
 	// an object.

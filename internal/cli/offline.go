@@ -27,7 +27,7 @@ func (s *settings) worktree(ctx context.Context, path string) (*desired.Pipeline
 		return nil, nil, fmt.Errorf("%s is no directory\nhint: name the directory with fleet.yaml, or begin one with nave init", path)
 	}
 	pipeline, err := desired.Open(ctx, desired.Options{
-		Dir: filepath.Join(s.directory(), "local"), Worktree: path, WorkerCommand: s.worker,
+		Dir: filepath.Join(s.directory(), "local"), Worktree: path, WorkerCommand: s.worker, Repository: knownAs(ctx, path),
 	})
 	if err != nil {
 		return nil, nil, err
@@ -38,6 +38,24 @@ func (s *settings) worktree(ctx context.Context, path string) (*desired.Pipeline
 		return nil, nil, err
 	}
 	return pipeline, pinned, nil
+}
+
+// knownAs returns what Argo CD's objects may call the repository in a directory:
+// the URLs of its remotes, and the branch that what is there may become. There are
+// none of a directory without Git.
+func knownAs(ctx context.Context, dir string) (repository desired.Repository) {
+	if urls, err := git(ctx, dir, "config", "--get-regexp", `^remote\..*\.url$`); err == nil {
+		for line := range strings.Lines(urls) {
+			if _, url, ok := strings.Cut(strings.TrimSpace(line), " "); ok {
+				repository.URLs = append(repository.URLs, url)
+			}
+		}
+	}
+	repository.Revision.Branch = "main"
+	if name, err := git(ctx, dir, "symbolic-ref", "--quiet", "refs/remotes/origin/HEAD"); err == nil {
+		repository.Revision.Branch = strings.TrimPrefix(name, "refs/remotes/origin/")
+	}
+	return repository
 }
 
 // noFacts is what is known of clusters that are not asked.
@@ -96,6 +114,9 @@ func validation(pinned *desired.Pinned, compiled map[string]*desired.Compiled) f
 	}
 	problems, warnings := map[string][]string{}, map[string][]string{}
 	for cluster, c := range compiled {
+		for _, problem := range c.Problems {
+			problems[problem.Error()] = append(problems[problem.Error()], cluster)
+		}
 		for _, d := range c.Apps {
 			report.Apps++
 			if d.Err != nil {
@@ -171,7 +192,7 @@ func newRender(s *settings) *cobra.Command {
 			if err != nil {
 				return errors.Join(err, pinned.Problems.Err())
 			}
-			found, failed := false, error(nil)
+			found, failed := false, errors.Join(compiled[cluster].Problems...)
 			for _, d := range compiled[cluster].Apps {
 				if name != "" && d.Name != name {
 					continue
@@ -186,7 +207,7 @@ func newRender(s *settings) *cobra.Command {
 					if err != nil {
 						return err
 					}
-					fmt.Fprintf(cmd.OutOrStdout(), "---\n# app: %s\n%s", d.Name, text)
+					fmt.Fprintf(cmd.OutOrStdout(), "---\n# app: %s\n%s", describeApp(d), text)
 				}
 			}
 			if !found && name != "" {
@@ -204,6 +225,14 @@ func newRender(s *settings) *cobra.Command {
 	command.Flags().StringVar(&dir, "repo", ".", "directory of the fleet repository")
 	command.MarkFlagRequired("cluster")
 	return command
+}
+
+// describeApp names an app and, if it came of one, that.
+func describeApp(d app.Desired) string {
+	if parent := d.Options.Lineage.Parent; parent != "" {
+		return d.Name + ", of " + parent
+	}
+	return d.Name
 }
 
 // noCluster says that a repository has no such cluster.
@@ -248,8 +277,10 @@ Exit code 3 says that the revision gone to has problems; changes alone are no re
 			if err != nil {
 				return err
 			}
+			repository := knownAs(ctx, top)
+			repository.URL = top
 			pipeline, err := desired.Open(ctx, desired.Options{
-				Dir: filepath.Join(s.directory(), "plan"), Repository: desired.Repository{URL: top}, WorkerCommand: s.worker,
+				Dir: filepath.Join(s.directory(), "plan"), Repository: repository, WorkerCommand: s.worker,
 			})
 			if err != nil {
 				return err

@@ -223,9 +223,9 @@ func newApps(s *settings) *cobra.Command {
 				}
 			}
 			return s.print(cmd.OutOrStdout(), rows, func(w io.Writer) {
-				fmt.Fprintln(w, "CLUSTER\tAPP\tSYNC\tHEALTH\tOBJECTS\tSOURCE\tWHY")
+				fmt.Fprintln(w, "CLUSTER\tAPP\tOF\tSYNC\tHEALTH\tOBJECTS\tSOURCE\tWHY")
 				for _, r := range rows {
-					fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%d\t%s\t%s\n", r.Cluster, r.Name, r.Sync, r.Health.Status, r.Objects, r.Source, reason(r.AppState))
+					fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%d\t%s\t%s\n", r.Cluster, r.Name, r.Parent, r.Sync, r.Health.Status, r.Objects, r.Source, reason(r.AppState))
 				}
 			})
 		},

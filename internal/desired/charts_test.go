@@ -115,7 +115,7 @@ func TestChart(t *testing.T) {
 	if got := image(t, compiled, "prod-eu"); got != "web:1-prod" {
 		t.Errorf("rendered with %s", got)
 	}
-	if got := compiled["prod-eu"].Sources["web"]; got.Commit != first || got.Path != "." {
+	if got := compiled["prod-eu"].Sources["web"]; got[0].Commit != first || got[0].Path != "." {
 		t.Errorf("the app's files are at %+v", got)
 	}
 	before := p.render.Stats().Renders

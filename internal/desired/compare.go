@@ -11,6 +11,7 @@ import (
 
 	"nave.dev/internal/app"
 	"nave.dev/internal/change"
+	"nave.dev/internal/desired/ledger"
 	"nave.dev/internal/object"
 )
 
@@ -83,11 +84,23 @@ func (c *comparison) compareCluster(cluster string, old, wanted *Compiled, probl
 			c.add(cluster, *group)
 		}
 	}
+	for _, problem := range wanted.Problems {
+		problems[problem.Error()] = true
+	}
 	if wanted.Incomplete != nil {
 		return
 	}
+	last := ledgerOf(old)
 	for name, was := range before {
-		if _, stays := after[name]; stays {
+		of := was.Options.Lineage
+		if _, stays := after[name]; stays || of.Delivery != "" && after[of.Delivery].Err != nil {
+			continue
+		}
+		if was.Bundle != nil && ledger.Cascades(name, last, wanted.Trees) {
+			group := PlanGroup{App: name, Note: "is no longer asked for; its objects go with it"}
+			group.addPrunes(was, removal(name, was.Options), round, c.hold)
+			group.Changes.Sort()
+			c.add(cluster, group)
 			continue
 		}
 		group := PlanGroup{App: name, Note: "leaves the cluster; its objects stay as orphans"}
@@ -96,6 +109,15 @@ func (c *comparison) compareCluster(cluster string, old, wanted *Compiled, probl
 		}
 		c.add(cluster, group)
 	}
+}
+
+// ledgerOf is what a cluster that has been given all of a state was given.
+func ledgerOf(c *Compiled) map[string]ledger.App {
+	last := map[string]ledger.App{}
+	for name, desired := range apps(c) {
+		last[name] = ledger.App{Options: desired.Options}
+	}
+	return last
 }
 
 func apps(c *Compiled) map[string]app.Desired {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"runtime"
+	"slices"
 	"sync"
 
 	"nave.dev/internal/app"
@@ -17,9 +18,14 @@ type Compiled struct {
 	// Warnings by app: what was rendered otherwise than it may have been meant.
 	Warnings map[string][]string
 	// Sources by app: where its files are.
-	Sources map[string]app.Source
+	Sources map[string][]app.Source
 	// FactsUsed says that what is known of the cluster decided a render.
 	FactsUsed bool
+	// Trees are the Deliveries whose objects were read for further apps, by name. One
+	// that is in error is not among them.
+	Trees map[string]Tree
+	// Problems are what is wrong with no single app.
+	Problems []error
 }
 
 // Member is a cluster to compile for.
@@ -67,25 +73,17 @@ func (p *Pipeline) CompileFor(ctx context.Context, pinned *Pinned, members map[s
 		}
 		placed[cluster] = placement
 	}
+	work.members, work.placed = members, placed
 	for cluster, placement := range placed {
 		out := newCompiled(cluster, pinned.Fleet.Name, placement.Incomplete)
 		compiled[cluster] = out
-		known := members[cluster].Facts
-		if known.KubernetesVersion == "" {
-			known.KubernetesVersion = pinned.member(cluster).KubernetesVersion
-		}
 		group.Go(func() {
-			rendered := work.renderApps(ctx, placement.Apps, known, newEarly(members[cluster], out.Assignment, placement))
-			if fuller, more := withDefinitions(known, rendered); more {
-				rendered = work.renderApps(ctx, placement.Apps, fuller, nil) // what does not depend on it is remembered
+			known := work.facts(cluster)
+			apps := work.appsOf(ctx, cluster, known, newEarly(members[cluster], out.Assignment, placement))
+			if fuller, more := withDefinitions(known, apps.rendered); more {
+				apps = work.appsOf(ctx, cluster, fuller, nil) // what does not depend on it is remembered
 			}
-			for name, err := range placement.Failed {
-				out.Apps = append(out.Apps, app.Desired{Name: name, Err: err})
-			}
-			for i, spec := range placement.Apps {
-				out.add(spec, rendered[i])
-			}
-			out.Sort()
+			out.fill(apps, placement)
 		})
 	}
 	group.Wait()
@@ -97,6 +95,10 @@ type compilation struct {
 	*Pipeline
 	pinned *Pinned
 	turn   chan struct{} // a place for each app that is being rendered
+
+	members map[string]Member
+	placed  map[string]fleet.Placement
+	shared  sharedTrees
 
 	mu     sync.Mutex
 	opened map[place]func() (tree, error)
@@ -129,7 +131,7 @@ type rendered struct {
 func newCompiled(cluster, fleet string, incomplete error) *Compiled {
 	return &Compiled{
 		Assignment: &app.Assignment{Cluster: cluster, Fleet: fleet, Incomplete: incomplete},
-		Warnings:   map[string][]string{}, Sources: map[string]app.Source{},
+		Warnings:   map[string][]string{}, Sources: map[string][]app.Source{},
 	}
 }
 
@@ -140,11 +142,22 @@ func (c *Compiled) add(spec app.Spec, r rendered) {
 		desired.Bundle = r.result.Bundle
 		c.FactsUsed = c.FactsUsed || r.result.FactsUsed
 		if len(r.result.Warnings) > 0 {
-			c.Warnings[spec.Name] = r.result.Warnings
+			c.Warnings[spec.Name] = slices.Concat(c.Warnings[spec.Name], r.result.Warnings)
 		}
 	}
-	c.Sources[spec.Name] = spec.Source
+	for _, part := range spec.Parts {
+		c.Sources[spec.Name] = append(c.Sources[spec.Name], part.Source)
+	}
 	c.Apps = append(c.Apps, desired)
+}
+
+// facts returns what is known of a cluster.
+func (c *compilation) facts(cluster string) app.Facts {
+	known := c.members[cluster].Facts
+	if known.KubernetesVersion == "" {
+		known.KubernetesVersion = c.pinned.member(cluster).KubernetesVersion
+	}
+	return known
 }
 
 // renderApps renders the apps of one cluster, in their order. Each takes a turn
@@ -164,26 +177,42 @@ func (c *compilation) renderApps(ctx context.Context, specs []app.Spec, facts ap
 	return all
 }
 
+// renderApp renders the parts of an app, and makes one of them.
 func (c *compilation) renderApp(ctx context.Context, spec app.Spec, facts app.Facts) (*render.Result, error) {
-	files, err := c.open(ctx, spec.Source)
+	results := make([]*render.Result, len(spec.Parts))
+	for i, part := range spec.Parts {
+		var err error
+		if results[i], err = c.renderPart(ctx, spec.Delivery, part, facts); err != nil {
+			return nil, err
+		}
+	}
+	result, err := c.cutter.Whole(results)
 	if err != nil {
 		return nil, err
 	}
-	request := render.Request{Files: files, Path: spec.Source.Path, Params: spec.Render, Facts: facts}
+	return result, nil
+}
+
+func (c *compilation) renderPart(ctx context.Context, delivery string, part app.Part, facts app.Facts) (*render.Result, error) {
+	files, err := c.open(ctx, part.Source)
+	if err != nil {
+		return nil, err
+	}
+	request := render.Request{Files: files, Path: part.Source.Path, Params: part.Render, Facts: facts}
 	if _, plain := files.(worktree); !plain {
 		request.Hashes = files
 	}
 	var result *render.Result
 	for {
-		others := c.remotes(ctx, c.pinned, spec.Delivery)
+		others := c.remotes(ctx, c.pinned, delivery)
 		request.Remotes = others
 		result, err = c.render.Render(ctx, request)
-		if err == nil || !c.fetchMissing(ctx, c.pinned, others.missing()) {
+		if err == nil || !c.fetchMissing(ctx, c.pinned, others.Missing()) {
 			break
 		}
 	}
 	if err != nil {
-		return nil, fmt.Errorf("rendering %s: %w", spec.Source.Path, err)
+		return nil, fmt.Errorf("rendering %s: %w", part.Source.Path, err)
 	}
 	return result, nil
 }

@@ -20,6 +20,7 @@ import (
 
 	"nave.dev/api/v1alpha1"
 	"nave.dev/internal/chartsource"
+	"nave.dev/internal/desired/parts"
 	"nave.dev/internal/gitsource"
 	"nave.dev/internal/render"
 )
@@ -27,6 +28,7 @@ import (
 // Repository is the fleet repository and the way in.
 type Repository struct {
 	URL        string
+	URLs       []string // further ones of it
 	Revision   v1alpha1.Revision
 	Credential *v1alpha1.Credential
 }
@@ -62,6 +64,8 @@ type Pipeline struct {
 	worktree  *os.Root // nil without one
 	accepting sync.Mutex
 	checks    compiledChecks
+	cutter    parts.Cutter
+	readings  parts.Memo[reading]
 }
 
 // Open makes a pipeline ready. Close it when done.

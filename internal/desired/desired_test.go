@@ -31,7 +31,7 @@ func TestClustersThatShareAnOverlay(t *testing.T) {
 		if c.Cluster != name || c.Fleet != "acme" || c.Incomplete != nil {
 			t.Errorf("%s: %+v", name, c.Assignment)
 		}
-		want := app.Source{Commit: head, Path: "settings"}
+		want := []app.Source{{Commit: head, Path: "settings"}}
 		if diff := cmp.Diff(want, c.Sources["settings"]); diff != "" {
 			t.Errorf("%s: source (-want +have):\n%s", name, diff)
 		}
@@ -227,7 +227,7 @@ func TestSecondSource(t *testing.T) {
 	if diff := cmp.Diff([]string{"settings: ConfigMap/settings", "web: Deployment/web"}, describe(c)); diff != "" {
 		t.Errorf("-want +have:\n%s", diff)
 	}
-	if source := c.Sources["web"]; source != (app.Source{Repository: "team", Commit: first, Path: "deploy"}) {
+	if source := c.Sources["web"][0]; source != (app.Source{Repository: "team", Commit: first, Path: "deploy"}) {
 		t.Errorf("the source is %+v", source)
 	}
 

@@ -35,10 +35,10 @@ func newEarly(to Member, whole *app.Assignment, placed fleet.Placement) *early {
 
 // rendered takes in what came of an app. It waits for the rest if that may yet
 // change it: the app is in error, its render depends on the kinds that the
-// cluster has, which other apps may define, or it makes the namespaces that no
-// other app has.
+// cluster has, which other apps may define, it makes the namespaces that no other
+// app has, or its objects ask for apps.
 func (e *early) rendered(spec app.Spec, r rendered) {
-	if e == nil || r.err != nil || r.result.FactsUsed || spec.Options.CreateNamespace {
+	if e == nil || r.err != nil || r.result.FactsUsed || spec.Options.CreateNamespace || spec.Dialect.Fleet || asksForApps(spec, r) {
 		return
 	}
 	e.mu.Lock()

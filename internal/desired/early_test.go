@@ -65,7 +65,7 @@ func TestEarly(t *testing.T) {
 			if diff := cmp.Diff(whole.Apps[i].Options, early.Options); diff != "" || whole.Apps[i].Bundle.Digest != early.Bundle.Digest {
 				t.Errorf("%s is another one in the end:\n%s", early.Name, diff)
 			}
-			if c.Sources[early.Name] != whole.Sources[early.Name] {
+			if !slices.Equal(c.Sources[early.Name], whole.Sources[early.Name]) {
 				t.Errorf("the source of %s is %v", early.Name, c.Sources[early.Name])
 			}
 		}

@@ -13,6 +13,8 @@ import (
 // Receiver is one cluster that is to be given what a snapshot says.
 type Receiver struct {
 	*app.Assignment
+	// Trees are the Deliveries whose objects were read for apps, as Compiled has them.
+	Trees map[string]Tree
 	// Last is what the cluster was last given; zero if that is not known.
 	Last ledger.Entry
 	// Settled has the apps, with the digest of their bundle, that are on the
@@ -93,6 +95,10 @@ func newHanding(r Receiver) *handing {
 	wanted.Apps = slices.Clone(wanted.Apps)
 	h := &handing{wanted: &wanted, last: r.known(), had: map[string][]prune.Object{}, plans: map[string]prune.Plan{}}
 	stays := map[string]bool{}
+	for _, now := range wanted.Apps {
+		stays[now.Name] = true
+	}
+	h.remove(r, stays)
 	for i := range wanted.Apps {
 		now := &wanted.Apps[i]
 		stays[now.Name] = true
@@ -101,6 +107,10 @@ func newHanding(r Receiver) *handing {
 	}
 	for name, last := range h.last {
 		if stays[name] || wanted.Incomplete != nil {
+			continue
+		}
+		if last.Removed && len(last.Left) == 0 && r.settled(name, last) {
+			delete(h.last, name) // nothing is left of it
 			continue
 		}
 		if last.Bundle != "" {
@@ -121,6 +131,12 @@ func newHanding(r Receiver) *handing {
 	return h
 }
 
+// settled reports whether an app is on the cluster as it was last given.
+func (r Receiver) settled(name string, last ledger.App) bool {
+	digest, settled := r.Settled[name]
+	return settled && digest == last.Bundle
+}
+
 // known returns what is known of the cluster's apps now.
 func (r Receiver) known() map[string]ledger.App {
 	known := map[string]ledger.App{}
@@ -128,7 +144,7 @@ func (r Receiver) known() map[string]ledger.App {
 		return known
 	}
 	for name, last := range r.Last.Apps {
-		if digest, settled := r.Settled[name]; settled && digest == last.Bundle {
+		if r.settled(name, last) {
 			last.Left, last.Hold, last.Unknown = nil, "", false
 		}
 		last.Unknown = last.Unknown && r.mayHave(name)
@@ -246,7 +262,7 @@ func (h *handing) give(hold string) Given {
 // rest is neither deleted nor let go of.
 func (h *handing) next(now app.Desired, hold string) ledger.App {
 	last, plan := h.last[now.Name], h.plans[now.Name]
-	next := ledger.App{Options: now.Options, Bundle: now.Bundle.Digest, Unknown: last.Unknown, Hold: last.Hold}
+	next := ledger.App{Options: now.Options, Bundle: now.Bundle.Digest, Removed: now.Removed, Unknown: last.Unknown, Hold: last.Hold}
 	if len(plan.Removals) > 0 && hold != "" && next.Hold == "" && !next.Unknown {
 		next.Hold = hold
 	}

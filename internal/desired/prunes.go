@@ -6,6 +6,7 @@ import (
 
 	"nave.dev/internal/app"
 	"nave.dev/internal/apply/prune"
+	"nave.dev/internal/desired/ledger"
 	"nave.dev/internal/object"
 )
 
@@ -54,7 +55,8 @@ func marked(bundle *app.Bundle) (objects []prune.Object) {
 // can be told without asking the cluster.
 func (r *round) prune(tracked []prune.Object, now app.Desired, hold string) prune.Plan {
 	request := prune.Request{
-		App: now.Name, Enabled: now.Options.Prune, Complete: r.complete && now.Err == nil, Size: len(tracked), Hold: hold,
+		App: now.Name, Enabled: now.Options.Prune, Complete: r.complete && now.Err == nil, Removed: now.Removed,
+		LeavesAlone: now.Options.LeavesAlone, Size: len(tracked), Hold: hold,
 		Confirmed: []string{now.Options.ConfirmPrune}, ClusterObjects: r.objects, PrunedBefore: r.pruned,
 		Tracked: tracked, ClaimedBy: func(id object.ID) (string, bool) { return r.claimedBy(id, now.Name) },
 	}
@@ -103,6 +105,13 @@ func fleetHold(old, wanted map[string]*Compiled) string {
 		for _, now := range wanted[name].Apps {
 			if was := before[now.Name]; now.Err == nil && was.Bundle != nil && was.Bundle.Digest != now.Bundle.Digest {
 				cluster.Going = append(cluster.Going, round.prune(marked(was.Bundle), now, "").Removals...)
+			}
+		}
+		last := ledgerOf(old[name])
+		after := apps(wanted[name])
+		for gone, was := range before {
+			if _, stays := after[gone]; !stays && wanted[name].Incomplete == nil && was.Bundle != nil && ledger.Cascades(gone, last, wanted[name].Trees) {
+				cluster.Going = append(cluster.Going, round.prune(marked(was.Bundle), removal(gone, was.Options), "").Removals...)
 			}
 		}
 		clusters = append(clusters, cluster)

@@ -4,116 +4,36 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
-	"net/url"
-	"regexp"
+	"slices"
 	"strings"
 	"sync"
 
 	"nave.dev/api/v1alpha1"
-	"nave.dev/internal/fleet"
+	"nave.dev/internal/desired/remotes"
 	"nave.dev/internal/gitsource"
 	"nave.dev/internal/gitsource/webhook"
-	"nave.dev/internal/render"
 )
 
-// remotes shows the renders of one Delivery the other repositories that its kustomizations refer to: sources of the
-// fleet that the Delivery may use, each at a commit that is pinned in the snapshot when it is first asked for. It
-// reaches no network, since a render has a deadline; what was never fetched is noted instead.
-type remotes struct {
-	fleet    *fleet.Fleet
-	delivery string
-	commit   func(source v1alpha1.Source, ref string) (string, error)
-	tree     func(source, commit string) (tree, error)
-
-	mu        sync.Mutex
-	open      map[string]tree // by name
-	unfetched map[string]v1alpha1.Source
-}
-
-func (p *Pipeline) remotes(ctx context.Context, pinned *Pinned, delivery string) *remotes {
-	return &remotes{
-		fleet: pinned.Fleet, delivery: delivery, open: map[string]tree{}, unfetched: map[string]v1alpha1.Source{},
-		commit: func(source v1alpha1.Source, ref string) (string, error) { return p.pinRef(ctx, pinned, source, ref) },
-		tree:   func(source, commit string) (tree, error) { return p.tree(ctx, pinned, source, commit) },
+// remotes returns what the renders of a Delivery see of other repositories.
+func (p *Pipeline) remotes(ctx context.Context, pinned *Pinned, delivery string) *remotes.Remotes {
+	own, _ := p.source(pinned, "") // there always is
+	return &remotes.Remotes{
+		Fleet: pinned.Fleet, Delivery: delivery, Own: own,
+		Commit: func(source v1alpha1.Source, ref string) (string, error) { return p.pinRef(ctx, pinned, source, ref) },
+		Tree:   func(source, commit string) (remotes.Tree, error) { return p.tree(ctx, pinned, source, commit) },
 	}
 }
-
-// Remote implements render.Remotes. The name has no commit in it, so that a render is repeated only if a file that it
-// read differs.
-func (r *remotes) Remote(repository, ref string) (string, error) {
-	same := func(s v1alpha1.Source) bool {
-		return s.Type != v1alpha1.SourceHelm && webhook.SameRepository(s.URL, repository)
-	}
-	source, err := r.fleet.RemoteSource(r.delivery, repository, ref, same)
-	if err != nil {
-		return "", err
-	}
-	name := source.Name
-	if ref != "" {
-		name += "@" + url.PathEscape(ref)
-	}
-	_, err = r.files(name, source, ref)
-	return name, err
-}
-
-// Files implements render.Remotes. What may not be used is refused here as well: names are no secret.
-func (r *remotes) Files(name string) (fs.FS, render.Hashes, error) {
-	sourceName, escaped, _ := strings.Cut(name, "@")
-	ref, err := url.PathUnescape(escaped)
-	if err != nil {
-		return nil, nil, fmt.Errorf("reading the ref of %q: %w", name, err)
-	}
-	source, err := r.fleet.UsableSource(r.delivery, sourceName)
-	if err != nil {
-		return nil, nil, err
-	}
-	files, err := r.files(name, source, ref)
-	return files, files, err
-}
-
-// files returns the files of a source at a ref.
-func (r *remotes) files(name string, source v1alpha1.Source, ref string) (tree, error) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if files, ok := r.open[name]; ok {
-		return files, nil
-	}
-	commit, err := r.commit(source, ref)
-	if errors.Is(err, errUnfetched) {
-		r.unfetched[source.Name] = source
-	}
-	if err != nil {
-		return nil, err
-	}
-	files, err := r.tree(source.Name, commit)
-	if err == nil {
-		r.open[name] = files
-	}
-	return files, err
-}
-
-// missing returns the sources that the renders wanted and that were never fetched.
-func (r *remotes) missing() []v1alpha1.Source {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	var sources []v1alpha1.Source
-	for _, source := range r.unfetched {
-		sources = append(sources, source)
-	}
-	return sources
-}
-
-// errUnfetched says that a source has to be fetched first.
-var errUnfetched = errors.New("the source was not fetched yet")
 
 // pinRef returns the commit of a source that a reference means, which is pinned the first time: asked again of the same
 // snapshot, the answer is the same. Without a ref it is the source's own revision.
 func (p *Pipeline) pinRef(ctx context.Context, pinned *Pinned, source v1alpha1.Source, ref string) (string, error) {
+	if source.Name == "" && ref == "" {
+		return pinned.Snapshot.Fleet, nil
+	}
 	key := source.Name + "@" + source.Revision.String()
 	revisions := []gitsource.Revision{revision(source.Revision)}
 	if ref != "" {
-		key, revisions = source.Name+"@ref:"+ref, refRevisions(ref)
+		key, revisions = source.Name+"@ref:"+ref, remotes.Revisions(ref)
 	}
 	if commit, err, ok := pinned.pinned(key); ok {
 		return commit, err
@@ -122,12 +42,12 @@ func (p *Pipeline) pinRef(ctx context.Context, pinned *Pinned, source v1alpha1.S
 	if errors.Is(err, gitsource.ErrNotFetched) {
 		_, tried, failure := pinned.attempt(source.Name)
 		if !tried {
-			return "", errUnfetched
+			return "", remotes.ErrUnfetched
 		}
 		err = failure
 	}
 	if errors.Is(err, gitsource.ErrNoRevision) {
-		err = fmt.Errorf("source %q has no branch, tag or commit %q", source.Name, ref)
+		err = fmt.Errorf("%s has no branch, tag or commit %q", describeRepository(source.Name), ref)
 	}
 	if ctx.Err() != nil {
 		return "", context.Cause(ctx) // which says nothing of the reference
@@ -150,20 +70,17 @@ func (p *Pipeline) resolveRef(ctx context.Context, pinned *Pinned, source v1alph
 	return from.resolve(ctx, revisions...)
 }
 
-var commitHash = regexp.MustCompile(`^([0-9a-f]{40}|[0-9a-f]{64})$`)
+// isOwn reports whether a URL is one of the fleet repository's.
+func (p *Pipeline) isOwn(pinned *Pinned, repository string) bool {
+	urls := slices.Concat([]string{p.opts.Repository.URL}, p.opts.Repository.URLs, pinned.Fleet.URLs)
+	return slices.ContainsFunc(urls, func(url string) bool { return webhook.SameRepository(url, repository) })
+}
 
-// refRevisions is what a ref may mean, in the order in which Git looks.
-func refRevisions(ref string) []gitsource.Revision {
-	if commitHash.MatchString(ref) {
-		return []gitsource.Revision{{Commit: ref}}
+func describeRepository(source string) string {
+	if source == "" {
+		return "the fleet repository"
 	}
-	if name, ok := strings.CutPrefix(ref, "refs/heads/"); ok {
-		return []gitsource.Revision{{Branch: name}}
-	}
-	if name, ok := strings.CutPrefix(ref, "refs/tags/"); ok {
-		return []gitsource.Revision{{Tag: name}}
-	}
-	return []gitsource.Revision{{Tag: ref}, {Branch: ref}}
+	return fmt.Sprintf("source %q", source)
 }
 
 // attempt is the one try of a snapshot to fetch a source that was never fetched.

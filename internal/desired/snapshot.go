@@ -31,6 +31,9 @@ type Pinned struct {
 	Checks   Checks
 	// Commit describes the fleet repository's; it is zero for a worktree.
 	Commit gitsource.Commit
+	// branch is the one that the fleet repository's commit is the newest of, or that
+	// it is looked at in place of; empty if there is none.
+	branch string
 	// Unresolved says of revisions why they stand for no commit.
 	Unresolved map[string]error
 
@@ -115,6 +118,7 @@ func (p *Pipeline) Pin(ctx context.Context) (*Pinned, error) {
 		if err != nil {
 			return nil, err
 		}
+		pinned.branch = p.opts.Repository.Revision.Branch
 		p.resolveSources(ctx, pinned, files)
 		return pinned, nil
 	}
@@ -130,6 +134,7 @@ func (p *Pipeline) Pin(ctx context.Context) (*Pinned, error) {
 	if err != nil {
 		return nil, err
 	}
+	pinned.branch = strings.TrimPrefix(resolution.Ref, branches)
 	// Before anything else is done that the commit asks for.
 	if err := p.accept(ctx, mirror, pinned, files); err != nil {
 		return nil, fmt.Errorf("the fleet repository: %w", err)
@@ -171,9 +176,17 @@ func (p *Pipeline) PinAt(ctx context.Context, rev v1alpha1.Revision) (*Pinned, e
 	if err != nil {
 		return nil, err
 	}
+	if followed, err := mirror.Resolve(ctx, revision(p.opts.Repository.Revision)); err == nil {
+		pinned.branch = strings.TrimPrefix(followed.Ref, branches)
+	} else {
+		pinned.branch = p.opts.Repository.Revision.Branch // which this may become
+	}
 	p.resolveSources(ctx, pinned, files)
 	return pinned, nil
 }
+
+// branches is where Git has them.
+const branches = "refs/heads/"
 
 // read reads what the fleet repository says at a commit. The mirror is nil for a
 // worktree.

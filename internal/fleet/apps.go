@@ -6,6 +6,7 @@ import (
 	"maps"
 	"slices"
 	"strconv"
+	"strings"
 
 	"nave.dev/api/v1alpha1"
 	"nave.dev/internal/app"
@@ -76,22 +77,69 @@ func (f *Fleet) spec(d *delivery, c *cluster, resolve Resolve) (app.Spec, error)
 	spec := app.Spec{
 		Name:     d.Metadata.Name,
 		Delivery: d.Metadata.Name,
-		Source:   app.Source{Repository: s.Source.Name, Commit: commit, Path: filled.path},
-		Render:   app.Render{Namespace: s.Namespace, Substitute: s.Substitute, Helm: filled.helm},
 		Options:  d.options(c),
+		Dialect:  f.dialect(d, c),
 	}
+	spec.Options.Dialects = spec.Dialect.Applied
+	render := app.Render{Namespace: s.Namespace, Substitute: s.Substitute, Helm: filled.helm}
 	if len(spec.Options.CreateOnly) > 0 {
-		spec.Render.CreateOnly, spec.Render.Cluster = spec.Options.CreateOnly, c.Metadata.Name
+		render.CreateOnly, render.Cluster = spec.Options.CreateOnly, c.Metadata.Name
 	}
 	if s.Kind != v1alpha1.RenderAuto {
-		spec.Render.Kind = app.Kind(s.Kind)
+		render.Kind = app.Kind(s.Kind)
 	}
 	if s.Substitute {
-		spec.Render.Variables = map[string]string{}
-		maps.Copy(spec.Render.Variables, c.Spec.Variables)
-		maps.Copy(spec.Render.Variables, filled.variables)
+		render.Variables = map[string]string{}
+		maps.Copy(render.Variables, c.Spec.Variables)
+		maps.Copy(render.Variables, filled.variables)
 	}
+	spec.Parts = []app.Part{{Source: app.Source{Repository: s.Source.Name, Commit: commit, Path: filled.path}, Render: render}}
 	return spec, nil
+}
+
+// dialect says what becomes of the Delivery's objects that ask for apps.
+func (f *Fleet) dialect(d *delivery, c *cluster) app.Dialect {
+	said := f.dialectOn(d, c)
+	if said.Mode == v1alpha1.DialectApply {
+		return app.Dialect{Applied: true}
+	}
+	if said.Context != v1alpha1.DialectFleet {
+		return app.Dialect{}
+	}
+	dialect := app.Dialect{Fleet: true}
+	for _, name := range f.Readers(d.Metadata.Name) {
+		if slices.ContainsFunc(f.clusters[name].Spec.Aliases, isInCluster) {
+			dialect.InCluster = name
+		}
+	}
+	return dialect
+}
+
+func (f *Fleet) dialectOn(d *delivery, c *cluster) v1alpha1.Dialect {
+	return d.Spec.Dialect.Or(c.Spec.Dialect).Or(f.defaultDialect)
+}
+
+// isInCluster reports whether an alias is what Argo CD calls the cluster that it is on.
+func isInCluster(alias string) bool {
+	return alias == "in-cluster" || strings.TrimRight(alias, "/") == "https://kubernetes.default.svc"
+}
+
+// Readers returns the clusters that a Delivery selects and on which its objects that ask for apps are read in the
+// context of the fleet, sorted: those may be destinations.
+func (f *Fleet) Readers(delivery string) []string {
+	d := f.deliveries[delivery]
+	if d == nil {
+		return nil
+	}
+	var names []string
+	for name, c := range f.clusters {
+		said := f.dialectOn(d, c)
+		if d.isOn(name) && said.Mode == v1alpha1.DialectInterpret && said.Context == v1alpha1.DialectFleet {
+			names = append(names, name)
+		}
+	}
+	slices.Sort(names)
+	return names
 }
 
 // describe names a revision of a source for people.

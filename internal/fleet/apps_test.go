@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"slices"
 	"strings"
 	"testing"
 	"testing/fstest"
@@ -33,12 +34,15 @@ const (
 func TestAppsOptions(t *testing.T) {
 	usual := app.Spec{
 		Name: "web", Delivery: "web",
-		Source:  app.Source{Commit: "the fleet repository", Path: "web"},
-		Render:  app.Render{Helm: app.HelmOptions{ReleaseName: "web"}},
+		Parts: []app.Part{{
+			Source: app.Source{Commit: "the fleet repository", Path: "web"},
+			Render: app.Render{Helm: app.HelmOptions{ReleaseName: "web"}},
+		}},
 		Options: app.Options{Prune: true, CorrectDrift: true, Deadline: 10 * time.Minute},
 	}
 	but := func(change func(*app.Spec)) app.Spec {
 		spec := usual
+		spec.Parts = slices.Clone(spec.Parts)
 		change(&spec)
 		return spec
 	}
@@ -74,14 +78,14 @@ func TestAppsOptions(t *testing.T) {
 		reason: "a foreign source is held to namespaced kinds",
 		spec:   foreign + "  limits: {namespaces: [web]}\n",
 		want: but(func(s *app.Spec) {
-			s.Source = app.Source{Repository: "team", Commit: `branch:main of "team"`, Path: "web"}
+			s.Parts[0].Source = app.Source{Repository: "team", Commit: `branch:main of "team"`, Path: "web"}
 			s.Options.Limits = app.Limits{Namespaces: []string{"web"}, NamespacedOnly: true}
 		}),
 	}, {
 		reason: "which the Delivery may say is not wanted",
 		spec:   foreign + "  limits: {namespaces: ['*'], kinds: [Secret], namespacedOnly: false}\n",
 		want: but(func(s *app.Spec) {
-			s.Source = app.Source{Repository: "team", Commit: `branch:main of "team"`, Path: "web"}
+			s.Parts[0].Source = app.Source{Repository: "team", Commit: `branch:main of "team"`, Path: "web"}
 			s.Options.Limits = app.Limits{Namespaces: []string{"*"}, Kinds: []string{"Secret"}}
 		}),
 	}, {
@@ -89,7 +93,7 @@ func TestAppsOptions(t *testing.T) {
 		spec: own + "  createNamespace: true\n  namespace: shop\n  replace: true\n  pruneFirst: true\n  suspend: true\n" +
 			"  confirmPrune: 0123abcd\n  serviceAccount: shop/deployer\n  dependsOn: [z, b]\n  kind: plain\n",
 		want: but(func(s *app.Spec) {
-			s.Render = app.Render{Kind: app.Plain, Namespace: "shop"}
+			s.Parts[0].Render = app.Render{Kind: app.Plain, Namespace: "shop"}
 			s.Options.CreateNamespace, s.Options.Replace, s.Options.PruneFirst, s.Options.Suspend = true, true, true, true
 			s.Options.ConfirmPrune, s.Options.ServiceAccount = "0123abcd", "shop/deployer"
 			s.Options.DependsOn = []string{"b", "z"}
@@ -99,7 +103,7 @@ func TestAppsOptions(t *testing.T) {
 		spec:   own + "  createOnly: [{kind: Secret, name: web-password}, {group: cert-manager.io, kind: Certificate}]\n",
 		want: but(func(s *app.Spec) {
 			rules := app.ObjectRules{{Kind: "Secret", Name: "web-password"}, {Group: "cert-manager.io", Kind: "Certificate"}}
-			s.Options.CreateOnly, s.Render.CreateOnly, s.Render.Cluster = rules, rules, "c1"
+			s.Options.CreateOnly, s.Parts[0].Render.CreateOnly, s.Parts[0].Render.Cluster = rules, rules, "c1"
 		}),
 	}, {
 		reason:  "a suspended cluster suspends its apps",
@@ -110,22 +114,22 @@ func TestAppsOptions(t *testing.T) {
 		reason: "variables are the cluster's and the Delivery's, which win, and only where they are substituted",
 		spec:   own + "  substitute: true\n  variables: {B: '${cluster.name}', C: '$${D}'}\n",
 		want: but(func(s *app.Spec) {
-			s.Render.Substitute = true
-			s.Render.Variables = map[string]string{"A": "a", "B": "c1", "C": "${D}"}
+			s.Parts[0].Render.Substitute = true
+			s.Parts[0].Render.Variables = map[string]string{"A": "a", "B": "c1", "C": "${D}"}
 		}),
 	}, {
 		reason: "parameters of a chart are filled in, at any depth, and numbers are left alone",
 		spec: own + "  kind: helm\n  helm: {releaseName: w, skipCRDs: true, valueFiles: ['${cluster.labels.env}.yaml', /common.yaml], " +
 			"values: {a: [1, true, {b: 'x-${cluster.variables.A}'}], c: null}}\n",
 		want: but(func(s *app.Spec) {
-			s.Render.Kind = app.Helm
-			s.Render.Helm = app.HelmOptions{ReleaseName: "w", SkipCRDs: true, ValueFiles: []string{"dev.yaml", "/common.yaml"},
+			s.Parts[0].Render.Kind = app.Helm
+			s.Parts[0].Render.Helm = app.HelmOptions{ReleaseName: "w", SkipCRDs: true, ValueFiles: []string{"dev.yaml", "/common.yaml"},
 				Values: map[string]any{"a": []any{1.0, true, map[string]any{"b": "x-a"}}, "c": nil}}
 		}),
 	}, {
 		reason: "another revision of the fleet repository",
 		spec:   "  source: {path: web, revision: {branch: '${cluster.labels.env}'}}\n",
-		want:   but(func(s *app.Spec) { s.Source.Commit = "branch:dev of the fleet repository" }),
+		want:   but(func(s *app.Spec) { s.Parts[0].Source.Commit = "branch:dev of the fleet repository" }),
 	}}
 	for _, test := range tests {
 		t.Run(test.reason, func(t *testing.T) {
@@ -213,8 +217,8 @@ func TestValuesAreCopies(t *testing.T) {
 		t.Fatal(err)
 	}
 	spec := first.Apps[0]
-	spec.Render.Helm.Values["a"].(map[string]any)["b"] = "changed"
-	spec.Render.Variables["A"] = "changed"
+	spec.Parts[0].Render.Helm.Values["a"].(map[string]any)["b"] = "changed"
+	spec.Parts[0].Render.Variables["A"] = "changed"
 	spec.Options.IgnoreFields[0].Paths[0] = "changed"
 	spec.Options.Limits.Namespaces[0] = "changed"
 	second, err := f.Apps("c1", commits)
@@ -343,8 +347,8 @@ func FuzzLoad(f *testing.F) {
 		there := placement.Incomplete != nil || placement.Failed["own"] != nil
 		for _, spec := range placement.Apps {
 			there = there || spec.Name == "own"
-			if spec.Source.Commit == "" || !fs.ValidPath(spec.Source.Path) {
-				t.Errorf("app %q has source %+v", spec.Name, spec.Source)
+			if spec.Parts[0].Source.Commit == "" || !fs.ValidPath(spec.Parts[0].Source.Path) {
+				t.Errorf("app %q has source %+v", spec.Name, spec.Parts[0].Source)
 			}
 		}
 		if !there {

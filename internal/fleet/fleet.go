@@ -27,6 +27,8 @@ type Fleet struct {
 	Name string
 	// Sources that can be used, in the order of the document.
 	Sources []v1alpha1.Source
+	// URLs of the fleet repository, beside the one by which it was reached.
+	URLs []string
 	// Verify is whose signature commits of the fleet repository must bear, or nil.
 	Verify *v1alpha1.Verification
 	// Interval is how often remotes are asked for new commits.
@@ -38,6 +40,8 @@ type Fleet struct {
 	// Incomplete says why there may be clusters and Deliveries beside those that are known, if so. Then nothing may be
 	// taken for removed.
 	Incomplete error
+
+	defaultDialect v1alpha1.Dialect
 
 	usable     bool // what the Fleet document says can be relied on
 	clusters   map[string]*cluster

@@ -303,6 +303,8 @@ func (l *loader) settleFleet() {
 	l.fleet.usable = true
 	l.fleet.Name = f.Metadata.Name
 	l.fleet.Verify = f.Spec.Verify
+	l.fleet.URLs = f.Spec.URLs
+	l.fleet.defaultDialect = f.Spec.Defaults.Dialect
 	l.fleet.Interval = f.Spec.Defaults.Interval.Duration
 	for _, d := range l.fleet.deliveries {
 		d.Default(f.Spec.Defaults)

@@ -82,7 +82,7 @@ func told(t *testing.T, repository fs.FS) map[string]string {
 		}
 		fmt.Fprintf(&apps, "%s:\n", m.Name)
 		for _, a := range placement.Apps {
-			fmt.Fprintf(&apps, "  %s: %s of %s\n", a.Name, a.Source.Path, a.Source.Commit)
+			fmt.Fprintf(&apps, "  %s: %s of %s\n", a.Name, a.Parts[0].Source.Path, a.Parts[0].Source.Commit)
 		}
 		for _, name := range slices.Sorted(maps.Keys(placement.Failed)) {
 			fmt.Fprintf(&apps, "  %s failed: %s\n", name, indented(placement.Failed[name]))

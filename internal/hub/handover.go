@@ -4,6 +4,7 @@ import (
 	"context"
 	"maps"
 	"slices"
+	"strings"
 	"sync"
 
 	"nave.dev/internal/app"
@@ -85,7 +86,7 @@ func (h *Hub) receiver(name string, m *member, c *desired.Compiled) desired.Rece
 		}
 	}
 	return desired.Receiver{
-		Assignment: c.Assignment, Last: last, Settled: m.spoke.Settled(m.given), Found: m.spoke.Found,
+		Assignment: c.Assignment, Trees: c.Trees, Last: last, Settled: m.spoke.Settled(m.given), Found: m.spoke.Found,
 		Bundle: func(digest string) *app.Bundle {
 			if bundle := given[digest]; bundle != nil {
 				return bundle
@@ -153,14 +154,18 @@ func stateDigest(given desired.Given) string {
 	return text
 }
 
-func describeSources(sources map[string]app.Source) map[string]string {
+func describeSources(sources map[string][]app.Source) map[string]string {
 	described := map[string]string{}
-	for name, source := range sources {
-		text := source.Path
-		if source.Repository != "" {
-			text = source.Repository + ":" + source.Path
+	for name, parts := range sources {
+		var texts []string
+		for _, source := range parts {
+			text := source.Path
+			if source.Repository != "" {
+				text = source.Repository + ":" + source.Path
+			}
+			texts = append(texts, text)
 		}
-		described[name] = text
+		described[name] = strings.Join(texts, ", ")
 	}
 	return described
 }
@@ -171,6 +176,9 @@ func problemsOf(pinned *desired.Pinned, compiled map[string]*desired.Compiled) [
 		seen[problem.String()] = true
 	}
 	for _, c := range compiled {
+		for _, problem := range c.Problems {
+			seen[problem.Error()] = true
+		}
 		for _, desired := range c.Apps {
 			if desired.Err != nil && !pinned.Reported(desired.Err) {
 				seen[desired.Name+": "+desired.Err.Error()] = true

@@ -177,6 +177,9 @@ func (h *Hub) turn(ctx context.Context) {
 	}
 	if pinned != nil {
 		err = errors.Join(err, h.compile(ctx, pinned))
+		if more := h.unfetched(pinned); len(more) > 0 { // which apps of apps turned out to need
+			h.begin(ctx, pinned, more)
+		}
 	}
 	if err != nil && ctx.Err() == nil {
 		h.opts.Log.Error("reading the fleet repository", "error", err)

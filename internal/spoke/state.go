@@ -61,7 +61,11 @@ type State struct {
 
 // AppState is what is known of one app on one cluster.
 type AppState struct {
-	Name    string         `json:"name"`
+	Name string `json:"name"`
+	// Parent is the app whose objects ask for this one; empty for a Delivery's own.
+	Parent string `json:"parent,omitempty"`
+	// Removed says that the app is no longer asked for, and goes with its objects.
+	Removed bool           `json:"removed,omitempty"`
 	Sync    SyncStatus     `json:"sync"`
 	Health  health.Summary `json:"health"`
 	Objects int            `json:"objects"`

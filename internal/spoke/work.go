@@ -22,6 +22,7 @@ type work struct {
 	name    string
 	options app.Options
 	bundle  *app.Bundle // last good one; nil if there never was one
+	removed bool        // the app is to go with all its objects
 	err     error       // why the present state of Git cannot be told
 	hold    string      // why nothing is deleted unasked
 	busy    bool
@@ -79,7 +80,11 @@ func (w *work) want(desired app.Desired, source string, now time.Time) {
 			w.syncedOptions = "" // what comes may be what was last synced, before this was
 		}
 	}
-	w.bundle, w.options, w.optionsDigest = desired.Bundle, desired.Options, string(options)
+	if w.removed != desired.Removed {
+		w.forget()
+	}
+	w.bundle, w.options, w.optionsDigest, w.removed = desired.Bundle, desired.Options, string(options), desired.Removed
+	w.state.Parent, w.state.Removed = desired.Options.Lineage.Parent, desired.Removed
 	w.state.Digest, w.state.Objects = desired.Bundle.Digest, len(desired.Bundle.Objects)
 }
 
@@ -225,7 +230,7 @@ func (s *session) target(ctx context.Context, w *work) apply.Target {
 		tracked = []apply.Tracked{} // nothing is deleted yet; what turns up later is
 	}
 	return apply.Target{
-		App: w.name, Bundle: w.bundle, Options: w.options,
+		App: w.name, Bundle: w.bundle, Options: w.options, Removed: w.removed,
 		FirstApply: w.fresh,
 		// An app in error of which nothing was ever accepted may have any object,
 		// also one that another app no longer has. What carries an app's marks

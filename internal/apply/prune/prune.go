@@ -38,9 +38,15 @@ type Request struct {
 	Enabled bool
 	// Complete says that the evaluation told all objects of the app.
 	Complete bool
-	Wanted   []object.ID // what the app has in Git now
-	Tracked  []Object    // what carries the app's marks, wanted or not
-	Size     int         // how many objects the app has on the cluster; at least those tracked
+	// Removed says that the app itself is to go, so that it has come out empty for
+	// that reason.
+	Removed bool
+	// LeavesAlone reports whether an object stays though the app does not have it;
+	// nil means none.
+	LeavesAlone func(object.ID) bool
+	Wanted      []object.ID // what the app has in Git now
+	Tracked     []Object    // what carries the app's marks, wanted or not
+	Size        int         // how many objects the app has on the cluster; at least those tracked
 	// ClaimedBy names another app that claims an object; nil means none.
 	ClaimedBy func(object.ID) (app string, ok bool)
 	// Needs names another app whose objects would go with a Namespace or a
@@ -157,7 +163,9 @@ func (r Request) stays(o Object, in wanted) (reason string, action change.Action
 		return o.Kept, change.Orphaned
 	case !r.Complete:
 		return "no longer seen, but the evaluation is not complete, so its absence means nothing", change.Skipped
-	case len(r.Wanted) == 0:
+	case r.LeavesAlone != nil && r.LeavesAlone(o.ID):
+		return "read in place of being applied, which deletes nothing", change.Orphaned
+	case len(r.Wanted) == 0 && !r.Removed:
 		return "the app has come out empty, which deletes nothing; to remove the app, remove its Delivery", change.Skipped
 	case !r.Enabled:
 		return "no longer in Git; pruning is off for this app", change.Skipped

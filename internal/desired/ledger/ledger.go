@@ -36,6 +36,8 @@ type App struct {
 	Options app.Options `json:"options,omitzero"`
 	// Bundle is the digest of the bundle; empty if the app is not given any more.
 	Bundle string `json:"bundle,omitempty"`
+	// Removed says that the app is given so that its objects are deleted.
+	Removed bool `json:"removed,omitempty"`
 	// Left are objects that the app had, does not want, and may still have on the
 	// cluster: held, or not to be deleted for now.
 	Left []object.ID `json:"left,omitempty"`

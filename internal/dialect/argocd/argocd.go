@@ -20,9 +20,7 @@ const Group = "argoproj.io"
 
 // Interprets reports whether an object is of a kind that is read here: it is then
 // not applied. Other kinds of the group, such as Rollout, are ordinary objects.
-func Interprets(id object.ID) bool {
-	return id.Group == Group && (id.Kind == "Application" || id.Kind == "AppProject" || id.Kind == "ApplicationSet")
-}
+func Interprets(id object.ID) bool { return app.AsksForApps(id) }
 
 // Request asks which apps the objects of a Delivery ask for.
 type Request struct {

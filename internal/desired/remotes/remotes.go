@@ -1,0 +1,134 @@
+// Package remotes shows the renders of a Delivery the other repositories of its
+// fleet. It resolves and opens nothing itself, and reaches no network.
+package remotes
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"net/url"
+	"strings"
+	"sync"
+
+	"nave.dev/api/v1alpha1"
+	"nave.dev/internal/fleet"
+	"nave.dev/internal/gitsource/webhook"
+	"nave.dev/internal/render"
+)
+
+// ErrUnfetched says that a source has to be fetched first.
+var ErrUnfetched = errors.New("the source was not fetched yet")
+
+// Tree is one commit as files, with the hash of each where it is known.
+type Tree interface {
+	fs.FS
+	Hash(path string) (string, bool)
+}
+
+// Remotes shows the renders of one Delivery the other repositories that its kustomizations refer to: sources of the
+// fleet that the Delivery may use, each at a commit that is pinned in the snapshot when it is first asked for. It
+// reaches no network, since a render has a deadline; what was never fetched is noted instead.
+type Remotes struct {
+	Fleet    *fleet.Fleet
+	Delivery string
+	Own      v1alpha1.Source // the fleet repository
+	// Commit returns the commit of a source that a ref means, and Tree its files.
+	Commit func(source v1alpha1.Source, ref string) (string, error)
+	Tree   func(source, commit string) (Tree, error)
+
+	mu        sync.Mutex
+	open      map[string]Tree // by name
+	unfetched map[string]v1alpha1.Source
+}
+
+// Remote implements render.Remotes. The name has no commit in it, so that a render is repeated only if a file that it
+// read differs.
+func (r *Remotes) Remote(repository, ref string) (string, error) {
+	same := func(s v1alpha1.Source) bool {
+		return s.Type != v1alpha1.SourceHelm && webhook.SameRepository(s.URL, repository)
+	}
+	source, err := r.Fleet.RemoteSource(r.Delivery, repository, ref, same)
+	if err != nil {
+		return "", err
+	}
+	name := Name(source.Name, ref)
+	_, err = r.files(name, source, ref)
+	return name, err
+}
+
+// ownName is that of the fleet repository among those that a render is shown; no source can have it.
+const ownName = "_fleet"
+
+// Name names a source at a ref, both empty for its own and for the fleet repository.
+func Name(source, ref string) string {
+	if source == "" {
+		source = ownName
+	}
+	if ref != "" {
+		source += "@" + url.PathEscape(ref)
+	}
+	return source
+}
+
+// Files implements render.Remotes. What may not be used is refused here as well: names are no secret.
+func (r *Remotes) Files(name string) (fs.FS, render.Hashes, error) {
+	sourceName, escaped, _ := strings.Cut(name, "@")
+	ref, err := url.PathUnescape(escaped)
+	if err != nil {
+		return nil, nil, fmt.Errorf("reading the ref of %q: %w", name, err)
+	}
+	if sourceName == ownName {
+		files, err := r.files(name, r.Own, ref)
+		if err != nil {
+			return nil, nil, err
+		}
+		if _, hashed := files.Hash("."); !hashed { // such as those that are being edited
+			return files, nil, nil
+		}
+		return files, files, nil
+	}
+	source, err := r.Fleet.UsableSource(r.Delivery, sourceName)
+	if err != nil {
+		return nil, nil, err
+	}
+	files, err := r.files(name, source, ref)
+	return files, files, err
+}
+
+// files returns the files of a source at a ref.
+func (r *Remotes) files(name string, source v1alpha1.Source, ref string) (Tree, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if files, ok := r.open[name]; ok {
+		return files, nil
+	}
+	commit, err := r.Commit(source, ref)
+	if errors.Is(err, ErrUnfetched) {
+		if r.unfetched == nil {
+			r.unfetched = map[string]v1alpha1.Source{}
+		}
+		r.unfetched[source.Name] = source
+	}
+	if err != nil {
+		return nil, err
+	}
+	files, err := r.Tree(source.Name, commit)
+	if err == nil {
+		if r.open == nil {
+			r.open = map[string]Tree{}
+		}
+		r.open[name] = files
+	}
+	return files, err
+}
+
+// Missing returns the sources that the renders wanted and that were never fetched.
+func (r *Remotes) Missing() []v1alpha1.Source {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	var sources []v1alpha1.Source
+	for _, source := range r.unfetched {
+		sources = append(sources, source)
+	}
+	return sources
+}
