@@ -274,3 +274,19 @@ func BenchmarkNew(b *testing.B) {
 		}
 	}
 }
+
+// TestWhatIsReadStays: what was applied before, and is read for apps now, is not deleted.
+func TestWhatIsReadStays(t *testing.T) {
+	read := id(t, "argoproj.io/Application argocd/web")
+	request := Request{
+		App: "root", Enabled: true, Complete: true, Size: 2, ClusterObjects: 100,
+		Wanted: []object.ID{id(t, "ConfigMap shop/a")}, Tracked: []Object{{ID: read}},
+	}
+	if plan := New(request); len(plan.Delete) != 1 {
+		t.Fatalf("where it is an object like any other: %+v", plan)
+	}
+	request.LeavesAlone = func(o object.ID) bool { return o == read }
+	if plan := New(request); len(plan.Delete)+len(plan.Held) > 0 || len(plan.Kept) != 1 {
+		t.Errorf("where it is read: %+v", plan)
+	}
+}
