@@ -218,9 +218,6 @@ func (h *Runner) judge(ctx context.Context, resource cluster.Resource, live *uns
 	}
 	deleting := live.GetDeletionTimestamp() != nil
 	done, failed, message := h.Completion(live)
-	if limit := h.App.Deadline; limit > 0 && st.Reason == "" && !bounded(live) && h.Now().Sub(st.Since) > limit {
-		st.Reason = fmt.Sprintf("it was stopped, as it ran longer than %s", limit)
-	}
 	switch {
 	case done:
 		st.end(Succeeded, "")
@@ -244,12 +241,6 @@ func (h *Runner) judge(ctx context.Context, resource cluster.Resource, live *uns
 		}
 	}
 	return waits, nil
-}
-
-// bounded reports whether a Job has a deadline of its own.
-func bounded(u *unstructured.Unstructured) bool {
-	_, ok, _ := unstructured.NestedFieldNoCopy(u.Object, "spec", "activeDeadlineSeconds")
-	return ok
 }
 
 // replace makes way for a hook whose name another object has: one of an earlier
