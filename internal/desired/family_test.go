@@ -107,7 +107,7 @@ func TestAnAppInErrorKeepsItsTree(t *testing.T) {
 	for _, test := range []struct {
 		reason, file, content, says string
 	}{
-		{"a child that does not render", "more/deep.yaml", "a: [", `app "more" of "root" is in error`},
+		{"a child that does not render", "more/deep.yaml", "apiVersion: v1\nkind: ConfigMap\nmetadata: [", `app "more" of "root" is in error`},
 		{"a child that is not understood", "argocd/web.yaml", strings.ReplaceAll(application("web", "web", finalizer), "name: in-cluster", "name: nowhere"), `app "web", which "root" asks for, is in error`},
 		{"a repository that is no source", "argocd/web.yaml", strings.ReplaceAll(application("web", "web", finalizer), fleetURL, "https://git.example.com/other.git"),
 			`app "web" of "root" is in error`},
@@ -278,7 +278,7 @@ func TestAChildThatIsNoLongerAskedFor(t *testing.T) {
 		{"without it", map[string]string{"argocd/web.yaml": application("web", "web", "")}, map[string]string{"argocd/web.yaml": without}, nil},
 		{"with its parent", nil, map[string]string{"argocd/more.yaml": configMap("beside", "a")}, []string{"deep", "more"}},
 		{"with a parent that stays behind", map[string]string{"argocd/more.yaml": application("more", "more", "")}, map[string]string{"argocd/more.yaml": configMap("beside", "a")}, nil},
-		{"while another is in error", nil, map[string]string{"argocd/web.yaml": without, "more/deep.yaml": "a: ["}, nil},
+		{"while another is in error", nil, map[string]string{"argocd/web.yaml": without, "more/deep.yaml": "apiVersion: v1\nkind: ConfigMap\nmetadata: ["}, nil},
 		{"while its Delivery is in error", nil, map[string]string{"argocd/web.yaml": "a: ["}, nil},
 		{"of a Delivery that does not prune", nil, map[string]string{"argocd/web.yaml": without, "deliveries/root.yaml": delivery("root", "source: {path: argocd}", "prune: false")}, nil},
 		{"of a Delivery that goes", nil, map[string]string{"deliveries/root.yaml": without}, nil},
