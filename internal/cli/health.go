@@ -14,7 +14,7 @@ import (
 	"k8s.io/apimachinery/pkg/util/json"
 	"k8s.io/apimachinery/pkg/util/yaml"
 
-	"nave.dev/internal/desired"
+	"nave.dev/internal/desired/checks"
 	"nave.dev/internal/object"
 	"nave.dev/internal/spoke"
 )
@@ -120,7 +120,7 @@ func repositoryChecks(dir string) (spoke.Checker, error) {
 		defer root.Close()
 		files = root.FS()
 	}
-	return spoke.NewChecker(files, desired.HealthDir)
+	return spoke.NewChecker(files, checks.Dir)
 }
 
 // verdict is the health of one object.

@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"nave.dev/internal/app"
+	"nave.dev/internal/desired/checks"
 )
 
 func definition(scope string) string {
@@ -64,7 +65,7 @@ func TestChecks(t *testing.T) {
 	r := newRepository(t)
 	r.commit(fleetFiles())
 	p := r.open(nil)
-	if pinned := pin(t, p); pinned.Checks != (Checks{}) {
+	if pinned := pin(t, p); pinned.Checks != (checks.Checks{}) {
 		t.Errorf("without any: %+v", pinned.Checks)
 	}
 	r.commit(map[string]string{"health/example.org/Gear/health.lua": `return {status = "Healthy"}`})
@@ -87,25 +88,5 @@ func TestChecks(t *testing.T) {
 		if c.Incomplete != nil || len(c.Apps) != 2 {
 			t.Errorf("%s: a broken check is no reason to lose apps: %+v", name, c.Assignment)
 		}
-	}
-}
-
-// Checks are compiled again only when they are others.
-func TestChecksAreCompiledOnce(t *testing.T) {
-	r := newRepository(t)
-	r.commit(fleetFiles())
-	p := r.open(nil)
-	r.commit(map[string]string{"health/core/Service/health.lua": "return }"})
-	if bad := pin(t, p); len(bad.Problems) != 1 {
-		t.Fatalf("a broken one: %v", bad.Problems)
-	}
-	p.checks.problems[0].Message = "as remembered"
-	r.commit(map[string]string{"README.md": "words\n"})
-	if same := pin(t, p); len(same.Problems) != 1 || same.Problems[0].Message != "as remembered" {
-		t.Errorf("a commit that does not touch the checks has them compiled: %v", same.Problems)
-	}
-	r.commit(map[string]string{"health/core/Service/health.lua": `return {status = "Healthy"}`})
-	if good := pin(t, p); len(good.Problems) != 0 {
-		t.Errorf("after the repair: %v", good.Problems)
 	}
 }

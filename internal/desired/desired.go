@@ -20,6 +20,7 @@ import (
 
 	"nave.dev/api/v1alpha1"
 	"nave.dev/internal/chartsource"
+	"nave.dev/internal/desired/checks"
 	"nave.dev/internal/desired/parts"
 	"nave.dev/internal/gitsource"
 	"nave.dev/internal/render"
@@ -63,7 +64,7 @@ type Pipeline struct {
 	render    *render.Renderer
 	worktree  *os.Root // nil without one
 	accepting sync.Mutex
-	checks    compiledChecks
+	checks    checks.Reader
 	cutter    parts.Cutter
 	readings  parts.Memo[reading]
 }

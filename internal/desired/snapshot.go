@@ -15,6 +15,7 @@ import (
 
 	"nave.dev/api/v1alpha1"
 	"nave.dev/internal/app"
+	"nave.dev/internal/desired/checks"
 	"nave.dev/internal/fleet"
 	"nave.dev/internal/gitsource"
 	"nave.dev/internal/gitsource/webhook"
@@ -28,7 +29,7 @@ type Pinned struct {
 	// Problems of the fleet's documents and health checks; documents without any
 	// are in force, and checks if all are without.
 	Problems strictyaml.Problems
-	Checks   Checks
+	Checks   checks.Checks
 	// Commit describes the fleet repository's; it is zero for a worktree.
 	Commit gitsource.Commit
 	// branch is the one that the fleet repository's commit is the newest of, or that
@@ -198,7 +199,7 @@ func (p *Pipeline) read(ctx context.Context, mirror *gitsource.Mirror, commit st
 	}
 	var problems strictyaml.Problems
 	pinned.Fleet, pinned.Problems = fleet.Load(files)
-	pinned.Checks, problems = p.checks.read(files, commit)
+	pinned.Checks, problems = p.checks.Read(files, commit)
 	pinned.Problems = append(pinned.Problems, problems...)
 	if mirror != nil {
 		if pinned.Commit, err = mirror.Commit(ctx, commit); err != nil {

@@ -1,19 +1,19 @@
 package hub
 
 import (
-	"nave.dev/internal/desired"
+	"nave.dev/internal/desired/checks"
 	"nave.dev/internal/spoke"
 )
 
 // judge has all clusters judged by the fleet's own health checks, if they are
 // others than before. While one of them is in error, which is a problem of the
 // fleet repository, those from before stay in force.
-func (h *Hub) judge(checks desired.Checks) {
-	if checks.Digest == h.checks {
+func (h *Hub) judge(own checks.Checks) {
+	if own.Digest == h.checks {
 		return
 	}
-	h.checks = checks.Digest
-	checker, err := spoke.NewChecker(checks.Files, desired.HealthDir)
+	h.checks = own.Digest
+	checker, err := spoke.NewChecker(own.Files, checks.Dir)
 	if err != nil {
 		return
 	}
