@@ -114,8 +114,8 @@ type Options struct {
 	AllowEmpty bool `json:"allowEmpty,omitempty"`
 	// HoldPrunes holds every deletion of the app for confirmation.
 	HoldPrunes bool `json:"holdPrunes,omitempty"`
-	// Propagation is how deletions propagate: "foreground", "background" or
-	// "orphan"; empty is foreground.
+	// Propagation is how deletions propagate to what depends on an object:
+	// "foreground", "background" or "orphan"; empty is background.
 	Propagation string `json:"propagation,omitempty"`
 	// Project are the limits of a project that the app is in: what the app may touch
 	// is what both they and Limits permit.

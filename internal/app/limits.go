@@ -78,6 +78,15 @@ func (l Limits) permits(id object.ID, namespaced, known bool) (reason string, ok
 	return fmt.Sprintf("limits allow the namespaces %s, not %q", strings.Join(l.Namespaces, ", "), namespace), false
 }
 
+// Permits reports whether the app may write or delete an object, which both its
+// Limits and those of its Project must allow, and if not, which limit refuses it.
+func (o Options) Permits(id object.ID, namespaced, known bool) (reason string, ok bool) {
+	if reason, ok = o.Limits.Permits(id, namespaced, known); !ok {
+		return reason, false
+	}
+	return o.Project.Permits(id, namespaced, known)
+}
+
 // permitsKind reports whether the lists of kinds, those with namespaces apart from
 // those without, let an object be.
 func (l Limits) permitsKind(id object.ID, namespaced, known bool) (reason string, ok bool) {

@@ -78,6 +78,7 @@ func (r *run) prunePlan(ctx context.Context) (prune.Plan, error) {
 	}
 	request := prune.Request{
 		App: t.App, Enabled: t.Options.Prune, Complete: t.Complete, Removed: t.Removed, LeavesAlone: t.Options.LeavesAlone,
+		AllowEmpty: t.Options.AllowEmpty, HoldAll: t.Options.HoldPrunes,
 		ClaimedBy: t.ClaimedBy, Needs: t.Needs, Confirmed: slices.Clone(t.Confirmed),
 		ClusterObjects: t.ClusterObjects, PrunedBefore: t.PrunedThisRound, Hold: t.HoldPrunes,
 	}
@@ -100,7 +101,7 @@ func (r *run) prunePlan(ctx context.Context) (prune.Plan, error) {
 		}
 		// The same object may be served by two groups.
 		if o.Owner == r.owner && !o.Deleting && !wanted[o.UID] {
-			request.Tracked = append(request.Tracked, prune.Object{ID: o.ID, UID: o.UID, Adopted: o.Adopted, Kept: o.Kept})
+			request.Tracked = append(request.Tracked, prune.Object{ID: o.ID, UID: o.UID, Adopted: o.Adopted, Kept: o.Kept, Confirm: o.Confirm, Extraneous: o.Extraneous})
 		}
 	}
 	// The share of an app counts what it wants and has, not what is left over.
@@ -191,7 +192,7 @@ func (r *run) delete(ctx context.Context, o prune.Object) (entry change.Entry, w
 	if err != nil {
 		return fail("deleting it: " + cluster.Explain(err))
 	}
-	if reason, ok := r.target.Options.Limits.Permits(o.ID, found.Namespaced, true); !ok {
+	if reason, ok := r.target.Options.Permits(o.ID, found.Namespaced, true); !ok {
 		return fail("deleting it: " + reason)
 	}
 	done, err := r.client.turns.take(ctx, o.ID)
@@ -210,7 +211,7 @@ func (r *run) delete(ctx context.Context, o prune.Object) (entry change.Entry, w
 			}
 			workload, _ = ScaleTarget(live)
 			_, _, err = r.client.put(ctx, write{cluster.Request{
-				Object: o.ID, Resource: found, As: r.user, Delete: exactly(live),
+				Object: o.ID, Resource: found, As: r.user, Delete: exactly(live), Propagation: r.propagation,
 			}, "delete"})
 		}
 		if apierrors.IsConflict(err) {
@@ -249,6 +250,8 @@ func (r *run) refuses(o prune.Object, live *unstructured.Unstructured) string {
 		return "it is another object of the same name now"
 	case adopted && !o.Adopted:
 		return "it is marked as adopted now"
+	case prune.Confirm(live) && !o.Confirm:
+		return "it asks for confirmation now"
 	case prune.Kept(live) != "":
 		return prune.Kept(live)
 	case live.GetDeletionTimestamp() != nil:

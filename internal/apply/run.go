@@ -10,6 +10,7 @@ import (
 	"sync"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 
@@ -36,8 +37,10 @@ type run struct {
 	mode   mode
 	owner  object.Owner
 	user   string // impersonated for writes; empty for the client's own
-	rules  []fieldRule
-	items  []*item
+	// propagation is how deletions of what Git no longer has propagate.
+	propagation metav1.DeletionPropagation
+	rules       []fieldRule
+	items       []*item
 	// definitions are the bundle's own, by the kind that they define.
 	definitions map[schema.GroupKind]*item
 	namespaces  map[string]*item     // the bundle's own, by name
@@ -77,10 +80,13 @@ type item struct {
 	applied  bool // it was, and yet that is not all
 	surprise bool // it existed when it was believed not to
 	optional bool // a namespace that is made only if nobody has it
-	once     bool // it is created, and then left as it is
-	entry    change.Entry
-	live     *unstructured.Unstructured // as last seen in this run, for as long as it matters
-	baseline *Baseline
+	// described is an optional namespace with metadata that one without an owner gets
+	// too, besides what people put there.
+	described bool
+	once      bool // it is created, and then left as it is
+	entry     change.Entry
+	live      *unstructured.Unstructured // as last seen in this run, for as long as it matters
+	baseline  *Baseline
 }
 
 // ok reports whether the object is as it should be.
@@ -102,6 +108,17 @@ func (c *Client) begin(t Target, m mode) (*run, error) {
 			return nil, fmt.Errorf("reading the service account %q of the app %q: want NAMESPACE/NAME", name, t.App)
 		}
 		r.user = "system:serviceaccount:" + namespace + ":" + account
+	}
+	switch t.Options.Propagation {
+	case "":
+	case "foreground":
+		r.propagation = metav1.DeletePropagationForeground
+	case "background":
+		r.propagation = metav1.DeletePropagationBackground
+	case "orphan":
+		r.propagation = metav1.DeletePropagationOrphan
+	default:
+		return nil, fmt.Errorf("reading the propagation policy %q of the app %q: want foreground, background or orphan", t.Options.Propagation, t.App)
 	}
 	for _, rule := range t.Options.IgnoreFields {
 		read := fieldRule{group: rule.Group, kind: rule.Kind, name: rule.Name, paths: rule.Paths}
@@ -163,8 +180,14 @@ func (r *run) addNamespaces() {
 		u := &unstructured.Unstructured{Object: map[string]any{
 			"apiVersion": "v1", "kind": "Namespace", "metadata": map[string]any{"name": name},
 		}}
+		described := r.target.Options.NamespaceMetadata
+		u.SetLabels(described.Labels)
+		u.SetAnnotations(described.Annotations)
 		if _, claimed := r.claimant(object.Of(u)); !claimed {
-			r.items = append(r.items, &item{source: u, id: object.Of(u), optional: true})
+			r.items = append(r.items, &item{
+				source: u, id: object.Of(u), optional: true,
+				described: len(described.Labels)+len(described.Annotations) > 0,
+			})
 		}
 	}
 }
@@ -187,6 +210,9 @@ func (r *run) prepare(ctx context.Context, it *item) {
 	}
 	it.id = object.Of(body)
 	it.rules = ownership.Rules{Former: r.client.options.FormerManagers}
+	if it.optional {
+		it.rules.Former = nil // what people put on a namespace is not for Git to say
+	}
 	for _, rule := range r.rules {
 		if rule.applies(it.id) {
 			it.rules.Left = append(it.rules.Left, rule.patterns...)

@@ -23,8 +23,8 @@ var errAgain = errors.New("the object kept changing while it was being applied")
 // settle brings one object to what is wanted, or finds out what that would
 // take, and records the outcome in the item.
 func (r *run) settle(ctx context.Context, it *item) {
-	if reason, ok := r.target.Options.Limits.Permits(it.id, it.resource.Namespaced, true); !ok {
-		if it.optional { // only a namespace that is not there would be written
+	if reason, ok := r.target.Options.Permits(it.id, it.resource.Namespaced, true); !ok {
+		if it.optional && !it.described { // only a namespace that is not there would be written
 			if _, err := r.client.cluster.Get(ctx, it.resource, it.id); err == nil {
 				return
 			}
@@ -53,7 +53,7 @@ func (r *run) settle(ctx context.Context, it *item) {
 	case err == nil:
 	case r.stop(ctx, err) && ctx.Err() != nil:
 		it.entry = change.Entry{} // nothing is known of it
-	case len(cluster.ImmutableFields(err)) > 0 && r.target.Options.Replace:
+	case len(cluster.ImmutableFields(err)) > 0 && (r.target.Options.Replace || object.ReplaceAsked(it.source)):
 		r.replace(ctx, it, err)
 	default:
 		if unserved(err, it.id) {
@@ -241,7 +241,7 @@ func (r *run) reconcile(ctx context.Context, it *item) error {
 		return r.leave(ctx, it, claim, note)
 	}
 	switch {
-	case it.optional && claim != mine:
+	case it.optional && (claim == another || claim != mine && !it.described):
 		return nil // somebody has it, which is all that matters
 	case claim == another:
 		it.entry = change.Entry{Action: change.Conflict, Reason: note}

@@ -200,7 +200,7 @@ func (r *run) postpone(stages []stage, reason string) {
 
 // one applies one item, unless what it depends on is not there.
 func (r *run) one(ctx context.Context, it *item) {
-	if it.optional && it.known == nil && r.mode == syncing && !r.pendingIn(it.id.Name) && !r.hooks.In(it.id.Name) {
+	if it.optional && !it.described && it.known == nil && r.mode == syncing && !r.pendingIn(it.id.Name) && !r.hooks.In(it.id.Name) {
 		return // whoever has the namespace, nothing is to be written there
 	}
 	if it.err != nil {

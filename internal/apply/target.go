@@ -133,6 +133,8 @@ type Tracked struct {
 	Owner      object.Owner // zero if the marks do not count
 	Adopted    bool
 	Kept       string // why it is never pruned; empty if it may be
+	Confirm    bool   // its author wants its deletion confirmed
+	Extraneous bool   // its author does not mind if it is there without Git
 	Generation int64
 	Version    string // the resource version
 	Fields     string // as in Baseline
@@ -160,7 +162,7 @@ func (c *Client) track(u *unstructured.Unstructured) Tracked { return c.tracked(
 func (c *Client) tracked(o ownership.Object) Tracked {
 	u := o.Unstructured
 	t := Tracked{
-		ID: object.Of(u), UID: u.GetUID(), Kept: prune.Kept(u),
+		ID: object.Of(u), UID: u.GetUID(), Kept: prune.Kept(u), Confirm: prune.Confirm(u), Extraneous: prune.Extraneous(u),
 		Generation: u.GetGeneration(), Version: u.GetResourceVersion(),
 		Fields: o.Applied(), Foreign: o.Foreign(ownership.Rules{Former: c.options.FormerManagers}),
 		Deleting: u.GetDeletionTimestamp() != nil,

@@ -184,7 +184,7 @@ func (c *comparison) compareObjects(was, now *unstructured.Unstructured, options
 	// get one on the cluster.
 	namespaced := entry.Object.Namespace != ""
 	if known := namespaced || object.Builtin(entry.Object.Group); known {
-		if reason, ok := options.Limits.Permits(entry.Object, namespaced, known); !ok {
+		if reason, ok := options.Permits(entry.Object, namespaced, known); !ok {
 			entry.Action, entry.Reason, entry.Fields = change.Failed, reason, nil
 		}
 	}

@@ -57,6 +57,7 @@ func (r *round) prune(tracked []prune.Object, now app.Desired, hold string) prun
 	request := prune.Request{
 		App: now.Name, Enabled: now.Options.Prune, Complete: r.complete && now.Err == nil, Removed: now.Removed,
 		LeavesAlone: now.Options.LeavesAlone, Size: len(tracked), Hold: hold,
+		AllowEmpty: now.Options.AllowEmpty, HoldAll: now.Options.HoldPrunes,
 		Confirmed: []string{now.Options.ConfirmPrune}, ClusterObjects: r.objects, PrunedBefore: r.pruned,
 		Tracked: tracked, ClaimedBy: func(id object.ID) (string, bool) { return r.claimedBy(id, now.Name) },
 	}

@@ -187,6 +187,7 @@ var restrictions = []restriction{
 	{path: "github.com/google/go-jsonnet", users: []string{"internal/render/..."}},
 	{path: "github.com/robfig/cron", users: []string{"internal/window/..."}},
 	{path: "dario.cat/mergo", users: []string{"internal/dialect/argocd/applicationset"}},
+	{path: "github.com/itchyny/gojq", users: []string{"internal/apply/jq/..."}},
 	{path: "github.com/yuin/gopher-lua", users: []string{"internal/health/..."}},
 	{path: "github.com/fluxcd/cli-utils", users: []string{"internal/health/..."}},
 	{path: "github.com/argoproj/argo-cd", instead: "only its resource_customizations are light enough to link"},

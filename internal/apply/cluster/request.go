@@ -149,9 +149,9 @@ func (r Request) encode(client *rest.RESTClient) (*rest.Request, error) {
 	var request *rest.Request
 	switch {
 	case r.Delete != nil:
-		// In the background, so that the object itself is gone at once. In the
-		// foreground it would stay, marked as being deleted, for as long as any
-		// dependant has a finalizer, and could not be made anew in the meantime.
+		// In the background unless asked otherwise, so that the object itself is gone
+		// at once. In the foreground it would stay, marked as being deleted, for as
+		// long as any dependant has a finalizer, and could not be made anew meanwhile.
 		policy := cmp.Or(r.Propagation, metav1.DeletePropagationBackground)
 		options := metav1.DeleteOptions{Preconditions: r.Delete, PropagationPolicy: &policy}
 		options.APIVersion, options.Kind = "v1", "DeleteOptions"

@@ -16,12 +16,26 @@ var keepers = []struct {
 	says func(value string) bool
 }{
 	{"nave.dev/prune", func(v string) bool { return v == "disabled" }},
-	{"argocd.argoproj.io/sync-options", func(v string) bool {
-		options := strings.Split(strings.ReplaceAll(v, " ", ""), ",")
-		return slices.Contains(options, "Prune=false")
-	}},
+	{syncOptions, func(v string) bool { return slices.Contains(object.SyncOptions(v), "Prune=false") }},
 	{"kustomize.toolkit.fluxcd.io/prune", func(v string) bool { return v == "disabled" }},
 	{"helm.sh/resource-policy", func(v string) bool { return v == "keep" }},
+}
+
+// The annotations of Argo CD that say how an object is deleted and compared.
+const (
+	syncOptions    = object.SyncOptionsAnnotation
+	compareOptions = "argocd.argoproj.io/compare-options"
+)
+
+// Confirm reports whether an object's author wants its deletion confirmed.
+func Confirm(u *unstructured.Unstructured) bool {
+	return slices.Contains(object.SyncOptions(u.GetAnnotations()[syncOptions]), "Prune=confirm")
+}
+
+// Extraneous reports whether an object's author does not mind if it stays on the
+// cluster once Git no longer has it.
+func Extraneous(u *unstructured.Unstructured) bool {
+	return slices.Contains(object.SyncOptions(u.GetAnnotations()[compareOptions]), "IgnoreExtraneous")
 }
 
 // Kept returns why an object is never pruned, or nothing: its author says so,

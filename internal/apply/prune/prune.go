@@ -23,12 +23,15 @@ type Object struct {
 	UID     types.UID
 	Adopted bool   // it existed, unmarked, before its app's first apply
 	Kept    string // why it is never pruned; empty if it may be
+	Confirm bool   // its author wants its deletion confirmed
+	// Extraneous: its author does not mind if it is there without Git.
+	Extraneous bool
 }
 
 // Read returns what pruning wants to know of an object from its metadata.
 func Read(u *unstructured.Unstructured) Object {
 	_, adopted, _ := object.OwnerOf(u)
-	return Object{ID: object.Of(u), UID: u.GetUID(), Adopted: adopted, Kept: Kept(u)}
+	return Object{ID: object.Of(u), UID: u.GetUID(), Adopted: adopted, Kept: Kept(u), Confirm: Confirm(u), Extraneous: Extraneous(u)}
 }
 
 // Request is what a plan depends on.
@@ -61,6 +64,10 @@ type Request struct {
 	// Hold says why nothing of the app is deleted unasked now, such as a budget of
 	// the whole fleet that is used up; empty if that is not so.
 	Hold string
+	// HoldAll holds every deletion, new generations of an object included.
+	HoldAll bool
+	// AllowEmpty lets an app that wants nothing delete what it has.
+	AllowEmpty bool
 }
 
 // Plan says what happens to the objects that Git no longer has.
@@ -165,8 +172,10 @@ func (r Request) stays(o Object, in wanted) (reason string, action change.Action
 		return "no longer seen, but the evaluation is not complete, so its absence means nothing", change.Skipped
 	case r.LeavesAlone != nil && r.LeavesAlone(o.ID):
 		return "read in place of being applied, which deletes nothing", change.Orphaned
-	case len(r.Wanted) == 0 && !r.Removed:
+	case len(r.Wanted) == 0 && !r.Removed && !r.AllowEmpty:
 		return "the app has come out empty, which deletes nothing; to remove the app, remove its Delivery", change.Skipped
+	case !r.Enabled && o.Extraneous:
+		return "no longer in Git, which its annotation " + compareOptions + " takes for granted", change.Orphaned
 	case !r.Enabled:
 		return "no longer in Git; pruning is off for this app", change.Skipped
 	case claimant(r.Needs) != "":
@@ -183,7 +192,7 @@ func (r Request) split(plan *Plan, candidates []Object, in wanted) {
 	for _, o := range candidates {
 		base, generated := generationOf(o.ID)
 		switch {
-		case AlwaysHeld(o.ID) || o.Adopted:
+		case AlwaysHeld(o.ID) || o.Adopted || o.Confirm || r.HoldAll:
 			always = append(always, o)
 		case generated && in.bases[base]:
 			free = append(free, o)
@@ -214,7 +223,7 @@ func (r Request) split(plan *Plan, candidates []Object, in wanted) {
 		plan.Counted = len(counted)
 	}
 	if len(always) > 0 {
-		reasons = append(reasons, "namespaces, definitions, volumes and adopted objects are deleted only after confirmation")
+		reasons = append(reasons, r.whyAlways(always))
 	}
 	if len(held) > 0 && slices.Contains(r.Confirmed, digestOf(r.App, held)) {
 		plan.Delete, plan.Confirmed = append(plan.Delete, held...), held
@@ -222,6 +231,17 @@ func (r Request) split(plan *Plan, candidates []Object, in wanted) {
 		return
 	}
 	plan.Held, plan.WhyHeld = held, strings.Join(reasons, "; ")
+}
+
+// whyAlways says which rule holds objects whatever their number.
+func (r Request) whyAlways(held []Object) string {
+	switch {
+	case r.HoldAll:
+		return "deletions of this app wait for confirmation"
+	case slices.ContainsFunc(held, func(o Object) bool { return o.Confirm }):
+		return "namespaces, definitions, volumes, adopted objects and those whose annotation " + syncOptions + " says Prune=confirm are deleted only after confirmation"
+	}
+	return "namespaces, definitions, volumes and adopted objects are deleted only after confirmation"
 }
 
 // budget returns how many of total objects may go unasked: a number in any
