@@ -60,6 +60,30 @@ func (c *Client) Diff(ctx context.Context, t Target) (change.Set, error) {
 	if err != nil {
 		return nil, err
 	}
+	result, err := r.compare(ctx)
+	return result.Changes, err
+}
+
+// Compare is Diff for who follows the cluster: an object with a baseline that
+// holds is not read again, and the result has the baselines of all that is as Git
+// says.
+func (c *Client) Compare(ctx context.Context, t Target) (Result, error) {
+	r, err := c.begin(t, showing)
+	if err != nil {
+		return Result{}, err
+	}
+	r.trusting = true
+	result, err := r.compare(ctx)
+	for _, entry := range result.Changes {
+		if entry.Action != change.Unchanged {
+			delete(result.Baselines, entry.Object)
+		}
+	}
+	return result, err
+}
+
+// compare finds out what syncing would do.
+func (r *run) compare(ctx context.Context) (Result, error) {
 	r.prepareAll(ctx)
 	for _, s := range stages(r.items) {
 		r.each(s.items, func(it *item) { r.show(ctx, it) })
@@ -67,15 +91,14 @@ func (c *Client) Diff(ctx context.Context, t Target) (change.Set, error) {
 	if !r.stopped() {
 		plan, err := r.prunePlan(ctx)
 		if err != nil && !r.stop(ctx, err) {
-			return nil, err
+			return Result{}, err
 		}
 		r.report(plan)
 		for _, o := range plan.Delete {
 			r.result.Changes = append(r.result.Changes, change.Entry{Object: o.ID, Action: change.Deleted, Reason: "no longer in Git"})
 		}
 	}
-	result, err := r.finish()
-	return result.Changes, err
+	return r.finish()
 }
 
 // show finds out what would be done to one item. An object whose definition or

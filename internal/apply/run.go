@@ -50,6 +50,7 @@ type run struct {
 	going       int     // objects of the app that are being deleted
 	waits       []string
 	result      Result
+	trusting    bool // baselines count although nothing is written
 
 	mu      sync.Mutex
 	failing bool  // something that is waited for has failed
@@ -77,9 +78,10 @@ type item struct {
 	known    *Baseline
 	err      error // why it could not be prepared
 
-	applied  bool // it was, and yet that is not all
-	surprise bool // it existed when it was believed not to
-	optional bool // a namespace that is made only if nobody has it
+	gated    string // what it waits for outside of the app, as far as Git has changed it
+	applied  bool   // it was, and yet that is not all
+	surprise bool   // it existed when it was believed not to
+	optional bool   // a namespace that is made only if nobody has it
 	// described is an optional namespace with metadata that one without an owner gets
 	// too, besides what people put there.
 	described bool
@@ -156,6 +158,7 @@ func (c *Client) begin(t Target, m mode) (*run, error) {
 			r.definitions[schema.GroupKind{Group: group, Kind: kind}] = it
 		}
 	}
+	r.gateAll()
 	return r, nil
 }
 

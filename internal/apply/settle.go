@@ -32,7 +32,7 @@ func (r *run) settle(ctx context.Context, it *item) {
 		it.fail(reason)
 		return
 	}
-	if r.mode == syncing && !it.pending() {
+	if (r.mode == syncing || r.trusting) && !it.pending() {
 		it.entry, it.baseline = change.Entry{Action: change.Unchanged}, it.known
 		it.release()
 		return
@@ -112,6 +112,12 @@ func (r *run) shortcut(ctx context.Context, it *item) (settled bool, err error) 
 	_, contested := r.claimant(it.id)
 	switch {
 	case contested || it.optional || it.once:
+		return false, nil
+	case it.gated != "":
+		if it.known == nil && r.client.absent(it.id) {
+			r.holdBack(it)
+			return true, nil
+		}
 		return false, nil
 	case it.known == nil:
 		if !r.client.absent(it.id) {
@@ -237,6 +243,10 @@ func (r *run) reconcile(ctx context.Context, it *item) error {
 		return nil
 	}
 	claim, note := r.claim(it, live)
+	if it.gated != "" && (claim == nobodys || claim == released) {
+		r.holdBack(it)
+		return nil
+	}
 	if it.once && claim != another {
 		return r.leave(ctx, it, claim, note)
 	}
@@ -258,6 +268,10 @@ func (r *run) reconcile(ctx context.Context, it *item) error {
 	if claim == mine && standing.Holds() && !added {
 		it.entry = change.Entry{Action: change.Unchanged}
 		r.done(it, live)
+		return nil
+	}
+	if it.gated != "" && standing.Stale {
+		r.holdBack(it)
 		return nil
 	}
 	// Drift is only reported where corrections are off, and so it is where all
@@ -372,6 +386,9 @@ func (r *run) absent(ctx context.Context, it *item) error {
 		return nil
 	case r.mode == repairing && !r.target.Options.CorrectDrift:
 		it.entry = change.Entry{Action: change.Drifted, Reason: "it was deleted"}
+		return nil
+	case it.gated != "" && it.unseen():
+		r.holdBack(it)
 		return nil
 	}
 	created, err := r.create(ctx, it)

@@ -93,7 +93,13 @@ func (r *run) applyAll(ctx context.Context) {
 			return
 		}
 		if i == 0 || stage.wave > stages[i-1].wave {
-			if reason := r.gate(ctx, stages, i); reason != "" {
+			reason := ""
+			if !stage.gated() {
+				reason = r.gate(ctx, stages, i)
+			} else if r.hooks.Active() {
+				r.hooks.Blocked = fmt.Sprintf("wave %d waits for %s", stage.wave, stage.items[0].gated)
+			}
+			if reason != "" {
 				r.postpone(stages[i:], reason)
 				return
 			}

@@ -55,6 +55,10 @@ type Target struct {
 	// Needs names another app that has objects in a Namespace or of the kind of a
 	// CustomResourceDefinition. Nil means none.
 	Needs func(object.ID) (app string, ok bool)
+	// Gate says what a wave and later ones wait for outside of the app, or nothing.
+	// It holds back what Git has changed, not what others have: that is undone all
+	// the same. Nil means that nothing waits.
+	Gate func(wave int) string
 	// Health says whether an object does its work, has failed, and why. Nil
 	// means that what exists is healthy.
 	Health func(*unstructured.Unstructured) (ready, failed bool, message string)

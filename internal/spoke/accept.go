@@ -70,6 +70,7 @@ func (s *session) accept(ctx context.Context) error {
 		r.Pauses = slices.DeleteFunc(r.Pauses, expired)
 		if s.assigned.Incomplete == nil {
 			maps.DeleteFunc(r.Confirmed, func(name, _ string) bool { return s.apps[name] == nil })
+			maps.DeleteFunc(r.Asked, func(name string, _ Asked) bool { return s.apps[name] == nil })
 			r.noteLeft(func(name string) bool { return s.apps[name] != nil }, s.now())
 			r.forget(func(name string) bool { return s.nothingOf(r, name) }, s.now())
 		}

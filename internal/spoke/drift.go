@@ -331,7 +331,7 @@ func (s *session) report(w *work, ids []object.ID, result apply.Result, err erro
 			w.follow()
 		}
 	}
-	if again && w.retryAt.IsZero() {
+	if again && w.retryAt.IsZero() && !w.gaveUp {
 		w.retryAt = s.now().Add(firstAppRetry)
 	}
 	if len(drift) > 0 {

@@ -238,6 +238,9 @@ func (s *Spoke) RerunHooks(ctx context.Context, name string) error {
 		if w.bundle == nil || !w.syncsHooks() {
 			return fmt.Errorf("app %q has no hooks", name)
 		}
+		if err := session.request(ctx, w); err != nil {
+			return err
+		}
 		err = session.records.change(ctx, func(r *Record) {
 			if r.Rerun == nil {
 				r.Rerun = map[string]bool{}

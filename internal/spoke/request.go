@@ -41,10 +41,15 @@ func (s *Spoke) look(ctx context.Context, do func(context.Context, *session) err
 	}
 }
 
-// Sync applies an app again now, also if it just failed.
+// Sync applies an app again now, also if it just failed. One that is synced by
+// hand is brought to what it is in Git now, which the cluster remembers until it is
+// done. Windows that let no person through refuse.
 func (s *Spoke) Sync(ctx context.Context, name string) error {
-	return s.ask(ctx, func(_ context.Context, session *session) error {
+	return s.ask(ctx, func(ctx context.Context, session *session) error {
 		w, err := session.asked(name)
+		if err == nil {
+			err = session.request(ctx, w)
+		}
 		if err == nil {
 			w.forget()
 		}

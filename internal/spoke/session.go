@@ -258,11 +258,20 @@ func (s *session) start(ctx context.Context) error {
 			return nil
 		}
 		w := s.apps[name]
+		if w.busy && !w.comparing && s.shut(w) != "" {
+			w.stop() // its time is over
+		}
 		if w.busy || !s.ready(w) {
 			continue
 		}
-		switch {
-		case w.due(s.now()):
+		switch now := s.now(); {
+		case s.compares(w):
+			if w.due(now) || w.astray(now) {
+				s.compare(ctx, w)
+			}
+		case len(w.closed) > 0 && w.current() && w.astray(now):
+			s.repair(ctx, w) // a sync would have it wait for the gates
+		case w.due(now):
 			s.sync(ctx, w)
 		case len(w.drifted) > 0:
 			s.repair(ctx, w)
@@ -312,36 +321,4 @@ func (s *session) again() {
 	for _, w := range s.apps {
 		w.tryAgain(s.now())
 	}
-}
-
-// ready reports whether an app may be written now, and otherwise says in its
-// state what it waits for.
-func (s *session) ready(w *work) bool {
-	if pause, paused := s.records.record.pausedBy(w.name, s.now()); paused {
-		w.idle = true
-		w.state.Message = pause.String()
-		return false
-	}
-	if w.options.Suspend {
-		w.idle = true
-		w.state.Message = "suspended in Git"
-		return false
-	}
-	if w.bundle == nil {
-		return false
-	}
-	for _, name := range w.options.DependsOn {
-		other := s.apps[name]
-		if other == nil || other.err != nil || other.state.Sync != Synced || other.state.Health.Status != health.Healthy && other.state.Health.Status != health.Suspended {
-			if w.syncedDigest != w.bundle.Digest {
-				w.state.Sync, w.state.Message = OutOfSync, fmt.Sprintf("waits for %s to be Synced and Healthy", name)
-				return false
-			}
-		}
-	}
-	if w.idle {
-		w.idle = false
-		w.forget()
-	}
-	return true
 }

@@ -1,6 +1,7 @@
 package spoke
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -40,6 +41,13 @@ type work struct {
 	// roused is set when a hook of the app has changed since its last sync began.
 	roused bool
 
+	comparing bool      // what is under way writes nothing
+	closed    []int     // waves whose gates were closed when the last sync began
+	began     time.Time // when the sync that is not done yet first began
+	hours     hours     // what the app's windows last said
+	tried     int       // how often a sync failed, where the app says how often it may
+	gaveUp    bool      // it was as often as it may
+
 	state         AppState
 	optionsDigest string
 	syncedDigest  string // of the bundle and options that were brought about
@@ -74,7 +82,8 @@ func (w *work) want(desired app.Desired, source string, now time.Time) {
 		panic(err) // plain data
 	}
 	if w.bundle == nil || w.bundle.Digest != desired.Bundle.Digest || w.optionsDigest != string(options) {
-		w.since, w.failures, w.retryAt = now, 0, time.Time{}
+		w.since, w.began = now, time.Time{}
+		w.failures, w.tried, w.gaveUp, w.retryAt = 0, 0, false, time.Time{}
 		if w.bundle != nil {
 			w.state.Sync = OutOfSync
 			w.syncedOptions = "" // what comes may be what was last synced, before this was
@@ -115,7 +124,7 @@ func (w *work) current() bool {
 
 // forget makes the app due now.
 func (w *work) forget() {
-	w.syncedDigest, w.retryAt, w.failures = "", time.Time{}, 0
+	w.syncedDigest, w.retryAt, w.failures, w.tried, w.gaveUp = "", time.Time{}, 0, 0, false
 }
 
 // tryAgain has an app that could not be brought about be due now.
@@ -131,12 +140,6 @@ func (w *work) stop() {
 		w.cancel()
 	}
 }
-
-// Waits before an app that could not be brought about is tried again.
-const (
-	firstAppRetry = 2 * time.Second
-	lastAppRetry  = 3 * time.Minute
-)
 
 // sync brings the app about. Of several that may delete, one at a time runs,
 // since all use up the one budget of the cluster.
@@ -159,7 +162,11 @@ func (s *session) sync(ctx context.Context, w *work) {
 	}
 	w.late, w.roused = false, false
 	target := s.target(ctx, w)
+	w.closed = s.closed(w)
 	digest, options := w.bundle.Digest, w.optionsDigest
+	if w.began.IsZero() {
+		w.began = s.now()
+	}
 	w.state.Message = "syncing"
 	s.do(ctx, w, func(task context.Context) func() {
 		result, err := s.applier.Sync(task, target)
@@ -176,10 +183,19 @@ func (s *session) sync(ctx context.Context, w *work) {
 			case stopped:
 				w.forget()
 			case err != nil || w.state.Sync != Synced || result.WaitsFor != "":
-				w.retryAt = s.hookRetry(w, s.now().Add(min(firstAppRetry<<min(w.failures, 10), lastAppRetry)))
-				w.failures++
+				w.retry(s.now())
+				if next := s.hookRetry(w, cmp.Or(w.retryAt, s.now().Add(lastAppRetry))); !w.gaveUp || !s.records.record.Hooks[w.name].Ends() {
+					w.retryAt = next
+				}
 			default:
-				w.retryAt, w.failures = time.Time{}, 0
+				w.retryAt, w.failures, w.tried = time.Time{}, 0, 0
+			}
+			undone := w.state.Held != nil || len(w.state.Problems.With(change.Failed, change.Conflict)) > 0
+			if !stopped && err == nil && result.WaitsFor == "" && !undone {
+				w.began = time.Time{}
+				if s.apps[w.name] == w && s.writes() {
+					s.fulfil(ctx, w, digest)
+				}
 			}
 			if !stopped {
 				w.syncedDigest, w.syncedOptions = digest, options
@@ -236,6 +252,7 @@ func (s *session) target(ctx context.Context, w *work) apply.Target {
 		// also one that another app no longer has. What carries an app's marks
 		// before it was ever applied, as when the record was lost, is left to its
 		// next sync, which takes its turn at the cluster's budget.
+		Gate:            s.gates(w),
 		Complete:        claims.complete() && w.err == nil && !w.fresh,
 		Confirmed:       confirmed,
 		Kinds:           record.kinds(w.name),

@@ -185,7 +185,7 @@ func (st *State) end(result Status, reason string) {
 
 // create creates a hook if nothing of its name is there.
 func (h *Runner) create(ctx context.Context, hook app.Hook, key string, resource cluster.Resource, st *State) (*unstructured.Unstructured, error) {
-	if reason, ok := h.App.Limits.Permits(st.ID, resource.Namespaced, true); !ok {
+	if reason, ok := h.App.Permits(st.ID, resource.Namespaced, true); !ok {
 		st.end(Failed, reason)
 		return nil, nil
 	}

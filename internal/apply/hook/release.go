@@ -21,7 +21,7 @@ import (
 // delete deletes a hook as it was read, if the app may, and lets it go.
 func (h *Runner) delete(ctx context.Context, resource cluster.Resource, live *unstructured.Unstructured, how metav1.DeletionPropagation) error {
 	id := object.Of(live)
-	if reason, ok := h.App.Limits.Permits(id, resource.Namespaced, true); !ok {
+	if reason, ok := h.App.Permits(id, resource.Namespaced, true); !ok {
 		return errors.New("deleting it: " + reason)
 	}
 	uid, version := live.GetUID(), live.GetResourceVersion()

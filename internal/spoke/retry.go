@@ -1,0 +1,55 @@
+package spoke
+
+import (
+	"cmp"
+	"fmt"
+	"math"
+	"time"
+
+	"nave.dev/internal/app"
+	"nave.dev/internal/change"
+)
+
+// Waits before an app that could not be brought about is tried again.
+const (
+	firstAppRetry = 2 * time.Second
+	lastAppRetry  = 3 * time.Minute
+)
+
+// astray reports whether an object is to be looked at, since somebody changed it.
+func (w *work) astray(now time.Time) bool {
+	for _, from := range w.drifted {
+		if !now.Before(from) {
+			return true
+		}
+	}
+	return false
+}
+
+// retry sets when a sync that did not come to its end is tried again: as soon as
+// the app says if objects failed, and at last not at all.
+func (w *work) retry(now time.Time) {
+	rule := w.options.Retry
+	if rule == nil || len(w.state.Problems.With(change.Failed, change.Conflict)) == 0 {
+		w.retryAt = now.Add(min(firstAppRetry<<min(w.failures, 10), lastAppRetry))
+		w.failures++
+		return
+	}
+	if rule.Limit >= 0 && w.tried >= rule.Limit {
+		w.retryAt, w.gaveUp = time.Time{}, true
+		w.state.Message += fmt.Sprintf("; given up after %d retries, until Git changes or somebody runs nave sync", w.tried)
+		return
+	}
+	w.retryAt = now.Add(retryWait(*rule, w.tried))
+	w.tried++
+}
+
+// retryWait returns how long to wait after some retries.
+func retryWait(rule app.Retry, tried int) time.Duration {
+	first, most := cmp.Or(rule.First, firstAppRetry), cmp.Or(rule.Most, lastAppRetry)
+	wait := float64(first) * math.Pow(cmp.Or(rule.Factor, 2), float64(tried))
+	if !(wait < float64(most)) { // also what is no number
+		return most
+	}
+	return max(time.Duration(wait), time.Second)
+}
