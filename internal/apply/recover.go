@@ -66,20 +66,10 @@ func (r *run) inPlace(it *item, live *unstructured.Unstructured) bool {
 	}
 	_, adopted, _ := object.OwnerOf(live)
 	o := ownership.Read(live)
-	standing, added := stands(it, o, r.wantedOf(it, o, adopted))
+	v, err := r.view(it, o, adopted)
+	if err != nil {
+		return false
+	}
+	standing, added := v.stands(it, o)
 	return standing.Holds() && !added && live.GetDeletionTimestamp() == nil
-}
-
-// wantedOf returns what is to be applied to a live object.
-func (r *run) wantedOf(it *item, o ownership.Object, adopted bool) *unstructured.Unstructured {
-	body := it.body.DeepCopy()
-	object.Mark(body, r.owner, it.id, adopted)
-	ownership.Cut(body, o.Theirs(bundlePatterns[it.id.GroupKind().String()], it.rules))
-	return body
-}
-
-// stands compares a live object with what is wanted of it, and reports whether
-// people or former deployers added to it.
-func stands(it *item, o ownership.Object, body *unstructured.Unstructured) (standing ownership.Standing, added bool) {
-	return o.Compare(body), !o.Added(body, it.rules).Empty()
 }

@@ -40,6 +40,8 @@ type run struct {
 	// propagation is how deletions of what Git no longer has propagate.
 	propagation metav1.DeletionPropagation
 	rules       []fieldRule
+	// differences are those that do not count.
+	differences []difference
 	items       []*item
 	// definitions are the bundle's own, by the kind that they define.
 	definitions map[schema.GroupKind]*item
@@ -75,6 +77,7 @@ type item struct {
 	encoded  []byte
 	digest   string
 	rules    ownership.Rules
+	ignored  ownership.Ignored
 	known    *Baseline
 	err      error // why it could not be prepared
 
@@ -134,6 +137,9 @@ func (c *Client) begin(t Target, m mode) (*run, error) {
 		r.rules = append(r.rules, read)
 	}
 	var err error
+	if r.differences, err = readDifferences(t.Options.Differences); err != nil {
+		return nil, fmt.Errorf("reading the differences that the app %q ignores: %w", t.App, err)
+	}
 	if r.hooks, err = r.runner(); err != nil {
 		return nil, err
 	}
@@ -221,6 +227,7 @@ func (r *run) prepare(ctx context.Context, it *item) {
 			it.rules.Left = append(it.rules.Left, rule.patterns...)
 		}
 	}
+	it.ignored = r.ignored(ctx, it.id)
 	if known, ok := r.target.Known[it.id]; ok {
 		it.known = &known
 	}
@@ -268,6 +275,9 @@ func (r *run) prepare(ctx context.Context, it *item) {
 	}
 	it.body, it.encoded = body, data
 	if !sealed && !it.once {
+		if data, it.err = it.counted(body); it.err != nil {
+			return
+		}
 		it.digest = object.Digest(data)
 	}
 }

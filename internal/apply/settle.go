@@ -155,7 +155,7 @@ func (r *run) shortcut(ctx context.Context, it *item) (settled bool, err error) 
 // that it must be read before it is applied.
 func (r *run) delicate(it *item) bool {
 	_, states, _ := unstructured.NestedFieldNoCopy(it.body.Object, "spec", "replicas")
-	return len(it.rules.Left) > 0 || it.known.Replicas && !states || len(bundlePatterns[it.id.GroupKind().String()]) > 0
+	return it.respects() || it.known.Replicas && !states || len(bundlePatterns[it.id.GroupKind().String()]) > 0
 }
 
 // write completes a request that is about an item.
@@ -263,8 +263,11 @@ func (r *run) reconcile(ctx context.Context, it *item) error {
 		_, before, _ := object.OwnerOf(live)
 		adopted = before || it.known != nil && it.known.Adopted
 	}
-	body := r.wantedOf(it, o, adopted)
-	standing, added := stands(it, o, body)
+	v, err := r.view(it, o, adopted)
+	if err != nil {
+		return err
+	}
+	standing, added := v.stands(it, o)
 	if claim == mine && standing.Holds() && !added {
 		it.entry = change.Entry{Action: change.Unchanged}
 		r.done(it, live)
@@ -277,7 +280,7 @@ func (r *run) reconcile(ctx context.Context, it *item) error {
 	// Drift is only reported where corrections are off, and so it is where all
 	// that differs is drift.
 	reporting := !r.target.Options.CorrectDrift && (r.mode == repairing || claim == mine && !standing.Stale)
-	set := course{o, body, claim != mine || added && (reporting || r.target.Options.CorrectDrift)}
+	set := course{o, v.body, claim != mine || added && (reporting || r.target.Options.CorrectDrift)}
 	var after *unstructured.Unstructured
 	if reporting || r.mode == showing {
 		after, err = r.preview(ctx, it, set)
@@ -287,11 +290,21 @@ func (r *run) reconcile(ctx context.Context, it *item) error {
 	if err != nil {
 		return err
 	}
-	if writing := r.mode != showing && !reporting; writing && r.target.Options.CorrectDrift && !ownership.Read(after).Added(it.body, it.rules).Empty() {
-		it.applied = true
-		return errAgain // somebody added to it after it was read
+	if writing := r.mode != showing && !reporting; writing && r.target.Options.CorrectDrift {
+		again, err := it.addedTo(after)
+		if err != nil {
+			return err
+		}
+		if again {
+			it.applied = true
+			return errAgain // somebody added to it after it was read
+		}
 	}
-	fields := o.Changes(after, claim == mine, r.client.options.DigestKey)
+	shown, err := it.comparable(after)
+	if err != nil {
+		return err
+	}
+	fields := v.seen.Changes(shown, claim == mine, r.client.options.DigestKey)
 	it.entry = change.Entry{Action: r.action(claim, reporting, len(fields) > 0), Reason: note, Fields: fields}
 	switch it.entry.Action {
 	case change.Corrected, change.Drifted:

@@ -87,6 +87,8 @@ func Read(u *unstructured.Unstructured) Object {
 type Rules struct {
 	Former []string  // field managers, with "*" for any characters
 	Left   []Pattern // fields that Nave leaves to others
+	// These are fields of the one object that the rules are for, left as well.
+	These *fieldpath.Set
 }
 
 // former reports whether an entry belongs to a person or a former deployer. What
@@ -103,7 +105,7 @@ func (r Rules) former(e Entry) bool {
 
 // left reports whether Nave leaves a field alone whoever set it.
 func (r Rules) left(p fieldpath.Path) bool {
-	return slices.ContainsFunc(r.Left, func(pattern Pattern) bool { return pattern.Matches(p) })
+	return r.These != nil && r.These.Has(p) || slices.ContainsFunc(r.Left, func(pattern Pattern) bool { return pattern.Matches(p) })
 }
 
 // watched reports whether a field is one in which additions count: labels,

@@ -175,13 +175,24 @@ func (o Object) GivenUp(wanted *unstructured.Unstructured, rules Rules) *fieldpa
 	}
 	for p := range o.Ours.Leaves().All() {
 		replicas := len(p) == 2 && name(p, 0) == "spec" && name(p, 1) == "replicas"
-		if _, still := lookup(wanted.Object, p); !still && (replicas || rules.left(p)) {
+		if _, still := lookup(wanted.Object, p); !still && (replicas || rules.left(p)) && !dropped(p, wanted.Object) {
 			if _, there := lookup(o.Object, p); there {
 				given.Insert(p)
 			}
 		}
 	}
 	return given
+}
+
+// dropped reports whether a field is one of an element that Git no longer has in its
+// list: half of an element would be no valid object.
+func dropped(p fieldpath.Path, wanted map[string]any) bool {
+	for i := range p[:len(p)-1] {
+		if _, there := lookup(wanted, p[:i+1]); p[i].Key != nil && !there {
+			return true
+		}
+	}
+	return false
 }
 
 // Kept returns the fields that were handed over before and still are.
