@@ -225,7 +225,7 @@ func (c *compilation) locate(ctx context.Context, delivery string, from app.Orig
 	}
 	for {
 		commit, err := c.pinRef(ctx, c.pinned, source, ref)
-		if errors.Is(err, remotes.ErrUnfetched) && c.fetchMissing(ctx, c.pinned, []v1alpha1.Source{source}) {
+		if errors.Is(err, remotes.ErrUnfetched) && c.fetchMissing(ctx, c.pinned, map[string]v1alpha1.Source{remotes.Needed(source, ref): source}) {
 			continue
 		}
 		if err != nil {

@@ -8,6 +8,7 @@ import (
 	"sync"
 
 	"nave.dev/api/v1alpha1"
+	"nave.dev/internal/chartsource"
 	"nave.dev/internal/desired/remotes"
 	"nave.dev/internal/gitsource"
 	"nave.dev/internal/gitsource/webhook"
@@ -29,6 +30,9 @@ func (p *Pipeline) pinRef(ctx context.Context, pinned *Pinned, source v1alpha1.S
 	if source.Name == "" && ref == "" {
 		return pinned.Snapshot.Fleet, nil
 	}
+	if chart, ok := v1alpha1.ParseChartVersion(ref); ok {
+		return p.pinChart(ctx, pinned, source, chart)
+	}
 	key := source.Name + "@" + source.Revision.String()
 	revisions := []gitsource.Revision{revision(source.Revision)}
 	if ref != "" {
@@ -39,7 +43,7 @@ func (p *Pipeline) pinRef(ctx context.Context, pinned *Pinned, source v1alpha1.S
 	}
 	commit, err := p.resolveRef(ctx, pinned, source, revisions)
 	if errors.Is(err, gitsource.ErrNotFetched) {
-		_, tried, failure := pinned.attempt(source.Name)
+		_, tried, failure := pinned.attempt(remotes.Needed(source, ref))
 		if !tried {
 			return "", remotes.ErrUnfetched
 		}
@@ -52,6 +56,30 @@ func (p *Pipeline) pinRef(ctx context.Context, pinned *Pinned, source v1alpha1.S
 		return "", context.Cause(ctx) // which says nothing of the reference
 	}
 	return pinned.pin(key, commit, err)
+}
+
+// pinChart is pinRef for a chart. That others have to fetch it first is pinned as well, since Needs tells them by it.
+func (p *Pipeline) pinChart(ctx context.Context, pinned *Pinned, source v1alpha1.Source, chart v1alpha1.ChartVersion) (string, error) {
+	key := source.Name + "@" + chart.String()
+	if archive, err, ok := pinned.pinned(key); ok {
+		return archive, err
+	}
+	files, err := p.tree(ctx, pinned, "", pinned.Snapshot.Fleet)
+	if err != nil {
+		return "", err
+	}
+	archive, err := p.resolveChart(source, files, chart)
+	if errors.Is(err, chartsource.ErrNotFetched) && !p.opts.SourcesApart {
+		_, tried, failure := pinned.attempt(remotes.Needed(source, chart.String()))
+		if !tried {
+			return "", remotes.ErrUnfetched
+		}
+		err = failure
+	}
+	if ctx.Err() != nil {
+		return "", context.Cause(ctx)
+	}
+	return pinned.pin(key, archive, err)
 }
 
 // resolveRef returns the commit of a source at the first of some revisions that it has, if it is signed as it must be.
@@ -82,37 +110,37 @@ func describeRepository(source string) string {
 	return fmt.Sprintf("source %q", source)
 }
 
-// attempt is the one try of a snapshot to fetch a source that was never fetched.
+// attempt is the one try of a snapshot to fetch what was never fetched.
 type attempt struct {
 	fetching sync.Mutex // held meanwhile
 	done     bool       // guarded by the snapshot's pins, like err
 	err      error      // why there is nothing to resolve by all the same
 }
 
-// attempt returns that of a source, and what came of it so far.
-func (p *Pinned) attempt(source string) (a *attempt, done bool, err error) {
+// attempt returns that of what remotes.Needed names, and what came of it so far.
+func (p *Pinned) attempt(what string) (a *attempt, done bool, err error) {
 	p.pins.Lock()
 	defer p.pins.Unlock()
 	if p.attempts == nil {
 		p.attempts = map[string]*attempt{}
 	}
-	if a = p.attempts[source]; a == nil {
+	if a = p.attempts[what]; a == nil {
 		a = &attempt{}
-		p.attempts[source] = a
+		p.attempts[what] = a
 	}
 	return a, a.done, a.err
 }
 
-// fetchMissing fetches the sources that a render wanted and that were never fetched, each once for a snapshot, and
-// reports whether there were any: then the render is worth another try. It leaves them to others if the options say so.
-func (p *Pipeline) fetchMissing(ctx context.Context, pinned *Pinned, missing []v1alpha1.Source) bool {
+// fetchMissing fetches what a render wanted and was never fetched, each once for a snapshot, and reports whether there
+// was anything: then the render is worth another try. It leaves it to others if the options say so.
+func (p *Pipeline) fetchMissing(ctx context.Context, pinned *Pinned, missing map[string]v1alpha1.Source) bool {
 	if p.opts.SourcesApart {
 		return false
 	}
-	for _, source := range missing {
-		a, _, _ := pinned.attempt(source.Name)
+	for what, source := range missing {
+		a, _, _ := pinned.attempt(what)
 		a.fetching.Lock()
-		if _, done, _ := pinned.attempt(source.Name); !done {
+		if _, done, _ := pinned.attempt(what); !done {
 			_, err := p.fetch(ctx, source)
 			if err == nil {
 				err = gitsource.ErrNotFetched // should the mirror still say so

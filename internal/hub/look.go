@@ -177,7 +177,7 @@ func (h *Hub) turn(ctx context.Context) {
 	}
 	if pinned != nil {
 		err = errors.Join(err, h.compile(ctx, pinned))
-		if more := h.unfetched(pinned); len(more) > 0 { // which apps of apps turned out to need
+		if more := h.unfetched(pinned); len(more) > 0 { // which apps of apps and charts turned out to need
 			h.begin(ctx, pinned, more)
 		}
 	}

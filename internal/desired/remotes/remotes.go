@@ -6,11 +6,13 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"net/url"
 	"strings"
 	"sync"
 
 	"nave.dev/api/v1alpha1"
+	"nave.dev/internal/chartsource"
 	"nave.dev/internal/fleet"
 	"nave.dev/internal/gitsource/webhook"
 	"nave.dev/internal/render"
@@ -25,35 +27,44 @@ type Tree interface {
 	Hash(path string) (string, bool)
 }
 
-// Remotes shows the renders of one Delivery the other repositories that its kustomizations refer to: sources of the
-// fleet that the Delivery may use, each at a commit that is pinned in the snapshot when it is first asked for. It
-// reaches no network, since a render has a deadline; what was never fetched is noted instead.
+// Remotes shows the renders of one Delivery the other repositories that its kustomizations refer to, and the charts that
+// its charts depend on: sources of the fleet that the Delivery may use, each at a commit, or an archive, that is pinned
+// in the snapshot when it is first asked for. It reaches no network, since a render has a deadline; what was never
+// fetched is noted instead.
 type Remotes struct {
 	Fleet    *fleet.Fleet
 	Delivery string
 	Own      v1alpha1.Source // the fleet repository
-	// Commit returns the commit of a source that a ref means, and Tree its files.
+	// Commit returns the commit of a source that a ref means, or the archive of a chart, and Tree its files.
 	Commit func(source v1alpha1.Source, ref string) (string, error)
 	Tree   func(source, commit string) (Tree, error)
 
 	mu        sync.Mutex
-	open      map[string]Tree // by name
-	unfetched map[string]v1alpha1.Source
+	open      map[string]Tree            // by name
+	unfetched map[string]v1alpha1.Source // by Needed
 }
 
 // Remote implements render.Remotes. The name has no commit in it, so that a render is repeated only if a file that it
-// read differs.
+// read differs. A ref with the form of a v1alpha1.ChartVersion, which none of Git has, is a chart of a chart repository.
 func (r *Remotes) Remote(repository, ref string) (string, error) {
-	same := func(s v1alpha1.Source) bool {
-		return s.Type != v1alpha1.SourceHelm && webhook.SameRepository(s.URL, repository)
-	}
-	source, err := r.Fleet.RemoteSource(r.Delivery, repository, ref, same)
+	source, err := r.source(repository, ref)
 	if err != nil {
 		return "", err
 	}
 	name := Name(source.Name, ref)
 	_, err = r.files(name, source, ref)
 	return name, err
+}
+
+func (r *Remotes) source(repository, ref string) (v1alpha1.Source, error) {
+	if _, chart := v1alpha1.ParseChartVersion(ref); chart {
+		return r.Fleet.ChartSource(r.Delivery, repository, func(s v1alpha1.Source) bool {
+			return s.Type == v1alpha1.SourceHelm && chartsource.Same(s.URL, repository)
+		})
+	}
+	return r.Fleet.RemoteSource(r.Delivery, repository, ref, func(s v1alpha1.Source) bool {
+		return s.Type != v1alpha1.SourceHelm && webhook.SameRepository(s.URL, repository)
+	})
 }
 
 // ownName is that of the fleet repository among those that a render is shown; no source can have it.
@@ -107,7 +118,7 @@ func (r *Remotes) files(name string, source v1alpha1.Source, ref string) (Tree, 
 		if r.unfetched == nil {
 			r.unfetched = map[string]v1alpha1.Source{}
 		}
-		r.unfetched[source.Name] = source
+		r.unfetched[Needed(source, ref)] = source
 	}
 	if err != nil {
 		return nil, err
@@ -122,13 +133,17 @@ func (r *Remotes) files(name string, source v1alpha1.Source, ref string) (Tree, 
 	return files, err
 }
 
-// Missing returns the sources that the renders wanted and that were never fetched.
-func (r *Remotes) Missing() []v1alpha1.Source {
+// Missing returns the sources that the renders wanted something of that was never fetched, by Needed.
+func (r *Remotes) Missing() map[string]v1alpha1.Source {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	var sources []v1alpha1.Source
-	for _, source := range r.unfetched {
-		sources = append(sources, source)
+	return maps.Clone(r.unfetched)
+}
+
+// Needed names what has to be fetched for a ref: a Git source as a whole, of one of charts a chart.
+func Needed(source v1alpha1.Source, ref string) string {
+	if source.Type == v1alpha1.SourceHelm {
+		return source.Name + "@" + ref
 	}
-	return sources
+	return source.Name
 }

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io/fs"
 	"path"
-	"regexp"
 	"strings"
 	"time"
 
@@ -14,7 +13,6 @@ import (
 	chart "helm.sh/helm/v4/pkg/chart/v2"
 	"helm.sh/helm/v4/pkg/chart/v2/loader"
 	"helm.sh/helm/v4/pkg/ignore"
-	"sigs.k8s.io/yaml"
 
 	"nave.dev/internal/render/manifest"
 	"nave.dev/internal/render/tree"
@@ -28,20 +26,20 @@ type loaded struct {
 	// origins says for a directory of the chart that comes from elsewhere in the tree, such as charts/common/, which
 	// directory of the tree it is.
 	origins map[string]string
+	// refused are dependencies that cannot be had, which matters only if they turn out to be enabled.
+	refused map[requirement]manifest.Problem
+	drawn   int // charts from elsewhere
 }
 
-// maxLocal is how many charts of the repository one chart may draw in, in a row.
-const maxLocal = 20
-
-// load reads a chart's directory, as Helm would from a disk, and the dependencies that stand elsewhere in the
-// repository (repository: file://…) as if they were in charts/.
+// load reads a chart's directory, as Helm would from a disk, and the dependencies that stand elsewhere, in the
+// repository (repository: file://…) or in a chart repository, as if they were in charts/.
 func load(t tree.Tree, dir string) (*loaded, error) {
-	l := &loaded{dir: dir, origins: map[string]string{"": dir}}
+	l := &loaded{dir: dir, origins: map[string]string{"": dir}, refused: map[requirement]manifest.Problem{}}
 	if err := l.gather(t, dir, ""); err != nil {
 		return nil, err
 	}
 	for i := 0; i < len(l.files); i++ { // grows while dependencies are added
-		if err := l.addLocal(t, l.files[i]); err != nil {
+		if err := l.draw(t, l.files[i]); err != nil {
 			return nil, err
 		}
 	}
@@ -129,60 +127,6 @@ func (l *loaded) gatherBelow(t tree.Tree, at place) error {
 	return nil
 }
 
-// chartFile is the name of the Chart.yaml of a chart or of one of its unpacked subcharts.
-var chartFile = regexp.MustCompile(`^((?:charts/[^/]+/)*)(?:Chart|requirements)\.yaml$`)
-
-// addLocal adds the dependencies with a file:// repository that a Chart.yaml states and charts/ does not hold.
-func (l *loaded) addLocal(t tree.Tree, file *archive.BufferedFile) error {
-	at := chartFile.FindStringSubmatch(file.Name)
-	if at == nil {
-		return nil
-	}
-	var metadata chart.Metadata
-	if err := yaml.Unmarshal(file.Data, &metadata); err != nil {
-		return invalid(l.place(file.Name), file.Data, err)
-	}
-	prefix := at[1]
-	for _, dependency := range metadata.Dependencies {
-		if dependency == nil || !strings.HasPrefix(dependency.Repository, "file://") || l.vendored(prefix, dependency.Name) {
-			continue
-		}
-		problem := manifest.Problem{File: l.place(file.Name), Line: lineOf(file.Data, dependency.Repository)}
-		from := path.Dir(l.place(file.Name))
-		dir := path.Join(from, strings.TrimPrefix(dependency.Repository, "file://"))
-		if path.IsAbs(strings.TrimPrefix(dependency.Repository, "file://")) || dir == ".." || strings.HasPrefix(dir, "../") {
-			problem.Message = fmt.Sprintf("dependency %q is outside of the repository: %s", dependency.Name, dependency.Repository)
-			problem.Hint = "move the chart into the repository"
-			return problem
-		}
-		if kind, err := t.Stat(path.Join(dir, "Chart.yaml")); err != nil || kind != tree.File {
-			problem.Message = fmt.Sprintf("dependency %q: there is no chart in %q", dependency.Name, dir)
-			return problem
-		}
-		added := prefix + "charts/" + dependency.Name + "/"
-		if strings.Count(added, "charts/") > maxLocal {
-			problem.Message = fmt.Sprintf("dependencies lead on and on, at last from %q to %q", from, dir)
-			return problem
-		}
-		l.origins[added] = dir
-		if err := l.gather(t, dir, added); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// vendored reports whether charts/ holds a dependency, unpacked or packed.
-func (l *loaded) vendored(prefix, name string) bool {
-	for _, f := range l.files {
-		rest, ok := strings.CutPrefix(f.Name, prefix+"charts/"+name)
-		if ok && (strings.HasPrefix(rest, "/") || strings.HasPrefix(rest, "-") && strings.HasSuffix(rest, ".tgz") && !strings.Contains(rest, "/")) {
-			return true
-		}
-	}
-	return false
-}
-
 // place returns the path in the tree of a file of the chart.
 func (l *loaded) place(name string) string {
 	for prefix := name; ; {
@@ -192,15 +136,6 @@ func (l *loaded) place(name string) string {
 		cut := strings.LastIndexByte(strings.TrimSuffix(prefix, "/"), '/')
 		prefix = prefix[:cut+1]
 	}
-}
-
-// lineOf returns the line on which text first stands, or 0.
-func lineOf(data []byte, text string) int {
-	at := bytes.Index(data, []byte(text))
-	if at < 0 {
-		return 0
-	}
-	return 1 + bytes.Count(data[:at], []byte("\n"))
 }
 
 // info shows an entry of the tree to the rules of .helmignore.

@@ -184,27 +184,6 @@ func dropNotes(c *chart.Chart) {
 	}
 }
 
-// complete reports dependencies that are switched on and not in the repository.
-func (l *loaded) complete() error {
-	var problems manifest.Problems
-	for _, dependency := range l.Metadata.Dependencies {
-		has := func(c *chart.Chart) bool { return c.Name() == dependency.Name }
-		if slices.ContainsFunc(l.Dependencies(), has) {
-			continue
-		}
-		problem := manifest.Problem{File: path.Join(l.dir, "Chart.yaml"),
-			Message: fmt.Sprintf("dependency %q %s is not in charts/", dependency.Name, dependency.Version),
-			Hint:    "run `helm dependency build` and commit charts/, or name a chart of the repository by repository: file://…"}
-		for _, f := range l.files {
-			if f.Name == "Chart.yaml" {
-				problem.Line = lineOf(f.Data, "name: "+dependency.Name+"\n")
-			}
-		}
-		problems = append(problems, problem)
-	}
-	return problems.Err()
-}
-
 // compatible holds the chart's kubeVersion against the cluster's.
 func (l *loaded) compatible(capabilities *common.Capabilities) error {
 	if want := l.Metadata.KubeVersion; want != "" && !chartutil.IsCompatibleRange(want, capabilities.KubeVersion.String()) {

@@ -15,7 +15,8 @@ const RemoteDir = ".nave-remote"
 // Remotes shows other repositories beside a source's own. It may be asked often, and must answer the same each time.
 type Remotes interface {
 	// Remote names the commit that a reference to another repository means: one element of a path, which stays the same
-	// while only the commit moves. The error says why it may not be used; a line "hint: …" in it says what to do.
+	// while only the commit moves. A ref with the form of a v1alpha1.ChartVersion, which no ref of Git has, means a chart
+	// of a chart repository. The error says why it may not be used; a line "hint: …" in it says what to do.
 	Remote(repository, ref string) (name string, err error)
 	// Files returns the files that a name stands for. It may be asked for any name.
 	Files(name string) (fs.FS, Hashes, error)
