@@ -21,7 +21,8 @@ func newGit(open opener) *cobra.Command {
 		Use:   "git",
 		Short: "Show the Git server and say where it posts pushes to",
 		Long: `The lab's Git server takes pushes and fetches of ordinary git clients at
-URL/NAME.git; a repository is made by the first push to it.`,
+URL/NAME.git; a repository is made by the first push to it. It serves a Helm
+repository too.`,
 		Example: `  git push "$(nave-lab git url)/fleet.git" main
   nave-lab git hook add http://127.0.0.1:8080/webhook --secret-file secret`,
 		Args: cobra.NoArgs,
@@ -30,7 +31,7 @@ URL/NAME.git; a repository is made by the first push to it.`,
 	hook := &cobra.Command{Use: "hook", Short: "Say where pushes are posted to", Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() }}
 	hook.AddCommand(newHookAdd(open), newHookRemove(open), newHookList(open))
-	command.AddCommand(newGitURL(open), hook, newDeliveries(open))
+	command.AddCommand(newGitURL(open), hook, newDeliveries(open), newCharts(open))
 	return command
 }
 

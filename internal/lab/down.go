@@ -80,7 +80,7 @@ func (l *Lab) stopAll(ctx context.Context, which func(name string) bool, grace t
 // is still known as a lab.
 func (l *Lab) clear() error {
 	names := []string{
-		"clusters", sharedEtcd, gitName, "network.log", "network.log.1", "network.sock",
+		"clusters", sharedEtcd, gitName, chartsName, "network.log", "network.log.1", "network.sock",
 		"kubeconfigs", "fleet", "nave", "hub.log", "hub.log.1", "webhook-secret", "age-keys",
 	}
 	entries, err := os.ReadDir(l.dir)

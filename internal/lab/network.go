@@ -16,6 +16,7 @@ import (
 	"sync"
 	"time"
 
+	"nave.dev/internal/lab/chartserver"
 	"nave.dev/internal/lab/gitserver"
 	"nave.dev/internal/lab/gitserver/webhook"
 	"nave.dev/internal/lab/process"
@@ -152,11 +153,12 @@ func (l *Lab) askNetwork(ctx context.Context, method, path string, into any) err
 }
 
 // network is the process between the clusters and everyone else: a proxy per
-// API server and the Git server. It also does the lab's housekeeping.
+// API server and the Git server, with the Helm repository beside it. It also does the lab's housekeeping.
 type network struct {
-	lab *Lab
-	git *gitserver.Server
-	ctx context.Context // of the whole process: proxies end with it
+	lab    *Lab
+	git    *gitserver.Server
+	charts *chartserver.Server
+	ctx    context.Context // of the whole process: proxies end with it
 
 	mu      sync.Mutex
 	proxies map[string]*running // by cluster
@@ -188,11 +190,13 @@ func (l *Lab) ServeNetwork(ctx context.Context, log *slog.Logger) error {
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
+	charts := &chartserver.Server{Root: filepath.Join(l.dir, chartsName)}
 	git, err := gitserver.New(ctx, gitserver.Options{
 		Root:     filepath.Join(l.dir, gitName),
 		Password: s.Git.Password,
 		URL:      s.gitURL(),
 		Hooks:    s.Git.Hooks,
+		Beside:   map[string]http.Handler{chartsPath: charts},
 		Listener: gitserver.Listener{
 			Pushed: func(p gitserver.Push) { log.Info("pushed", "repository", p.Repository, "refs", len(p.Moves)) },
 			Failed: func(f gitserver.Failure) {
@@ -203,7 +207,7 @@ func (l *Lab) ServeNetwork(ctx context.Context, log *slog.Logger) error {
 	if err != nil {
 		return err
 	}
-	n := &network{lab: l, git: git, ctx: ctx, proxies: map[string]*running{}}
+	n := &network{lab: l, git: git, charts: charts, ctx: ctx, proxies: map[string]*running{}}
 	defer n.serving.Wait()
 	defer cancel()
 	if err := n.follow(s); err != nil { // the other clusters are served
@@ -271,13 +275,14 @@ func (n *network) handler() http.Handler {
 	return mux
 }
 
-// follow makes the proxies and hooks what the state says.
+// follow makes the proxies, hooks and the Helm repository what the state says.
 func (n *network) follow(s *state) error {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	if err := n.git.SetHooks(s.Git.Hooks); err != nil {
 		return err
 	}
+	n.charts.SetAway(s.Git.ChartsAway)
 	for name, r := range n.proxies {
 		if m := s.Clusters[name]; m == nil || m.ServerPort != r.port || m.Ports.APIServer != r.target {
 			r.stop()

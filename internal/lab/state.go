@@ -40,6 +40,8 @@ type gitState struct {
 	Port     int            `json:"port"`
 	Password string         `json:"password,omitempty"`
 	Hooks    []webhook.Hook `json:"hooks,omitempty"`
+	// ChartsAway says that the Helm repository answers nothing, on purpose.
+	ChartsAway bool `json:"chartsAway,omitempty"`
 }
 
 // member is one cluster of the lab.

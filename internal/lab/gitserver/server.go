@@ -17,6 +17,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"nave.dev/internal/lab/gitserver/webhook"
@@ -42,6 +43,10 @@ type Options struct {
 
 	// AllowRemoteHooks lets hooks name hosts that are not on this machine's loopback.
 	AllowRemoteHooks bool
+
+	// Beside answers what is asked of other paths, such as "/-/charts", after the same password. It is given the rest
+	// of the path. An element that is "-" begins the name of no repository.
+	Beside map[string]http.Handler
 
 	// MaxPush is the size in bytes, once decompressed, above which the request of a push is refused; 0 means 2 GiB.
 	MaxPush int64
@@ -195,12 +200,18 @@ func (s *Server) Deliver(ctx context.Context) error { return s.outbox.Deliver(ct
 // Deliveries returns the last 100 deliveries, newest first, those that still wait among them.
 func (s *Server) Deliveries() []webhook.Delivery { return s.outbox.Deliveries() }
 
-// ServeHTTP answers git's smart HTTP requests and refuses everything else with a sentence that git shows its user.
+// ServeHTTP answers git's smart HTTP requests and what Options.Beside does, and refuses everything else with a sentence that git shows its user.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if !s.authorized(r) {
 		w.Header().Set("WWW-Authenticate", `Basic realm="nave lab git", charset="UTF-8"`)
 		http.Error(w, "this git server asks for a password", http.StatusUnauthorized)
 		return
+	}
+	for path, handler := range s.opts.Beside {
+		if strings.HasPrefix(r.URL.Path, path+"/") {
+			http.StripPrefix(path, handler).ServeHTTP(w, r)
+			return
+		}
 	}
 	call, err := parseCall(r.Method, r.URL)
 	if err != nil {

@@ -3,6 +3,7 @@ package gitserver
 import (
 	"bytes"
 	"fmt"
+	"io"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -308,5 +309,35 @@ func TestTail(t *testing.T) {
 	}
 	if said.Write([]byte{0xff}); !bytes.Equal([]byte(said.String()), []byte("xxxxend?")) {
 		t.Errorf("kept %q", said.String())
+	}
+}
+
+func TestBesideAsksThePassword(t *testing.T) {
+	l := newLab(t, Options{Password: "secret", Beside: map[string]http.Handler{"/-/charts": http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		fmt.Fprint(w, r.URL.Path)
+	})}})
+	for _, test := range []struct {
+		path, password string
+		status         int
+		body           string
+	}{
+		{"/-/charts/index.yaml", "secret", http.StatusOK, "/index.yaml"},
+		{"/-/charts/index.yaml", "wrong", http.StatusUnauthorized, ""},
+		{"/-/chartsx/index.yaml", "secret", http.StatusNotFound, ""},
+	} {
+		request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, l.url+test.path, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		request.SetBasicAuth("any", test.password)
+		response, err := http.DefaultClient.Do(request)
+		if err != nil {
+			t.Fatal(err)
+		}
+		body, err := io.ReadAll(response.Body)
+		response.Body.Close()
+		if err != nil || response.StatusCode != test.status || test.body != "" && string(body) != test.body {
+			t.Errorf("%s with %q: %d %s %v", test.path, test.password, response.StatusCode, body, err)
+		}
 	}
 }

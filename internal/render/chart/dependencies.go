@@ -49,7 +49,7 @@ func (l *loaded) draw(t tree.Tree, file *archive.BufferedFile) error {
 	if err := helmyaml.Unmarshal(file.Data, &metadata); err != nil {
 		return invalid(l.place(file.Name), file.Data, err)
 	}
-	from := drawing{prefix: at[1], file: file, lock: at[1] + at[2] + ".lock", places: map[string]string{}}
+	from := drawing{prefix: at[1], file: file, lock: at[1] + at[2] + ".lock", places: map[string]bool{}}
 	_, whole := l.origins[from.prefix]
 	var missing []int
 	for i, dependency := range metadata.Dependencies {
@@ -89,8 +89,8 @@ func (l *loaded) draw(t tree.Tree, file *archive.BufferedFile) error {
 type drawing struct {
 	prefix string // of its chart in the chart that is rendered
 	file   *archive.BufferedFile
-	lock   string            // name of the lock file beside it
-	places map[string]string // by directory of the tree: where it was added
+	lock   string          // name of the lock file beside it
+	places map[string]bool // directories of the tree that were added
 }
 
 // local returns the directory of a dependency in the tree.
@@ -177,9 +177,8 @@ func (l *loaded) locked(lock string, i int, dependency *chart.Dependency) (strin
 
 // add adds the chart of a directory of the tree as if it were in charts/. Aliases may share one.
 func (l *loaded) add(t tree.Tree, from drawing, dependency *chart.Dependency, dir string, problem manifest.Problem) error {
-	added, known := from.places[dir]
-	if !known {
-		added = from.prefix + "charts/" + dependency.Name + "/"
+	if !from.places[dir] {
+		added := from.prefix + "charts/" + dependency.Name + "/"
 		for n := 2; l.origins[added] != ""; n++ { // another version of it
 			added = fmt.Sprintf("%scharts/%s~%d/", from.prefix, dependency.Name, n)
 		}
@@ -187,7 +186,7 @@ func (l *loaded) add(t tree.Tree, from drawing, dependency *chart.Dependency, di
 			problem.Message = fmt.Sprintf("dependencies lead on and on, at last from %q to %q", path.Dir(problem.File), dir)
 			return problem
 		}
-		from.places[dir] = added
+		from.places[dir] = true
 		l.origins[added] = dir
 		if err := l.gather(t, dir, added); err != nil {
 			return err
