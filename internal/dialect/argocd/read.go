@@ -101,7 +101,7 @@ func (q *question) generations(of map[string][]*wanted) []*wanted {
 		slices.Sort(children)
 		if parents = children; generation == maxGenerations && len(children) > 0 && slices.ContainsFunc(children, func(name string) bool { return len(of[name]) > 0 }) {
 			q.incomplete = append(q.incomplete, fmt.Errorf("an Application asks for an Application more than %d times in a row: %s\nhint: is one among its own children under another name?",
-				maxGenerations, chain(byName, children[0])))
+				maxGenerations, q.chain(byName, children[0])))
 			break
 		}
 	}
@@ -129,9 +129,9 @@ func sameContent(a, b any) bool {
 }
 
 // chain names an app and those that it came of, from the first on.
-func chain(byName map[string]*wanted, name string) string {
+func (q *question) chain(byName map[string]*wanted, name string) string {
 	names := []string{name}
-	for w := byName[name]; w != nil; w = byName[w.parent] {
+	for w := byName[name]; w != nil && w.name != q.Delivery; w = byName[w.parent] {
 		names = append(names, w.parent)
 	}
 	slices.Reverse(names)

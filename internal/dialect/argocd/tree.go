@@ -42,6 +42,9 @@ func newTree(q *question, found []*wanted) *tree {
 	t := &tree{question: q, byName: map[string]*wanted{}, children: map[string][]*wanted{}, on: map[*wanted]string{},
 		after: map[before]*waits{}, before: map[before][]string{}}
 	for _, w := range found {
+		if w.name == q.Delivery {
+			continue // it is refused, and stands for no parent of the others
+		}
 		t.byName[w.name] = w
 		t.children[w.parent] = append(t.children[w.parent], w)
 		if m, err := q.target(w.Spec.Destination); err == nil {
@@ -133,7 +136,7 @@ func (t *tree) waitsOf(w *wanted, cluster string) *waits {
 // place enters where a child stands among the others.
 func (t *tree) place(w *wanted, cluster string, child *app.Child) error {
 	if slices.Contains(t.Options.DependsOn, w.name) {
-		return fmt.Errorf("metadata.name: %s waits for itself: %s > %s\nhint: Delivery %q cannot depend on what comes of it", w.name, w.name, chain(t.byName, w.name), t.Delivery)
+		return fmt.Errorf("metadata.name: %s waits for itself: %s > %s\nhint: Delivery %q cannot depend on what comes of it", w.name, w.name, t.chain(t.byName, w.name), t.Delivery)
 	}
 	if t.excess != nil {
 		return t.excess
