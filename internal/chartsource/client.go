@@ -47,9 +47,13 @@ func (c careful) RoundTrip(request *http.Request) (*http.Response, error) {
 	if c.secure && request.URL.Scheme != "https" {
 		return nil, errors.New("a server that is reached by https sends it to one that is not")
 	}
-	if from := request.Response; from != nil && from.Request != nil && !sameServer(from.Request.URL, request.URL) {
-		request = request.Clone(request.Context())
-		request.Header.Del("Authorization") // which the standard library leaves for subdomains and other ports
+	// The standard library sends a credential to subdomains and other ports as well, at each hop anew.
+	for from := request.Response; from != nil && from.Request != nil; from = from.Request.Response {
+		if !sameServer(from.Request.URL, request.URL) {
+			request = request.Clone(request.Context())
+			request.Header.Del("Authorization")
+			break
+		}
 	}
 	return transport.RoundTrip(request)
 }

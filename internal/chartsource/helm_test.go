@@ -6,6 +6,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 )
@@ -228,6 +229,29 @@ func TestPasswordStaysWithItsServer(t *testing.T) {
 	wantError(t, err, "401 Unauthorized\nhint: check the source's credential")
 	if strings.Contains(err.Error(), "wrong") {
 		t.Errorf("the password is in %v", err)
+	}
+}
+
+// TestPasswordStaysAtTheSecondHop is about a server on another port of the same host
+// that sends a request on to itself.
+func TestPasswordStaysAtTheSecondHop(t *testing.T) {
+	var leaked atomic.Int32
+	other := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Header.Get("Authorization") != "" {
+			leaked.Add(1)
+		}
+		if r.URL.Path != "/second/index.yaml" {
+			http.Redirect(w, r, "/second/index.yaml", http.StatusFound)
+			return
+		}
+		w.Write([]byte("entries: {}"))
+	}))
+	t.Cleanup(other.Close)
+	first := httptest.NewServer(http.RedirectHandler(other.URL+"/first", http.StatusFound))
+	t.Cleanup(first.Close)
+	fetch(t, follow(t, t.TempDir(), Remote{URL: first.URL, Auth: Auth{PasswordFile: passwordFile(t, "hunter2")}}))
+	if n := leaked.Load(); n > 0 {
+		t.Errorf("the other server was given the password %d times", n)
 	}
 }
 
