@@ -165,6 +165,12 @@ func grows(name string, args []any) int64 {
 			most = max(most, number(i), -number(i))
 		}
 		return most * (maxText / maxNodes)
+	case "printf": // which may name one argument many times
+		var given int64
+		for i := range args {
+			given += length(i)
+		}
+		return int64(strings.Count(fmt.Sprint(args[0]), "%")) * (given + 999) / 4
 	case "repeat":
 		return max(number(0), 0) * max(length(1), 1)
 	case "indent", "nindent":

@@ -93,18 +93,19 @@ func (s *Set) fill(text string, parameters map[string]any, options []string) (st
 	if err := s.spend(int64(len(text))/16 + 1); err != nil {
 		return "", err
 	}
-	if !s.goTemplate {
-		return references(text, parameters), nil
-	}
-	t, err := s.parse(text, options)
-	if err != nil {
-		return "", err
-	}
 	out := &limited{}
-	if err := t.Execute(out, parameters); err != nil {
+	if s.goTemplate {
+		t, err := s.parse(text, options)
+		if err != nil {
+			return "", err
+		}
+		if err := t.Execute(out, parameters); err != nil {
+			return "", plainError(text, err)
+		}
+	} else if err := references(out, text, parameters); err != nil {
 		return "", plainError(text, err)
 	}
-	return out.String(), nil
+	return out.String(), s.spend(int64(out.Len()) / 16)
 }
 
 // parse returns a template in which each loop, and each template within, takes
@@ -192,11 +193,20 @@ func (l *limited) Write(data []byte) (int, error) {
 var reference = regexp.MustCompile(`(?s)\{\{(.*?)\}\}`)
 
 // references fills in {{ name }} where a parameter of that name is a text.
-func references(text string, parameters map[string]any) string {
-	return reference.ReplaceAllStringFunc(text, func(tag string) string {
+func references(out *limited, text string, parameters map[string]any) error {
+	end := 0
+	for _, at := range reference.FindAllStringIndex(text, -1) {
+		tag := text[at[0]:at[1]]
 		if value, ok := parameters[strings.TrimSpace(tag[2:len(tag)-2])].(string); ok {
-			return value
+			tag = value
 		}
-		return tag
-	})
+		for _, part := range []string{text[end:at[0]], tag} {
+			if _, err := out.Write([]byte(part)); err != nil {
+				return err
+			}
+		}
+		end = at[1]
+	}
+	_, err := out.Write([]byte(text[end:]))
+	return err
 }

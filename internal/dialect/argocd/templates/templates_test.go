@@ -72,6 +72,8 @@ var hostile = map[string]string{
 	"a wide number":                       `{{ printf "%999999999d" 1 }}`,
 	"a wide number by argument":           `{{ printf "%*d" 999999999 1 }}`,
 	"many wide numbers":                   `{{ printf "%1000000d%1000000d" 1 2 }}`,
+	"one argument many times":             `{{ printf (repeat 50000 "%[1]s") (repeat 300000 "x") }}`,
+	"many wide places":                    `{{ printf (repeat 20000 "%[1]999d") 1 }}`,
 	"replacements that grow":              `{{ $x := repeat 100000 "a" }}{{ $x | replace "a" $x }}`,
 	"replacements with the whole text":    `{{ $x := repeat 100000 "a" }}{{ regexReplaceAll "a" $x $x }}`,
 	"a joined list":                       `{{ $x := repeat 100000 "a" }}{{ join $x (until 10000) }}`,
@@ -126,6 +128,32 @@ func TestBudget(t *testing.T) {
 	}
 	if err == nil || !strings.Contains(err.Error(), "too much work") {
 		t.Errorf("the error is %v", err)
+	}
+}
+
+// TestReferencesBounded says that plain references are bounded as Go templates are,
+// in the length of one text and in that of all.
+func TestReferencesBounded(t *testing.T) {
+	for _, goTemplate := range []bool{false, true} {
+		s, err := New(goTemplate, nil, NewBudget())
+		if err != nil {
+			t.Fatal(err)
+		}
+		one, parameters := "{{a}}", map[string]any{"a": strings.Repeat("x", maxOutput/2)}
+		if goTemplate {
+			one = "{{.a}}"
+		}
+		if out, err := s.Fill(strings.Repeat(one, 3), parameters); err == nil {
+			t.Errorf("three times half of the most are %d bytes", len(out))
+		}
+		for range 10_000 {
+			if _, err = s.Fill(one, parameters); err != nil {
+				break
+			}
+		}
+		if err == nil || !strings.Contains(err.Error(), "too much work") {
+			t.Errorf("all together: %v", err)
+		}
 	}
 }
 
