@@ -20,6 +20,10 @@ func Match(pattern, text, separators string) bool {
 	return compiled != nil && compiled.MatchString(text)
 }
 
+// maxPattern is how long a pattern may be in bytes: an expression takes many times as
+// much memory.
+const maxPattern = 4096
+
 // cache remembers what patterns were compiled to, for as long as there are few.
 var cache struct {
 	sync.Mutex
@@ -36,9 +40,9 @@ func compile(pattern, separators string) *regexp.Regexp {
 	if len(cache.compiled) > 4096 || cache.compiled == nil {
 		cache.compiled = map[[2]string]*regexp.Regexp{}
 	}
-	compiled, err := regexp.Compile(expression(pattern, separators))
-	if err != nil {
-		compiled = nil
+	var compiled *regexp.Regexp
+	if len(pattern) <= maxPattern {
+		compiled, _ = regexp.Compile(expression(pattern, separators)) // nil with an error
 	}
 	cache.compiled[key] = compiled
 	return compiled
@@ -92,7 +96,7 @@ func expression(pattern, separators string) string {
 				b.WriteString(regexp.QuoteMeta(pattern[i : i+1]))
 			}
 		default:
-			b.WriteString(regexp.QuoteMeta(string(c)))
+			b.WriteString(regexp.QuoteMeta(pattern[i : i+1]))
 		}
 	}
 	return b.String() + "$"
