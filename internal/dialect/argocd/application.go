@@ -27,7 +27,8 @@ type wanted struct {
 	application
 	name      string // of the app
 	parent    string
-	place     string // for errors: object, and file if known
+	id        object.ID // of the object that asks for it
+	place     string    // for errors: object, and file if known
 	wave      int
 	warnings  []string
 	keep      bool // objects stay when the app goes, whatever the finalizers say
@@ -62,6 +63,7 @@ func newWanted(content map[string]any, parent, place, home string) *wanted {
 	if w.Metadata.Name == "" {
 		w.Metadata.Name = u.GetName()
 	}
+	w.id = idIn(&u, home)
 	w.place = describePlace("Application", w.Metadata.Name, place)
 	w.name = appName(w.Metadata.Namespace, w.Metadata.Name, home)
 	w.malformed = err
@@ -236,7 +238,7 @@ func (r *reading) origin(s source, at string, refs map[string]string) app.Origin
 	}
 	// Even where the files decide, a directory of plain manifests is read as Argo CD does.
 	origin.Render.Directory = &app.Directory{}
-	origin.Render.Helm.ReleaseName = r.name
+	origin.Render.Helm.ReleaseName = r.Metadata.Name // without the namespace: a release has no "_" in its name
 	switch {
 	case s.Chart != "" || s.Helm != nil:
 		origin.Render.Kind, origin.Render.Directory = app.Helm, nil

@@ -74,3 +74,101 @@ func TestDeepBelowName(t *testing.T) {
 		t.Errorf("incomplete: %v", err)
 	}
 }
+
+// TestProjectsAreNotLeft says that an app which a project narrows cannot widen
+// itself by an Application or a project of its own.
+func TestProjectsAreNotLeft(t *testing.T) {
+	const tenant = `
+apiVersion: argoproj.io/v1alpha1
+kind: AppProject
+metadata: {name: tenant}
+spec: {sourceRepos: ["*"], destinations: [{name: in-cluster, namespace: "tenant-*"}], sourceNamespaces: ["tenant-*"]}
+---
+apiVersion: argoproj.io/v1alpha1
+kind: Application
+metadata: {name: tenant}
+spec: {project: tenant, source: {repoURL: git, path: x}, destination: {name: in-cluster, namespace: tenant-a}}
+`
+	result := ask(t, map[string]string{"root": tenant, "tenant": `
+apiVersion: argoproj.io/v1alpha1
+kind: AppProject
+metadata: {name: mine}
+spec: {sourceRepos: ["*"], destinations: [{name: "*", namespace: "*"}], clusterResourceWhitelist: [{group: "*", kind: "*"}]}
+---
+apiVersion: argoproj.io/v1alpha1
+kind: Application
+metadata: {name: out}
+spec: {source: {repoURL: git, path: x}, destination: {name: in-cluster, namespace: kube-system}}
+---
+apiVersion: argoproj.io/v1alpha1
+kind: ApplicationSet
+metadata: {name: out}
+spec: {generators: [{list: {elements: [{name: a}]}}], template: {metadata: {name: out-by-set}, spec: {source: {repoURL: git, path: x}, destination: {name: in-cluster, namespace: kube-system}}}}
+---
+apiVersion: argoproj.io/v1alpha1
+kind: Application
+metadata: {name: mine, namespace: tenant-a}
+spec: {project: mine, source: {repoURL: git, path: x}, destination: {name: in-cluster, namespace: kube-system}}
+---
+apiVersion: argoproj.io/v1alpha1
+kind: Application
+metadata: {name: default, namespace: tenant-a}
+spec: {source: {repoURL: git, path: x}, destination: {name: in-cluster, namespace: kube-system}}
+---
+apiVersion: argoproj.io/v1alpha1
+kind: Application
+metadata: {name: fine, namespace: tenant-a}
+spec: {project: tenant, source: {repoURL: git, path: x}, destination: {name: in-cluster, namespace: tenant-b}}
+`})
+	for name, want := range map[string]string{
+		"out":              `app "tenant" may not have it: project "tenant": limits allow the namespaces tenant-*, not "argocd"`,
+		"out-by-set":       `app "tenant" may not have it: project "tenant"`,
+		"tenant-a_mine":    `there is no AppProject "mine"`,
+		"tenant-a_default": `there is no AppProject "default"`,
+	} {
+		if why := failure(result, name); told(result, name) || !strings.Contains(why, want) {
+			t.Errorf("%s: %q, want %q", name, why, want)
+		}
+	}
+	if !told(result, "tenant") || !told(result, "tenant-a_fine") {
+		t.Errorf("failed: %v", result.Failed)
+	}
+}
+
+// TestServiceAccountsOfAProject says that a project with service accounts lets
+// nothing be written where it has none.
+func TestServiceAccountsOfAProject(t *testing.T) {
+	result := ask(t, map[string]string{"root": `
+apiVersion: argoproj.io/v1alpha1
+kind: AppProject
+metadata: {name: team}
+spec:
+  sourceRepos: ["*"]
+  destinations: [{name: in-cluster, namespace: "*"}]
+  destinationServiceAccounts: [{server: "https://kubernetes.default.svc", namespace: shop, defaultServiceAccount: deployer}]
+---
+apiVersion: argoproj.io/v1alpha1
+kind: Application
+metadata: {name: shop}
+spec: {project: team, source: {repoURL: git, path: x}, destination: {name: in-cluster, namespace: shop}}
+---
+apiVersion: argoproj.io/v1alpha1
+kind: Application
+metadata: {name: other}
+spec: {project: team, source: {repoURL: git, path: x, kustomize: {replicas: [{name: web, count: 3}]}}, destination: {name: in-cluster, namespace: kube-system}}
+---
+apiVersion: argoproj.io/v1alpha1
+kind: Application
+metadata: {name: half}
+spec: {source: {repoURL: git, path: x, kustomize: {replicas: [{name: web, count: 0.5}]}}, destination: {name: in-cluster}}
+`})
+	if !told(result, "shop") || result.Children[0].Options.ServiceAccount != "shop/deployer" {
+		t.Errorf("%+v, failed: %v", result.Children, result.Failed)
+	}
+	if why := failure(result, "other"); !strings.Contains(why, `spec.destinationServiceAccounts: none is for namespace "kube-system"`) {
+		t.Errorf("other: %q", why)
+	}
+	if why := failure(result, "half"); !strings.Contains(why, "replicas[0].count: want a number, have 0.5") {
+		t.Errorf("half: %q", why)
+	}
+}

@@ -1,6 +1,7 @@
 package argocd
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"regexp"
@@ -8,9 +9,12 @@ import (
 	"strings"
 	"time"
 
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+
 	"nave.dev/internal/app"
 	"nave.dev/internal/dialect/argocd/glob"
 	"nave.dev/internal/dialect/argocd/manifest"
+	"nave.dev/internal/object"
 	"nave.dev/internal/window"
 )
 
@@ -21,37 +25,103 @@ type project struct {
 	err   error // counts for all Applications in it
 }
 
-// projects reads the AppProjects, by name.
-func (q *question) projects() map[string]*project {
-	all := map[string]*project{}
-	for _, o := range q.Objects {
-		if o.Manifest.GetKind() != "AppProject" {
-			continue
+// projects reads the AppProjects. One that the project of its own app does not let
+// it have counts for nobody.
+func (q *question) projects(asked map[string][]*wanted) {
+	apps := map[string][]*wanted{}
+	for _, list := range asked {
+		for _, w := range list {
+			apps[w.name] = append(apps[w.name], w)
 		}
-		p := &project{place: describePlace("AppProject", o.Manifest.GetName(), o.Place)}
-		unknown, err := manifest.Decode(o.Manifest.Object, &p.appProject)
-		for _, field := range unknown {
-			q.warn(o.App, p.place, field+": Argo CD has no such field, and leaves it out")
-		}
-		p.err = err
-		if err == nil {
-			p.err = p.check()
-			p.warn(func(text string) { q.warn(o.App, p.place, text) })
-		}
-		name := o.Manifest.GetName()
-		if namespace := o.Manifest.GetNamespace(); namespace != "" && namespace != q.Namespace {
-			q.warn(o.App, p.place, fmt.Sprintf("metadata.namespace: projects are in %s, the namespace of Argo CD, and this one counts for nobody", q.Namespace))
-			continue
-		}
-		if other := all[name]; other != nil {
-			if !sameContent(other.manifestOf(), p.manifestOf()) {
-				other.err = errors.Join(other.err, fmt.Errorf("there is another one of this name and another content, %s", p.place))
-			}
-			continue
-		}
-		all[name] = p
 	}
-	return all
+	var open []Object
+	for _, o := range q.Objects {
+		if o.Manifest.GetKind() == "AppProject" {
+			q.defined[o.Manifest.GetName()] = true
+			open = append(open, o)
+		}
+	}
+	for len(open) > 0 {
+		var later []Object
+		for _, o := range open {
+			reason, decided := "", true
+			for _, w := range apps[o.App] {
+				why, known := q.mayHave(w, idIn(o.Manifest, q.Namespace))
+				reason, decided = cmp.Or(reason, why), decided && known
+			}
+			switch {
+			case reason != "":
+				q.warn(o.App, describePlace("AppProject", o.Manifest.GetName(), o.Place), reason)
+			case !decided:
+				later = append(later, o)
+			default:
+				q.define(o)
+			}
+		}
+		if len(later) == len(open) {
+			for _, o := range later {
+				q.warn(o.App, describePlace("AppProject", o.Manifest.GetName(), o.Place), "it counts for nobody: whether its app may have it depends on a project that is not there, or on itself")
+			}
+			return
+		}
+		open = later
+	}
+}
+
+// idIn is an object's identity; without a namespace it is in that of Argo CD.
+func idIn(u *unstructured.Unstructured, home string) object.ID {
+	id := object.Of(u)
+	id.Namespace = cmp.Or(id.Namespace, home)
+	return id
+}
+
+// mayHave says why the project of an app does not let it have an object of Argo
+// CD's kinds, if so: an app that is narrowed could widen itself by one otherwise.
+// It is not decided while the project is not known. A nil app is the Delivery's own.
+func (q *question) mayHave(w *wanted, id object.ID) (reason string, decided bool) {
+	if w == nil || w.name == q.Delivery {
+		return "", true
+	}
+	p := q.project[w.project()]
+	if p == nil {
+		return "", w.project() == "default" && !q.defined["default"]
+	}
+	m, err := q.target(w.Spec.Destination)
+	if err != nil || p.err != nil {
+		return "", true // nothing is rendered of an app in error
+	}
+	limits, err := p.limits(q.calledBy(m, w.Spec.Destination))
+	if err != nil {
+		return "", true
+	}
+	if reason, ok := limits.Permits(id, true, true); !ok {
+		return fmt.Sprintf("app %q may not have it: %s", w.name, reason), true
+	}
+	return "", true
+}
+
+// define enters an AppProject.
+func (q *question) define(o Object) {
+	p := &project{place: describePlace("AppProject", o.Manifest.GetName(), o.Place)}
+	unknown, err := manifest.Decode(o.Manifest.Object, &p.appProject)
+	for _, field := range unknown {
+		q.warn(o.App, p.place, field+": Argo CD has no such field, and leaves it out")
+	}
+	p.err = err
+	if err == nil {
+		p.err = p.check()
+		p.warn(func(text string) { q.warn(o.App, p.place, text) })
+	}
+	name := o.Manifest.GetName()
+	if namespace := o.Manifest.GetNamespace(); namespace != "" && namespace != q.Namespace {
+		q.warn(o.App, p.place, fmt.Sprintf("metadata.namespace: projects are in %s, the namespace of Argo CD, and this one counts for nobody", q.Namespace))
+		return
+	}
+	if other := q.project[name]; other == nil {
+		q.project[name] = p
+	} else if !sameContent(other.manifestOf(), p.manifestOf()) {
+		other.err = errors.Join(other.err, fmt.Errorf("there is another one of this name and another content, %s", p.place))
+	}
 }
 
 func (p *project) manifestOf() any { return p.Spec }
@@ -137,8 +207,8 @@ func (q *question) admit(w *wanted, m *Member, child *app.Child) error {
 	name := w.project()
 	p := q.project[name]
 	if p == nil {
-		if name == "default" {
-			return nil // Argo CD has one that allows all
+		if namespace := w.Metadata.Namespace; name == "default" && (namespace == "" || namespace == q.Namespace) {
+			return nil // Argo CD has one that allows all, save Applications in other namespaces
 		}
 		return fmt.Errorf("spec.project: there is no AppProject %q\nhint: it is to be among the objects of Delivery %q, or of another one on the cluster", name, q.Delivery)
 	}
@@ -166,7 +236,9 @@ func (q *question) admit(w *wanted, m *Member, child *app.Child) error {
 		return refuse("spec.destinations", "%s", reason)
 	}
 	child.Options.Project = limits.Limits
-	q.impersonate(p, w, servers, child)
+	if err := q.impersonate(p, w, servers, child); err != nil {
+		return refuse("spec.destinationServiceAccounts", "%v", err)
+	}
 	for _, sw := range p.Spec.SyncWindows {
 		if sw.concerns(w, names, servers) {
 			length, _ := time.ParseDuration(sw.Duration) // check has looked
@@ -248,7 +320,9 @@ func (w syncWindow) concerns(a *wanted, names, servers []string) bool {
 }
 
 // impersonate lets a project name the service account, where the Delivery does not.
-func (q *question) impersonate(p *project, w *wanted, servers []string, child *app.Child) {
+// A project that names some has none for other destinations: to write there with
+// all rights would be more than it allows.
+func (q *question) impersonate(p *project, w *wanted, servers []string, child *app.Child) error {
 	for i, rule := range p.Spec.DestinationServiceAccounts {
 		fits := slices.ContainsFunc(servers, func(server string) bool { return glob.Match(rule.Server, server, "") })
 		if !fits || !glob.Match(rule.Namespace, w.Spec.Destination.Namespace, "") {
@@ -265,6 +339,11 @@ func (q *question) impersonate(p *project, w *wanted, servers []string, child *a
 			w.warnings = append(w.warnings, fmt.Sprintf("spec.project: project %q names the service account %q at spec.destinationServiceAccounts[%d], and Delivery %q another, which counts",
 				w.project(), account, i, q.Delivery))
 		}
-		return
+		return nil
 	}
+	if len(p.Spec.DestinationServiceAccounts) > 0 && child.Options.ServiceAccount == "" {
+		return fmt.Errorf("none is for namespace %q of %s\nhint: add one with server: \"*\" and namespace: \"*\" for all other destinations",
+			w.Spec.Destination.Namespace, strings.Join(servers, ", "))
+	}
+	return nil
 }

@@ -22,6 +22,7 @@ type question struct {
 	Request
 	result     Result
 	project    map[string]*project
+	defined    map[string]bool // names of projects that some object defines, whether it may or not
 	incomplete []error
 	warned     map[Warning]bool
 	budget     *templates.Budget
@@ -30,7 +31,7 @@ type question struct {
 // Read tells which apps the objects of a Delivery ask for. The same request has
 // the same result, whatever order its objects are in.
 func Read(request Request) Result {
-	q := &question{Request: request, result: Result{Gates: map[string][]app.Gate{}}, warned: map[Warning]bool{}, budget: templates.NewBudget()}
+	q := &question{Request: request, result: Result{Gates: map[string][]app.Gate{}}, project: map[string]*project{}, defined: map[string]bool{}, warned: map[Warning]bool{}, budget: templates.NewBudget()}
 	if q.Namespace == "" {
 		q.Namespace = "argocd"
 	}
@@ -38,8 +39,9 @@ func Read(request Request) Result {
 	slices.SortStableFunc(q.Objects, func(a, b Object) int {
 		return cmp.Or(cmp.Compare(a.App, b.App), object.Compare(object.Of(a.Manifest), object.Of(b.Manifest)), cmp.Compare(a.Place, b.Place))
 	})
-	q.project = q.projects()
-	found := q.generations(q.wanted())
+	wanted := q.wanted()
+	q.projects(wanted)
+	found := q.generations(wanted)
 	q.tell(found)
 	q.result.Incomplete = errors.Join(q.incomplete...)
 	return q.result
@@ -79,10 +81,16 @@ func (q *question) generations(of map[string][]*wanted) []*wanted {
 	var found []*wanted
 	byName := map[string]*wanted{}
 	parents := []string{q.Delivery}
+	var refused []*wanted
 	for generation := 1; len(parents) > 0; generation++ {
 		var children []string
 		for _, parent := range parents {
 			for _, w := range of[parent] {
+				if reason, _ := q.mayHave(byName[parent], w.id); reason != "" {
+					w.malformed = errors.Join(w.malformed, errors.New(reason))
+					refused = append(refused, w)
+					continue
+				}
 				if w.name == q.Delivery && q.isDelivery(w) {
 					q.warn(parent, w.place, "metadata.name: it has the name and the path of its Delivery, which stands for it")
 					continue
@@ -103,6 +111,13 @@ func (q *question) generations(of map[string][]*wanted) []*wanted {
 			q.incomplete = append(q.incomplete, fmt.Errorf("an Application asks for an Application more than %d times in a row: %s\nhint: is one among its own children under another name?",
 				maxGenerations, q.chain(byName, children[0])))
 			break
+		}
+	}
+	// They fail, where no other app has the name: what was accepted of them stays.
+	for _, w := range refused {
+		if byName[w.name] == nil {
+			byName[w.name] = w
+			found = append(found, w)
 		}
 	}
 	return found

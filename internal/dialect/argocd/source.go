@@ -88,7 +88,9 @@ func (r *reading) kustomize(k kustomizeSource, at string) *app.KustomizeOptions 
 		case int64:
 			count = value
 		case float64:
-			count = int64(value)
+			if count = int64(value); float64(count) != value {
+				err = fmt.Errorf("no whole number")
+			}
 		case string:
 			count, err = strconv.ParseInt(value, 10, 32)
 		default:
