@@ -228,6 +228,9 @@ func (s *set) application(template map[string]any, p parameters, keep bool) (map
 
 // filled returns a copy of a value with all texts in it, and keys, filled in.
 func (s *set) filled(value any, p parameters) (any, error) {
+	if err := s.Budget.Spend(2); err != nil {
+		return nil, err
+	}
 	switch value := value.(type) {
 	case string:
 		if len(p) == 0 {

@@ -99,6 +99,9 @@ func (s *set) list(g *listGenerator, at string) ([]parameters, error) {
 		found = append(found, p)
 	}
 	if g.ElementsYAML != "" {
+		if err := s.Budget.Spend(int64(len(g.ElementsYAML)) / 8); err != nil {
+			return nil, fmt.Errorf("%s.elementsYaml: %w", at, err)
+		}
 		var more []parameters
 		if err := yaml.Unmarshal([]byte(g.ElementsYAML), &more); err != nil {
 			return nil, fmt.Errorf("%s.elementsYaml: it is no list of mappings in YAML%s", at, manifest.Reason(err))

@@ -1,6 +1,7 @@
 package applicationset
 
 import (
+	"cmp"
 	"fmt"
 	"io"
 	"io/fs"
@@ -18,6 +19,10 @@ import (
 
 // maxFile is how large a file with parameters may be.
 const maxFile = 1 << 20
+
+// lookCost is what it takes of the budget to look at a path: a generator in a matrix
+// does it again and again.
+const lookCost = 5
 
 // git reads a git generator.
 func (s *set) git(g *gitGenerator, at string) ([]parameters, error) {
@@ -47,7 +52,7 @@ func (s *set) git(g *gitGenerator, at string) ([]parameters, error) {
 func (s *set) gitDirectories(g *gitGenerator, files fs.FS, at string) ([]parameters, error) {
 	var found []parameters
 	err := fs.WalkDir(files, ".", func(name string, entry fs.DirEntry, err error) error {
-		if err != nil || !entry.IsDir() || name == "." {
+		if err = cmp.Or(err, s.Budget.Spend(lookCost)); err != nil || !entry.IsDir() || name == "." {
 			return err
 		}
 		if strings.HasPrefix(entry.Name(), ".") {
@@ -76,8 +81,11 @@ func (s *set) gitDirectories(g *gitGenerator, files fs.FS, at string) ([]paramet
 func (s *set) gitFiles(g *gitGenerator, files fs.FS, at string) ([]parameters, error) {
 	var found []parameters
 	err := fs.WalkDir(files, ".", func(name string, entry fs.DirEntry, err error) error {
-		if err != nil || !entry.Type().IsRegular() || !chosen(g.Files, name, matchFile) {
+		if err = cmp.Or(err, s.Budget.Spend(lookCost)); err != nil || !entry.Type().IsRegular() || !chosen(g.Files, name, matchFile) {
 			return err
+		}
+		if info, err := entry.Info(); err == nil && s.Budget.Spend(info.Size()/8) != nil {
+			return s.Budget.Spend(0)
 		}
 		contents, err := readParameters(files, name)
 		if err != nil {

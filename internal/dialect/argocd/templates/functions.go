@@ -46,7 +46,7 @@ func (s *Set) bounded() template.FuncMap {
 		"print": fmt.Sprint, "println": fmt.Sprintln, "printf": printf,
 		"html": template.HTMLEscaper, "js": template.JSEscaper, "urlquery": template.URLQueryEscaper,
 	})
-	out := template.FuncMap{meterName: func() (string, error) { return "", s.spend(loopCost) }}
+	out := template.FuncMap{meterName: func() (string, error) { return "", s.Spend(loopCost) }}
 	for name, function := range all {
 		if why, ok := absent[name]; ok {
 			out[name] = func(...any) (any, error) { return nil, fmt.Errorf("%s is not there: %s", name, why) }
@@ -86,7 +86,7 @@ func (s *Set) bound(name string, function reflect.Value) any {
 		if result.tooLarge() {
 			return refuse(fmt.Errorf("%s: its result is too large", name))
 		}
-		if err := s.spend(result.cost()); err != nil {
+		if err := s.Spend(result.cost()); err != nil {
 			return refuse(err)
 		}
 		return []reflect.Value{out[0], reflect.Zero(results[1])}
@@ -126,7 +126,7 @@ func (s *Set) admit(name string, args []any) error {
 		pattern := fmt.Sprint(args[0])
 		cost += total.bytes / 16 * int64(len(pattern)/16+64*strings.Count(pattern, "{")+1)
 	}
-	if err := s.spend(cost); err != nil {
+	if err := s.Spend(cost); err != nil {
 		return err
 	}
 	if grows(name, args) > maxText {

@@ -59,8 +59,8 @@ func New(goTemplate bool, options []string, budget *Budget) (*Set, error) {
 // errBudget says that templates do too much.
 var errBudget = errors.New("the templates do too much work\nhint: loop over less")
 
-// spend takes from the budget.
-func (b *Budget) spend(cost int64) error {
+// Spend takes steps from the budget, or says that there are none left.
+func (b *Budget) Spend(cost int64) error {
 	if b.left -= cost; b.left < 0 {
 		return errBudget
 	}
@@ -90,7 +90,7 @@ func (s *Set) fill(text string, parameters map[string]any, options []string) (st
 	if len(text) > maxTemplate {
 		return "", fmt.Errorf("a template has more than %d KiB", maxTemplate>>10)
 	}
-	if err := s.spend(int64(len(text))/16 + 1); err != nil {
+	if err := s.Spend(int64(len(text))/16 + 1); err != nil {
 		return "", err
 	}
 	out := &limited{}
@@ -105,7 +105,7 @@ func (s *Set) fill(text string, parameters map[string]any, options []string) (st
 	} else if err := references(out, text, parameters); err != nil {
 		return "", plainError(text, err)
 	}
-	return out.String(), s.spend(int64(out.Len()) / 16)
+	return out.String(), s.Spend(int64(out.Len()) / 16)
 }
 
 // parse returns a template in which each loop, and each template within, takes
