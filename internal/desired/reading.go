@@ -223,15 +223,17 @@ func (c *compilation) locate(ctx context.Context, delivery string, from app.Orig
 	if from.TagPrefix != "" && isRange(ref) {
 		return app.Source{}, "", fmt.Errorf("tagPrefix %q: tags with a prefix are not held against a range of versions\nhint: name the tag", from.TagPrefix)
 	}
+	commit, err := c.pinFetched(ctx, source, ref)
+	return app.Source{Repository: source.Name, Commit: commit, Path: from.Path}, ref, err
+}
+
+// pinFetched is pinRef, and fetches what was never fetched.
+func (c *compilation) pinFetched(ctx context.Context, source v1alpha1.Source, ref string) (string, error) {
 	for {
 		commit, err := c.pinRef(ctx, c.pinned, source, ref)
-		if errors.Is(err, remotes.ErrUnfetched) && c.fetchMissing(ctx, c.pinned, map[string]v1alpha1.Source{remotes.Needed(source, ref): source}) {
-			continue
+		if !errors.Is(err, remotes.ErrUnfetched) || !c.fetchMissing(ctx, c.pinned, map[string]v1alpha1.Source{remotes.Needed(source, ref): source}) {
+			return commit, err
 		}
-		if err != nil {
-			return app.Source{}, "", err
-		}
-		return app.Source{Repository: source.Name, Commit: commit, Path: from.Path}, ref, nil
 	}
 }
 
@@ -246,19 +248,7 @@ func (c *compilation) locateChart(ctx context.Context, delivery string, from app
 		return app.Source{}, err
 	}
 	text := v1alpha1.ChartVersion{Chart: from.Chart, Version: cmp.Or(from.Revision, "*")}.String()
-	key := source.Name + "@" + text
-	commit, err, pinned := c.pinned.pinned(key)
-	if !pinned {
-		files, failure := c.tree(ctx, c.pinned, "", c.pinned.Snapshot.Fleet)
-		if failure != nil {
-			return app.Source{}, failure
-		}
-		commit, err = c.resolveSource(ctx, c.pinned, files, source.Name, text)
-		if ctx.Err() != nil {
-			return app.Source{}, context.Cause(ctx) // which says nothing of the chart
-		}
-		commit, err = c.pinned.pin(key, commit, err)
-	}
+	commit, err := c.pinFetched(ctx, source, text)
 	return app.Source{Repository: source.Name, Commit: commit, Path: "."}, err
 }
 

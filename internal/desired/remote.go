@@ -1,11 +1,11 @@
 package desired
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"slices"
-	"sync"
 
 	"nave.dev/api/v1alpha1"
 	"nave.dev/internal/chartsource"
@@ -43,7 +43,7 @@ func (p *Pipeline) pinRef(ctx context.Context, pinned *Pinned, source v1alpha1.S
 	}
 	commit, err := p.resolveRef(ctx, pinned, source, revisions)
 	if errors.Is(err, gitsource.ErrNotFetched) {
-		_, tried, failure := pinned.attempt(remotes.Needed(source, ref))
+		tried, failure := pinned.attempts.Tried(remotes.Needed(source, ref))
 		if !tried {
 			return "", remotes.ErrUnfetched
 		}
@@ -70,7 +70,7 @@ func (p *Pipeline) pinChart(ctx context.Context, pinned *Pinned, source v1alpha1
 	}
 	archive, err := p.resolveChart(source, files, chart)
 	if errors.Is(err, chartsource.ErrNotFetched) && !p.opts.SourcesApart {
-		_, tried, failure := pinned.attempt(remotes.Needed(source, chart.String()))
+		tried, failure := pinned.attempts.Tried(remotes.Needed(source, chart.String()))
 		if !tried {
 			return "", remotes.ErrUnfetched
 		}
@@ -110,27 +110,6 @@ func describeRepository(source string) string {
 	return fmt.Sprintf("source %q", source)
 }
 
-// attempt is the one try of a snapshot to fetch what was never fetched.
-type attempt struct {
-	fetching sync.Mutex // held meanwhile
-	done     bool       // guarded by the snapshot's pins, like err
-	err      error      // why there is nothing to resolve by all the same
-}
-
-// attempt returns that of what remotes.Needed names, and what came of it so far.
-func (p *Pinned) attempt(what string) (a *attempt, done bool, err error) {
-	p.pins.Lock()
-	defer p.pins.Unlock()
-	if p.attempts == nil {
-		p.attempts = map[string]*attempt{}
-	}
-	if a = p.attempts[what]; a == nil {
-		a = &attempt{}
-		p.attempts[what] = a
-	}
-	return a, a.done, a.err
-}
-
 // fetchMissing fetches what a render wanted and was never fetched, each once for a snapshot, and reports whether there
 // was anything: then the render is worth another try. It leaves it to others if the options say so.
 func (p *Pipeline) fetchMissing(ctx context.Context, pinned *Pinned, missing map[string]v1alpha1.Source) bool {
@@ -138,18 +117,10 @@ func (p *Pipeline) fetchMissing(ctx context.Context, pinned *Pinned, missing map
 		return false
 	}
 	for what, source := range missing {
-		a, _, _ := pinned.attempt(what)
-		a.fetching.Lock()
-		if _, done, _ := pinned.attempt(what); !done {
+		pinned.attempts.Once(ctx, what, func() error {
 			_, err := p.fetch(ctx, source)
-			if err == nil {
-				err = gitsource.ErrNotFetched // should the mirror still say so
-			}
-			pinned.pins.Lock()
-			a.done, a.err = ctx.Err() == nil, err
-			pinned.pins.Unlock()
-		}
-		a.fetching.Unlock()
+			return cmp.Or(err, gitsource.ErrNotFetched) // should the mirror still say so
+		})
 	}
 	return len(missing) > 0 && ctx.Err() == nil
 }

@@ -16,6 +16,7 @@ import (
 	"nave.dev/api/v1alpha1"
 	"nave.dev/internal/app"
 	"nave.dev/internal/desired/checks"
+	"nave.dev/internal/desired/remotes"
 	"nave.dev/internal/fleet"
 	"nave.dev/internal/gitsource"
 	"nave.dev/internal/gitsource/webhook"
@@ -38,8 +39,8 @@ type Pinned struct {
 	// Unresolved says of revisions why they stand for no commit.
 	Unresolved map[string]error
 
-	pins     sync.Mutex // guards Sources, Unresolved and attempts, which grow while remote references are found
-	attempts map[string]*attempt
+	pins     sync.Mutex // guards Sources and Unresolved, which grow while remote references are found
+	attempts remotes.Attempts
 }
 
 // ID names the snapshot by its content, what Compile found to refer to other repositories so far among it.
