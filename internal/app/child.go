@@ -1,6 +1,8 @@
 package app
 
 import (
+	"cmp"
+	"math"
 	"time"
 
 	"nave.dev/internal/object"
@@ -83,27 +85,30 @@ type Window struct {
 
 // Retry is how often, and after which waits, a sync that failed is tried again.
 type Retry struct {
-	Limit  int           `json:"limit"` // negative is for ever
-	First  time.Duration `json:"first"`
-	Factor float64       `json:"factor"`
-	Most   time.Duration `json:"most"`
+	Limit  int           `json:"limit"`  // negative is for ever
+	First  time.Duration `json:"first"`  // 0 means 2 seconds
+	Factor float64       `json:"factor"` // 0 means 2
+	Most   time.Duration `json:"most"`   // 0 means 3 minutes
 }
 
+// What a Retry waits that does not say: at first, and at most.
+const (
+	firstRetry = 2 * time.Second
+	lastRetry  = 3 * time.Minute
+)
+
 // Wait returns how long to wait after so many attempts, at least one, until the
-// next, and whether there is to be one. Without a rule there is none.
+// next, at least a second, and whether there is to be one. Without a rule there is
+// none.
 func (r *Retry) Wait(attempts int) (wait time.Duration, again bool) {
 	if r == nil || r.Limit >= 0 && attempts > r.Limit {
 		return 0, false
 	}
-	wait = r.First
-	for n := 1; n < attempts && (r.Most <= 0 || wait < r.Most) && wait < 24*time.Hour; n++ {
-		wait = time.Duration(float64(wait) * max(r.Factor, 1))
-		if r.Factor <= 1 {
-			break
-		}
-	}
-	if r.Most > 0 {
-		wait = min(wait, r.Most)
+	first, most := cmp.Or(r.First, firstRetry), cmp.Or(r.Most, lastRetry)
+	wait = most
+	// Not for a number that is none, or too large to be a duration.
+	if grown := float64(first) * math.Pow(max(cmp.Or(r.Factor, 2), 1), float64(attempts-1)); grown < float64(most) {
+		wait = max(time.Duration(grown), time.Second)
 	}
 	return wait, true
 }

@@ -91,7 +91,10 @@ func TestRetryWait(t *testing.T) {
 		t.Error("without a rule it is tried again")
 	}
 	rule = &Retry{Limit: -1, First: time.Second, Factor: 2}
-	if wait, again := rule.Wait(1000); !again || wait <= 0 || wait > 48*time.Hour {
+	if wait, again := rule.Wait(1000); !again || wait != lastRetry {
 		t.Errorf("for ever: %s %v", wait, again)
+	}
+	if wait, _ := (&Retry{Limit: -1, First: -time.Hour}).Wait(1); wait != time.Second {
+		t.Errorf("of a rule that nobody can mean: %s", wait)
 	}
 }

@@ -7,12 +7,15 @@ import (
 	"maps"
 	"slices"
 
+	"k8s.io/apimachinery/pkg/runtime/schema"
+
 	"nave.dev/internal/apply"
+	"nave.dev/internal/spoke/record"
 )
 
 // refuses says why an assignment is not to be taken, or nothing.
 func (s *session) refuses(a *Assigned) error {
-	accepted := s.records.record
+	accepted := s.records.Record
 	switch {
 	case a.Fleet != "" && a.Fleet != s.spoke.opts.Fleet:
 		return fmt.Errorf("the assignment is of fleet %q, and the cluster of %q", a.Fleet, s.spoke.opts.Fleet)
@@ -34,10 +37,10 @@ func (s *session) refuse(why error) {
 // the cluster record before anything of it is applied.
 func (s *session) accept(ctx context.Context) error {
 	expired := func(p Pause) bool { return !s.now().Before(p.Until) }
-	if s.accepted == s.assigned && !slices.ContainsFunc(s.records.record.Pauses, expired) && !s.tidies() {
+	if s.accepted == s.assigned && !slices.ContainsFunc(s.records.Record.Pauses, expired) && !s.tidies() {
 		return nil
 	}
-	tooLarge := (*recordSizeError)(nil)
+	tooLarge := (*record.SizeError)(nil)
 	if errors.As(s.refused, &tooLarge) && s.now().Sub(s.tidied) < recordCheck {
 		return nil
 	}
@@ -48,7 +51,7 @@ func (s *session) accept(ctx context.Context) error {
 	s.tidied = s.now()
 	digest := s.assigned.Digest()
 	var fresh []string // apps that the cluster never had
-	err := s.records.change(ctx, func(r *Record) {
+	err := s.records.Change(ctx, func(r *record.Record) {
 		switch {
 		case digest == r.Digest:
 		case s.assigned.Number == 0:
@@ -60,7 +63,7 @@ func (s *session) accept(ctx context.Context) error {
 		fresh = nil
 		for _, name := range s.names {
 			if w := s.apps[name]; w.bundle != nil {
-				r.addKinds(name, apply.Kinds(apply.Target{Bundle: w.bundle, Options: w.options}))
+				r.AddKinds(name, apply.Kinds(apply.Target{Bundle: w.bundle, Options: w.options}))
 				if at, applied := slices.BinarySearch(r.Applied, name); !applied {
 					r.Applied = slices.Insert(r.Applied, at, name)
 					fresh = append(fresh, name)
@@ -70,9 +73,9 @@ func (s *session) accept(ctx context.Context) error {
 		r.Pauses = slices.DeleteFunc(r.Pauses, expired)
 		if s.assigned.Incomplete == nil {
 			maps.DeleteFunc(r.Confirmed, func(name, _ string) bool { return s.apps[name] == nil })
-			maps.DeleteFunc(r.Asked, func(name string, _ Asked) bool { return s.apps[name] == nil })
-			r.noteLeft(func(name string) bool { return s.apps[name] != nil }, s.now())
-			r.forget(func(name string) bool { return s.nothingOf(r, name) }, s.now())
+			maps.DeleteFunc(r.Asked, func(name string, _ record.Asked) bool { return s.apps[name] == nil })
+			r.NoteLeft(func(name string) bool { return s.apps[name] != nil }, s.now())
+			r.Forget(func(name string) bool { return s.nothingOf(r, name) }, s.now())
 		}
 	})
 	if errors.As(err, &tooLarge) {
@@ -86,10 +89,25 @@ func (s *session) accept(ctx context.Context) error {
 	for _, name := range fresh {
 		s.apps[name].fresh = true
 	}
-	for _, kind := range s.records.kinds() {
+	for _, kind := range s.records.Kinds() {
 		s.watch(ctx, kind)
 	}
 	s.watchHooks(ctx)
 	s.releaseHooks(ctx)
 	return nil
+}
+
+// nothingOf reports whether the cluster has nothing with the marks of an app that
+// left, as is known only while all kinds in which a record says that it may have
+// something are watched. One that is not served may be again, with its objects.
+func (s *session) nothingOf(r *record.Record, name string) bool {
+	if s.apps[name] != nil || s.tracked.Has(name) {
+		return false
+	}
+	return !slices.ContainsFunc(r.KindsOf(name), func(kind schema.GroupKind) bool { return !s.listed[kind] || s.trouble[kind] })
+}
+
+// tidies reports whether it is time to look for apps that the record may forget.
+func (s *session) tidies() bool {
+	return len(s.records.Record.Left) > 0 && s.refused == nil && s.assigned.Incomplete == nil && s.now().Sub(s.tidied) >= recordCheck
 }

@@ -8,20 +8,14 @@ import (
 
 	"nave.dev/internal/apply"
 	"nave.dev/internal/change"
+	"nave.dev/internal/spoke/record"
 	"nave.dev/internal/window"
 )
-
-// Asked is a sync that somebody asked for, of what an app was then. What Git makes
-// of it later has to be asked for again.
-type Asked struct {
-	Digest string `json:"digest"` // of the bundle
-	Done   bool   `json:"done,omitempty"`
-}
 
 // requested reports whether somebody has asked for what is wanted of the app now,
 // and it is yet to be done.
 func (s *session) requested(w *work) bool {
-	asked := s.records.record.Asked[w.name]
+	asked := s.records.Record.Asked[w.name]
 	return w.bundle != nil && asked.Digest == w.bundle.Digest && !asked.Done
 }
 
@@ -33,12 +27,12 @@ func (s *session) compares(w *work) bool {
 	if w.bundle == nil || s.shut(w) != "" {
 		return w.bundle != nil
 	}
-	return s.unasked(w) || w.options.Manual && !w.removed && s.records.record.Asked[w.name].Done && !w.options.CorrectDrift
+	return s.unasked(w) || w.options.Manual && !w.removed && s.records.Record.Asked[w.name].Done && !w.options.CorrectDrift
 }
 
 // unasked reports whether an app waits for somebody to ask for what it is now.
 func (s *session) unasked(w *work) bool {
-	return w.options.Manual && !w.removed && s.records.record.Asked[w.name].Digest != w.bundle.Digest
+	return w.options.Manual && !w.removed && s.records.Record.Asked[w.name].Digest != w.bundle.Digest
 }
 
 // request keeps on the cluster that somebody asks for what is wanted of an app
@@ -55,12 +49,12 @@ func (s *session) request(ctx context.Context, w *work) error {
 		return fmt.Errorf("app %q: %w", w.name, err)
 	}
 	if now := s.now(); !window.Permit(windows, now, true, time.Time{}) {
-		return fmt.Errorf("app %q: %s", w.name, outside(windows, now, true))
+		return fmt.Errorf("app %q: %s", w.name, window.Explain(windows, now, true))
 	}
-	asked := Asked{Digest: w.bundle.Digest}
-	return s.records.change(ctx, func(r *Record) {
+	asked := record.Asked{Digest: w.bundle.Digest}
+	return s.records.Change(ctx, func(r *record.Record) {
 		if r.Asked == nil {
-			r.Asked = map[string]Asked{}
+			r.Asked = map[string]record.Asked{}
 		}
 		r.Asked[w.name] = asked
 	})
@@ -69,12 +63,12 @@ func (s *session) request(ctx context.Context, w *work) error {
 // fulfil keeps on the cluster that what somebody asked for has been done. If that
 // cannot be told the cluster, the next session does it again.
 func (s *session) fulfil(ctx context.Context, w *work, digest string) {
-	if asked := s.records.record.Asked[w.name]; asked.Digest != digest || asked.Done {
+	if asked := s.records.Record.Asked[w.name]; asked.Digest != digest || asked.Done {
 		return
 	}
-	err := s.records.change(ctx, func(r *Record) {
+	err := s.records.Change(ctx, func(r *record.Record) {
 		if r.Asked[w.name].Digest == digest {
-			r.Asked[w.name] = Asked{Digest: digest, Done: true}
+			r.Asked[w.name] = record.Asked{Digest: digest, Done: true}
 		}
 	})
 	if err != nil {

@@ -143,7 +143,7 @@ func (s *session) scale(event apply.Event) {
 	}
 	s.scaled[event.ID] = now
 	for _, workload := range []object.ID{before, now} {
-		for _, name := range s.claims.owners[workload] {
+		for _, name := range s.claims.Owners(workload) {
 			// An app knows of what it adds itself.
 			if w := s.apps[name]; w != nil && (name != event.Owner.App || event.Type != apply.Added) {
 				w.late = true
@@ -156,7 +156,7 @@ func (s *session) scale(event apply.Event) {
 // about, or whose marks it carries, or else the one that has it in Git.
 func (s *session) whose(id object.ID) *work {
 	shown, _ := s.tracked.Get(id)
-	for _, name := range append([]string{s.applied[id], shown.Owner.App}, s.claims.owners[id]...) {
+	for _, name := range append([]string{s.applied[id], shown.Owner.App}, s.claims.Owners(id)...) {
 		if w := s.apps[name]; w != nil {
 			return w
 		}

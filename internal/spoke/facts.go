@@ -9,6 +9,7 @@ import (
 
 	"nave.dev/internal/app"
 	"nave.dev/internal/apply"
+	"nave.dev/internal/spoke/claims"
 )
 
 // definitionKind is the kind of the objects that define kinds.
@@ -85,7 +86,7 @@ func (s *session) takeFacts(facts app.Facts) {
 	}
 	s.facts = facts
 	if s.assigned != nil {
-		s.claims = claimsOf(s.apps, s.assigned.Incomplete != nil, facts)
+		s.claims = claims.Of(s.bundles(), s.assigned.Incomplete != nil, facts)
 	}
 	s.spoke.mu.Lock()
 	s.spoke.facts = facts

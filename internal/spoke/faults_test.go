@@ -31,6 +31,7 @@ import (
 	"nave.dev/internal/apply"
 	"nave.dev/internal/apply/cluster"
 	"nave.dev/internal/object"
+	"nave.dev/internal/spoke/record"
 )
 
 // owner is the app whose marks a ConfigMap carries, and which object it is.
@@ -160,7 +161,7 @@ func TestRecordLostWhileAway(t *testing.T) {
 	s.Assign(all(each))
 	g.synced(s)
 	stop()
-	if err := g.person.CoreV1().Secrets(Namespace).Delete(t.Context(), recordName, metav1.DeleteOptions{}); err != nil {
+	if err := g.person.CoreV1().Secrets(record.Namespace).Delete(t.Context(), record.Name, metav1.DeleteOptions{}); err != nil {
 		t.Fatal(err)
 	}
 	s, _ = g.spoke("first")

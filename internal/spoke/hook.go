@@ -15,6 +15,7 @@ import (
 	"nave.dev/internal/apply/hook"
 	"nave.dev/internal/health"
 	"nave.dev/internal/object"
+	"nave.dev/internal/spoke/record"
 )
 
 // hookLook is how often an app whose hooks run is looked at without an event, for
@@ -35,7 +36,7 @@ var errNotWriter = errors.New("another process writes to the cluster now")
 // keepRun returns what keeps the runs of an app's hooks. It is called beside the
 // loop, and returns when the record is written.
 func (s *session) keepRun(w *work, asked bool) func(context.Context, hook.Run) error {
-	attempt := s.records.record.Hooks[w.name].Attempt
+	attempt := s.records.Record.Hooks[w.name].Attempt
 	return func(ctx context.Context, run hook.Run) error {
 		k := kept{work: w, run: run, asks: asked && run.Attempt > attempt, done: make(chan error, 1)}
 		select {
@@ -67,9 +68,9 @@ func (s *session) keep(ctx context.Context, first kept) {
 	}
 	before := map[string]hook.Run{}
 	for _, k := range all {
-		before[k.work.name] = s.records.record.Hooks[k.work.name]
+		before[k.work.name] = s.records.Record.Hooks[k.work.name]
 	}
-	err := s.records.change(ctx, func(r *Record) {
+	err := s.records.Change(ctx, func(r *record.Record) {
 		if r.Hooks == nil {
 			r.Hooks = map[string]hook.Run{}
 		}
@@ -116,7 +117,7 @@ func (s *session) tellHooks(name string, before, now hook.Run) {
 
 // watchHooks sees to it that changes of hooks that run are noticed.
 func (s *session) watchHooks(ctx context.Context) {
-	for _, run := range s.records.record.Hooks {
+	for _, run := range s.records.Record.Hooks {
 		for _, st := range run.Hooks {
 			if kind := st.ID.GroupKind(); st.Result == "" && !s.hookWatches[kind] {
 				s.hookWatches[kind] = true
@@ -146,7 +147,7 @@ func (s *session) watchHooksOf(ctx context.Context, kind schema.GroupKind) {
 
 // noticeHook has an app looked at whose hook has changed.
 func (s *session) noticeHook(id object.ID) {
-	for name, run := range s.records.record.Hooks {
+	for name, run := range s.records.Record.Hooks {
 		for _, st := range run.Hooks {
 			if w := s.apps[name]; w != nil && st.ID == id && st.Result == "" {
 				w.roused = true
@@ -159,7 +160,7 @@ func (s *session) noticeHook(id object.ID) {
 // run before anything of it is applied: drift is then corrected by repairs alone,
 // which write nothing that Git changed.
 func (s *session) hooksWait(w *work) bool {
-	run := s.records.record.Hooks[w.name]
+	run := s.records.Record.Hooks[w.name]
 	return w.syncsHooks() && (run.Digest != w.bundle.Digest || run.State != hook.Succeeded && run.Phase == app.PreSync)
 }
 
@@ -171,7 +172,7 @@ func (w *work) syncsHooks() bool {
 
 // hookRetry is when an app is looked at again that waits, as far as hooks say.
 func (s *session) hookRetry(w *work, usual time.Time) time.Time {
-	run := s.records.record.Hooks[w.name]
+	run := s.records.Record.Hooks[w.name]
 	if w.roused {
 		return s.now()
 	}
@@ -190,7 +191,7 @@ func (s *session) releaseHooks(ctx context.Context) {
 	if s.assigned.Incomplete != nil {
 		return
 	}
-	for name, run := range s.records.record.Hooks {
+	for name, run := range s.records.Record.Hooks {
 		if s.apps[name] != nil || run.Ends() || s.releasing[name] {
 			continue
 		}
@@ -202,7 +203,7 @@ func (s *session) releaseHooks(ctx context.Context) {
 				if err != nil || s.apps[name] != nil || !s.writes() {
 					return // the next look at the record does it
 				}
-				err := s.records.change(ctx, func(r *Record) {
+				err := s.records.Change(ctx, func(r *record.Record) {
 					run := r.Hooks[name]
 					run.State, run.Reason, run.Hooks = hook.Failed, "the app left the cluster", nil
 					r.Hooks[name] = run
@@ -241,7 +242,7 @@ func (s *Spoke) RerunHooks(ctx context.Context, name string) error {
 		if err := session.request(ctx, w); err != nil {
 			return err
 		}
-		err = session.records.change(ctx, func(r *Record) {
+		err = session.records.Change(ctx, func(r *record.Record) {
 			if r.Rerun == nil {
 				r.Rerun = map[string]bool{}
 			}
@@ -258,7 +259,7 @@ type Hooks = hook.Summary
 
 // hooksOf returns what is known of an app's hooks, nil if it has none.
 func (s *session) hooksOf(w *work) *Hooks {
-	run, known := s.records.record.Hooks[w.name]
+	run, known := s.records.Record.Hooks[w.name]
 	if !known || w.bundle == nil || len(w.bundle.Hooks) == 0 || run.Digest != w.bundle.Digest {
 		return nil
 	}

@@ -90,7 +90,7 @@ func (s *Spoke) Diff(ctx context.Context, name string) ([]AppDiff, error) {
 // withheld says why the app is not written, or that what is wanted of it is not
 // the newest.
 func (s *session) withheld(w *work) string {
-	pause, paused := s.records.record.pausedBy(w.name, s.now())
+	pause, paused := s.records.Record.PausedBy(w.name, s.now())
 	switch {
 	case w.err != nil && w.bundle != nil:
 		return "compared with what was last accepted"
@@ -134,7 +134,7 @@ func (s *Spoke) Orphans(ctx context.Context) ([]Orphan, error) {
 			return fmt.Errorf("cluster %s: which apps it has cannot be told: %w", s.opts.Cluster, session.assigned.Incomplete)
 		}
 		applier = session.applier
-		kinds, left = slices.Clone(session.records.kinds()), maps.Clone(session.records.record.Left)
+		kinds, left = slices.Clone(session.records.Kinds()), maps.Clone(session.records.Record.Left)
 		for name := range session.apps {
 			living[name] = true
 		}

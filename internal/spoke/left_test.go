@@ -12,9 +12,11 @@ import (
 	"github.com/google/go-cmp/cmp"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"nave.dev/internal/spoke/record"
 )
 
-func (r *Record) departed(name, kind string, since time.Time) {
+func departed(r *record.Record, name, kind string, since time.Time) {
 	r.Applied = append(r.Applied, name)
 	r.Kinds[name] = []string{kind}
 	if r.Left == nil {
@@ -23,7 +25,7 @@ func (r *Record) departed(name, kind string, since time.Time) {
 	r.Left[name] = since
 }
 
-func size(t *testing.T, r Record) int {
+func size(t *testing.T, r record.Record) int {
 	t.Helper()
 	data, err := json.Marshal(r)
 	if err != nil {
@@ -44,11 +46,11 @@ func TestRecordForgets(t *testing.T) {
 	g.until("two apps have left", func() bool { return len(g.record().Left) == 2 })
 	g.delete("c")
 	stop()
-	g.edit(func(r *Record) {
+	g.edit(func(r *record.Record) {
 		for i := range 1000 {
-			r.departed(fmt.Sprintf("preview-%04d", i), "ConfigMap", time.Now().Add(-time.Hour))
+			departed(r, fmt.Sprintf("preview-%04d", i), "ConfigMap", time.Now().Add(-time.Hour))
 		}
-		r.departed("unlisted", "Gone.example.org", time.Now().Add(-time.Hour))
+		departed(r, "unlisted", "Gone.example.org", time.Now().Add(-time.Hour))
 	})
 	before := size(t, g.record())
 
@@ -85,13 +87,13 @@ func TestRecordForgets(t *testing.T) {
 
 func TestForget(t *testing.T) {
 	now := time.Unix(1_800_000_000, 0)
-	r := Record{Kinds: map[string][]string{}}
-	r.departed("gone", "ConfigMap", now.Add(-forgetAfter))
-	r.departed("here", "ConfigMap", now.Add(-forgetAfter))
-	r.departed("later", "ConfigMap", now.Add(time.Hour)) // the clock went back
-	r.departed("young", "ConfigMap", now.Add(time.Second-forgetAfter))
+	r := record.Record{Kinds: map[string][]string{}}
+	departed(&r, "gone", "ConfigMap", now.Add(-record.ForgetAfter))
+	departed(&r, "here", "ConfigMap", now.Add(-record.ForgetAfter))
+	departed(&r, "later", "ConfigMap", now.Add(time.Hour)) // the clock went back
+	departed(&r, "young", "ConfigMap", now.Add(time.Second-record.ForgetAfter))
 	r.Applied = append(r.Applied, "zoo") // which is assigned
-	r.forget(func(app string) bool { return app != "here" }, now)
+	r.Forget(func(app string) bool { return app != "here" }, now)
 	if want := []string{"here", "later", "young", "zoo"}; !slices.Equal(r.Applied, want) || len(r.Left) != 3 || len(r.Kinds) != 3 {
 		t.Errorf("it remembers %v, want %v", r, want)
 	}
@@ -101,8 +103,8 @@ func TestForget(t *testing.T) {
 // lost, and nothing is applied that it does not tell of.
 func TestRecordThatIsTooLarge(t *testing.T) {
 	g := on(t)
-	g.edit(func(r *Record) {
-		r.departed("full", "Gone.example.org", time.Now())
+	g.edit(func(r *record.Record) {
+		departed(r, "full", "Gone.example.org", time.Now())
 		r.Left[strings.Repeat("x", corev1.MaxSecretSize-size(t, *r)-50)] = time.Now()
 	})
 	before := g.record()
@@ -115,10 +117,10 @@ func TestRecordThatIsTooLarge(t *testing.T) {
 	if diff := cmp.Diff(before, g.record()); diff != "" || g.value("a") != "" {
 		t.Errorf("a = %q, and of the record (-before +now):\n%s", g.value("a"), diff)
 	}
-	if err := g.person.CoreV1().Secrets(Namespace).Delete(t.Context(), recordName, metav1.DeleteOptions{}); err != nil {
+	if err := g.person.CoreV1().Secrets(record.Namespace).Delete(t.Context(), record.Name, metav1.DeleteOptions{}); err != nil {
 		t.Fatal(err)
 	}
-	g.edit(func(r *Record) { r.departed("full", "Gone.example.org", time.Now()) })
+	g.edit(func(r *record.Record) { departed(r, "full", "Gone.example.org", time.Now()) })
 	g.ahead.Store(int64(2 * recordCheck))
 	g.until("with room it is applied", func() bool { return g.value("a") == "one" })
 	g.synced(s)

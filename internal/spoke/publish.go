@@ -12,6 +12,7 @@ import (
 	"nave.dev/internal/change"
 	"nave.dev/internal/health"
 	"nave.dev/internal/object"
+	"nave.dev/internal/spoke/claims"
 )
 
 // defaultDeadline is how long an app may take to become healthy.
@@ -22,7 +23,7 @@ const defaultDeadline = 10 * time.Minute
 func (s *session) publish() {
 	state := State{
 		Cluster: s.spoke.opts.Cluster, Online: true, Writer: s.writes(), Holder: s.writer.HeldBy(), Version: s.facts.KubernetesVersion,
-		Number: s.records.record.Number, Sync: Synced, Pauses: slices.Clone(s.records.record.Pauses),
+		Number: s.records.Record.Number, Sync: Synced, Pauses: slices.Clone(s.records.Record.Pauses),
 	}
 	if s.assigned == nil {
 		state.Sync = Unknown
@@ -145,7 +146,7 @@ func (s *session) appHealth(w *work) health.Summary {
 // objectHealth is the health of one object as the watches show it.
 func (s *session) objectHealth(w *work, stated object.ID) health.Result {
 	there := false
-	for _, id := range identities(stated, s.facts) {
+	for _, id := range claims.Identities(stated, s.facts) {
 		if result, seen := s.health[id]; seen && s.whose(id) == w {
 			return result
 		}

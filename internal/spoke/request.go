@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 	"time"
+
+	"nave.dev/internal/spoke/record"
 )
 
 // request is an operator's action. The loop answers it when it is recorded on
@@ -63,7 +65,7 @@ func (s *session) asked(name string) (*work, error) {
 	if w == nil {
 		return nil, fmt.Errorf("cluster %s has no app %q", s.spoke.opts.Cluster, name)
 	}
-	if pause, paused := s.records.record.pausedBy(name, s.now()); paused {
+	if pause, paused := s.records.Record.PausedBy(name, s.now()); paused {
 		return nil, fmt.Errorf("app %q is %s", name, pause)
 	}
 	return w, nil
@@ -74,7 +76,7 @@ func (s *Spoke) Confirm(ctx context.Context, digest string) error {
 	return s.ask(ctx, func(ctx context.Context, session *session) error {
 		for name, w := range session.apps {
 			if w.state.Held != nil && w.state.Held.Digest == digest {
-				err := session.records.change(ctx, func(r *Record) {
+				err := session.records.Change(ctx, func(r *record.Record) {
 					if r.Confirmed == nil {
 						r.Confirmed = map[string]string{}
 					}
@@ -97,7 +99,7 @@ func (s *Spoke) Pause(ctx context.Context, pause Pause) error {
 			return fmt.Errorf("cluster %s has no app %q", s.opts.Cluster, pause.App)
 		}
 		now, ended := s.opts.Now(), false
-		err := session.records.change(ctx, func(r *Record) {
+		err := session.records.Change(ctx, func(r *record.Record) {
 			kept := r.Pauses[:0]
 			ended = false
 			for _, p := range r.Pauses {
@@ -125,16 +127,11 @@ func (s *Spoke) Pause(ctx context.Context, pause Pause) error {
 			return nil
 		}
 		for name, w := range session.apps {
-			if _, paused := session.records.record.pausedBy(name, now); paused {
+			if _, paused := session.records.Record.PausedBy(name, now); paused {
 				w.stop()
 			}
 		}
 		session.event(pause.App, EventPaused, fmt.Sprintf("until %s by %s: %s", pause.Until.Format(time.RFC3339), pause.Actor, pause.Reason), nil)
 		return nil
 	})
-}
-
-// String says until when, by whom and why.
-func (p Pause) String() string {
-	return fmt.Sprintf("paused until %s by %s: %s", p.Until.Format(time.RFC3339), p.Actor, p.Reason)
 }

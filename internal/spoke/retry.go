@@ -1,12 +1,9 @@
 package spoke
 
 import (
-	"cmp"
 	"fmt"
-	"math"
 	"time"
 
-	"nave.dev/internal/app"
 	"nave.dev/internal/change"
 )
 
@@ -35,21 +32,12 @@ func (w *work) retry(now time.Time) {
 		w.failures++
 		return
 	}
-	if rule.Limit >= 0 && w.tried >= rule.Limit {
+	wait, again := rule.Wait(w.tried + 1)
+	if !again {
 		w.retryAt, w.gaveUp = time.Time{}, true
 		w.state.Message += fmt.Sprintf("; given up after %d retries, until Git changes or somebody runs nave sync", w.tried)
 		return
 	}
-	w.retryAt = now.Add(retryWait(*rule, w.tried))
+	w.retryAt = now.Add(wait)
 	w.tried++
-}
-
-// retryWait returns how long to wait after some retries.
-func retryWait(rule app.Retry, tried int) time.Duration {
-	first, most := cmp.Or(rule.First, firstAppRetry), cmp.Or(rule.Most, lastAppRetry)
-	wait := float64(first) * math.Pow(cmp.Or(rule.Factor, 2), float64(tried))
-	if !(wait < float64(most)) { // also what is no number
-		return most
-	}
-	return max(time.Duration(wait), time.Second)
 }

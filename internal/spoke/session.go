@@ -17,8 +17,10 @@ import (
 	"nave.dev/internal/change"
 	"nave.dev/internal/health"
 	"nave.dev/internal/object"
+	"nave.dev/internal/spoke/claims"
 	"nave.dev/internal/spoke/inventory"
 	"nave.dev/internal/spoke/lease"
+	"nave.dev/internal/spoke/record"
 )
 
 // session is the loop while the cluster answers. All its fields belong to the
@@ -27,7 +29,7 @@ import (
 type session struct {
 	spoke   *Spoke
 	applier *apply.Client
-	records *recordStore
+	records *record.Store
 	facts   app.Facts
 	writer  *lease.Writer
 	term    *lease.Term // for which the record was read
@@ -39,7 +41,7 @@ type session struct {
 	tidied   time.Time // when the record was last looked through for apps to forget
 	apps     map[string]*work
 	names    []string // of apps, in order
-	claims   *claims
+	claims   *claims.Claims
 	applied  map[object.ID]string // whose sync brought the object about
 	checks   *health.Checker
 	keys     string // the version of the file of keys
@@ -86,13 +88,13 @@ const publishAfter = 50 * time.Millisecond
 // the loop's time, however many apps there are.
 const publishShare = 20
 
-func newSession(s *Spoke, client kubernetes.Interface, applier *apply.Client, records *recordStore, facts app.Facts) *session {
+func newSession(s *Spoke, client kubernetes.Interface, applier *apply.Client, records *record.Store, facts app.Facts) *session {
 	s.mu.Lock()
 	checks := s.checks
 	s.mu.Unlock()
 	session := &session{
 		checks: checks, keys: s.opts.Keys.Version(), spoke: s, applier: applier, records: records, facts: facts,
-		writer: lease.New(client, Namespace, writerName, s.opts.Writer), apps: s.apps, health: s.health, claims: &claims{}, applied: map[object.ID]string{},
+		writer: lease.New(client, record.Namespace, record.LeaseName, s.opts.Writer), apps: s.apps, health: s.health, claims: &claims.Claims{}, applied: map[object.ID]string{},
 		watches: map[schema.GroupKind]*watch{}, listed: map[schema.GroupKind]bool{},
 		away: map[schema.GroupKind]error{}, trouble: map[schema.GroupKind]bool{}, tracked: inventory.New(), scaled: map[object.ID]object.ID{},
 		results: make(chan func(), 64), events: make(chan apply.Event, 1024), broken: make(chan error, 16), definitions: make(chan struct{}, 1),
@@ -226,7 +228,16 @@ func (s *session) take() {
 		})
 	}
 	s.names = slices.Sorted(maps.Keys(s.apps))
-	s.claims = claimsOf(s.apps, wanted.Incomplete != nil, s.facts)
+	s.claims = claims.Of(s.bundles(), wanted.Incomplete != nil, s.facts)
+}
+
+// bundles are those of all apps, nil where an app's objects are not known.
+func (s *session) bundles() map[string]*app.Bundle {
+	bundles := make(map[string]*app.Bundle, len(s.apps))
+	for name, w := range s.apps {
+		bundles[name] = w.bundle
+	}
+	return bundles
 }
 
 // writes reports whether this process may write to the cluster, and has read the
@@ -244,7 +255,7 @@ func (s *session) whyNot() string {
 // start begins whatever can be begun now: first watches, then syncs and repairs.
 // An error ends the session.
 func (s *session) start(ctx context.Context) error {
-	for _, kind := range s.records.kinds() {
+	for _, kind := range s.records.Kinds() {
 		s.watch(ctx, kind)
 	}
 	if err := s.stand(ctx); err != nil || !s.writes() || s.assigned == nil || len(s.away) > 0 {
@@ -295,12 +306,12 @@ func (s *session) stand(ctx context.Context) error {
 		}
 	}
 	if current != nil {
-		key := string(s.records.record.DigestKey)
-		changed, err := s.records.reload(ctx)
+		key := string(s.records.Record.DigestKey)
+		changed, err := s.records.Reload(ctx)
 		if err != nil {
 			return err
 		}
-		if key != string(s.records.record.DigestKey) {
+		if key != string(s.records.Record.DigestKey) {
 			return errors.New("the cluster record has another key for what is veiled") // the next session uses it
 		}
 		if changed || current != s.term {

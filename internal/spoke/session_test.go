@@ -13,6 +13,7 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
 	"nave.dev/internal/app"
+	"nave.dev/internal/spoke/record"
 )
 
 // What a task comes to counts also if its session ends before it.
@@ -48,7 +49,7 @@ func TestRecordThatCannotBeWrittenAfterASync(t *testing.T) {
 	g.until("the prune is held", func() bool { apps := s.State().Apps; return len(apps) == 1 && apps[0].Held != nil })
 	var refused atomic.Bool
 	fault.set(func(r *http.Request) (*http.Response, error) {
-		record := r.Method == http.MethodPut && strings.HasSuffix(r.URL.Path, "/secrets/"+recordName)
+		record := r.Method == http.MethodPut && strings.HasSuffix(r.URL.Path, "/secrets/"+record.Name)
 		if record && g.value("x") == "" && !refused.Swap(true) {
 			return nil, errors.New("the network is down")
 		}

@@ -23,6 +23,7 @@ import (
 	"nave.dev/internal/apply"
 	"nave.dev/internal/health"
 	"nave.dev/internal/object"
+	"nave.dev/internal/spoke/record"
 )
 
 // Options configure a Spoke.
@@ -250,20 +251,20 @@ func (s *Spoke) open(ctx context.Context) (*session, error) {
 	config, pauses := s.config, s.state.Pauses
 	s.mu.Unlock()
 	short := rest.CopyConfig(config) // for the record and the lease, which are never watched
-	short.Timeout = recordTimeout
+	short.Timeout = record.Timeout
 	client, err := kubernetes.NewForConfig(short)
 	if err != nil {
 		return nil, err
 	}
-	records := &recordStore{client: client, fleet: s.opts.Fleet, pauses: pauses}
-	if err := records.load(ctx); err != nil {
+	records := record.New(client, s.opts.Fleet, pauses)
+	if err := records.Load(ctx); err != nil {
 		return nil, err
 	}
-	if err := records.makeNamespace(ctx); err != nil {
+	if err := records.MakeNamespace(ctx); err != nil {
 		return nil, err
 	}
 	applier, err := apply.New(config, apply.Options{
-		Fleet: s.opts.Fleet, Now: s.opts.Now, DigestKey: records.record.DigestKey,
+		Fleet: s.opts.Fleet, Now: s.opts.Now, DigestKey: records.Record.DigestKey,
 		Listener: apply.Listener{Watching: func(change int) { s.watches.Add(int64(change)) }},
 	})
 	if err != nil {
@@ -276,7 +277,7 @@ func (s *Spoke) open(ctx context.Context) (*session, error) {
 	s.mu.Lock()
 	s.facts = facts
 	if s.found == nil {
-		s.found = append([]string{}, records.record.Applied...)
+		s.found = append([]string{}, records.Record.Applied...)
 	}
 	s.mu.Unlock()
 	return newSession(s, client, applier, records, facts), nil

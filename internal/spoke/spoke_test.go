@@ -19,6 +19,7 @@ import (
 	"nave.dev/internal/app"
 	"nave.dev/internal/health"
 	"nave.dev/internal/object"
+	"nave.dev/internal/spoke/record"
 	"nave.dev/internal/testenv"
 )
 
@@ -48,8 +49,8 @@ func on(t *testing.T) *ground {
 	g := &ground{T: t, env: env, namespace: env.Namespace(t), person: person, checker: checker}
 	t.Cleanup(g.clear) // once its spokes have ended
 	for _, err := range []error{
-		person.CoreV1().Secrets(Namespace).Delete(t.Context(), recordName, metav1.DeleteOptions{}),
-		person.CoordinationV1().Leases(Namespace).Delete(t.Context(), writerName, metav1.DeleteOptions{}),
+		person.CoreV1().Secrets(record.Namespace).Delete(t.Context(), record.Name, metav1.DeleteOptions{}),
+		person.CoordinationV1().Leases(record.Namespace).Delete(t.Context(), record.LeaseName, metav1.DeleteOptions{}),
 	} {
 		if err != nil && !apierrors.IsNotFound(err) {
 			t.Fatal(err)
@@ -170,27 +171,27 @@ func (g *ground) delete(name string) {
 }
 
 // record is the cluster record as it is on the cluster.
-func (g *ground) record() Record {
+func (g *ground) record() record.Record {
 	g.Helper()
-	secret, err := g.person.CoreV1().Secrets(Namespace).Get(g.Context(), recordName, metav1.GetOptions{})
+	secret, err := g.person.CoreV1().Secrets(record.Namespace).Get(g.Context(), record.Name, metav1.GetOptions{})
 	if err != nil {
 		g.Fatal(err)
 	}
-	var r Record
-	if err := json.Unmarshal(secret.Data[recordKey], &r); err != nil {
+	var r record.Record
+	if err := json.Unmarshal(secret.Data[record.Key], &r); err != nil {
 		g.Fatal(err)
 	}
 	return r
 }
 
 // edit changes the record as a person would.
-func (g *ground) edit(do func(*Record)) {
+func (g *ground) edit(do func(*record.Record)) {
 	g.Helper()
-	store := &recordStore{client: g.person, fleet: "fleet"}
-	if err := store.load(g.Context()); err != nil {
+	store := record.New(g.person, "fleet", nil)
+	if err := store.Load(g.Context()); err != nil {
 		g.Fatal(err)
 	}
-	if err := store.change(g.Context(), do); err != nil {
+	if err := store.Change(g.Context(), do); err != nil {
 		g.Fatal(err)
 	}
 }
@@ -236,11 +237,11 @@ func TestTwoWriters(t *testing.T) {
 
 func TestOtherFleet(t *testing.T) {
 	g := on(t)
-	other := &recordStore{client: g.person, fleet: "other"}
-	if err := other.load(t.Context()); err != nil {
+	other := record.New(g.person, "other", nil)
+	if err := other.Load(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	if err := other.change(t.Context(), func(*Record) {}); err != nil {
+	if err := other.Change(t.Context(), func(*record.Record) {}); err != nil {
 		t.Fatal(err)
 	}
 	s, _ := g.spoke("first")
@@ -249,7 +250,7 @@ func TestOtherFleet(t *testing.T) {
 	if g.value("a") != "" || s.State().Online {
 		t.Errorf("a cluster of another fleet was written to: %s", describe(s.State()))
 	}
-	_, err := g.person.CoordinationV1().Leases(Namespace).Get(t.Context(), writerName, metav1.GetOptions{})
+	_, err := g.person.CoordinationV1().Leases(record.Namespace).Get(t.Context(), record.LeaseName, metav1.GetOptions{})
 	if !apierrors.IsNotFound(err) {
 		t.Errorf("reading the lease: %v, want none", err)
 	}
@@ -261,18 +262,18 @@ func TestRecordLostAndChanged(t *testing.T) {
 	s.Assign(assigned(g.desired("web", g.configMap("a", "one"))))
 	g.synced(s)
 	key := string(g.record().DigestKey)
-	if err := g.person.CoreV1().Secrets(Namespace).Delete(t.Context(), recordName, metav1.DeleteOptions{}); err != nil {
+	if err := g.person.CoreV1().Secrets(record.Namespace).Delete(t.Context(), record.Name, metav1.DeleteOptions{}); err != nil {
 		t.Fatal(err)
 	}
 	g.ahead.Store(int64(2 * recordCheck))
 	g.until("the record is back", func() bool {
-		_, err := g.person.CoreV1().Secrets(Namespace).Get(t.Context(), recordName, metav1.GetOptions{})
+		_, err := g.person.CoreV1().Secrets(record.Namespace).Get(t.Context(), record.Name, metav1.GetOptions{})
 		return err == nil
 	})
 	if r := g.record(); string(r.DigestKey) != key || fmt.Sprint(r.Kinds) != "map[web:[ConfigMap]]" || fmt.Sprint(r.Applied) != "[web]" {
 		t.Errorf("the record came back as %+v", r)
 	}
-	g.edit(func(r *Record) {
+	g.edit(func(r *record.Record) {
 		r.Pauses = append(r.Pauses, Pause{App: "web", Until: time.Now().Add(time.Hour), Actor: "kubectl"})
 	})
 	account := &unstructured.Unstructured{Object: map[string]any{
@@ -511,38 +512,6 @@ func TestContest(t *testing.T) {
 	}
 	if waited = w.contest(id, now.Add(3*fightWait)); waited != 0 {
 		t.Errorf("a correction long after waits %s, want none", waited)
-	}
-}
-
-func TestClaims(t *testing.T) {
-	bundle, err := app.NewBundle([]*unstructured.Unstructured{
-		{Object: map[string]any{"apiVersion": "example.com/v1", "kind": "Widget", "metadata": map[string]any{"name": "w", "namespace": "shop"}}},
-	}, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	c := claimsOf(map[string]*work{"web": {bundle: bundle}, "broken": {}}, false, app.Facts{})
-	if c.complete() {
-		t.Error("claims are complete though an app in error has no bundle")
-	}
-	for _, id := range []object.ID{
-		{Group: "example.com", Kind: "Widget", Namespace: "shop", Name: "w"},
-		{Group: "example.com", Kind: "Widget", Name: "w"}, // the kind may have no namespaces
-	} {
-		if owner, ok := c.by("other", id); !ok || owner != "web" {
-			t.Errorf("by(%v) = %q, %t", id, owner, ok)
-		}
-	}
-	for _, id := range []object.ID{
-		{Kind: "Namespace", Name: "shop"},
-		{Group: "apiextensions.k8s.io", Kind: "CustomResourceDefinition", Name: "widgets.example.com"},
-	} {
-		if user, ok := c.needs("other", id); !ok || user != "web" {
-			t.Errorf("needs(%v) = %q, %t", id, user, ok)
-		}
-		if user, ok := c.needs("web", id); ok {
-			t.Errorf("needs(%v) of the app itself = %q", id, user)
-		}
 	}
 }
 

@@ -7,7 +7,14 @@ import (
 	"nave.dev/internal/change"
 	"nave.dev/internal/health"
 	"nave.dev/internal/object"
+	"nave.dev/internal/spoke/record"
 )
+
+// Namespace is where a spoke keeps its record and its lease.
+const Namespace = record.Namespace
+
+// Pause keeps an app, or the whole cluster, from being written for a while.
+type Pause = record.Pause
 
 // SyncStatus says whether an app's objects are what they should be.
 type SyncStatus string

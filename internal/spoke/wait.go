@@ -9,13 +9,14 @@ import (
 	"nave.dev/internal/change"
 	"nave.dev/internal/health"
 	"nave.dev/internal/object"
+	"nave.dev/internal/spoke/claims"
 	"nave.dev/internal/window"
 )
 
 // ready reports whether an app may be written now, or compared if that is all that
 // is done with it, and otherwise says in its state what it waits for.
 func (s *session) ready(w *work) bool {
-	if pause, paused := s.records.record.pausedBy(w.name, s.now()); paused {
+	if pause, paused := s.records.Record.PausedBy(w.name, s.now()); paused {
 		w.idle = true
 		w.state.Message = pause.String()
 		return false
@@ -85,7 +86,7 @@ func (s *session) before(p app.Precedence) string {
 			continue
 		}
 		stated := object.Of(u)
-		for _, id := range identities(stated, s.facts) {
+		for _, id := range claims.Identities(stated, s.facts) {
 			astray := func(e change.Entry) bool { return e.Object == id }
 			if slices.ContainsFunc(other.state.Problems, astray) || slices.ContainsFunc(other.state.Drift, astray) {
 				return fmt.Sprintf("%s of %s to be Synced", stated, p.App)
@@ -167,22 +168,9 @@ func (s *session) shut(w *work) string {
 	case err != nil:
 		w.hours.why = err.Error()
 	case !window.Permit(windows, now, byHand, w.began):
-		w.hours.why = outside(windows, now, byHand)
+		w.hours.why = window.Explain(windows, now, byHand)
 	}
 	return w.hours.why
-}
-
-// outside says until when windows keep an app from being synced, and whether a
-// person may do so.
-func outside(windows []window.Window, now time.Time, byHand bool) string {
-	why := "its sync windows let nothing through"
-	if until, ok := window.Until(windows, now, byHand); ok {
-		why += " until " + until.UTC().Format(time.RFC3339)
-	}
-	if !byHand && window.Permit(windows, now, true, time.Time{}) {
-		why += ", but nave sync"
-	}
-	return why
 }
 
 // windowsOf returns an app's windows. One that cannot be read permits nothing.

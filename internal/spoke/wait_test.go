@@ -118,18 +118,3 @@ func TestRetry(t *testing.T) {
 	g.until("a person has it tried again", func() bool { return stateOf(s, "web").SyncedAt.After(last) })
 	g.waits(s, "web", "given up after 2 retries")
 }
-
-func TestRetryWait(t *testing.T) {
-	rule := app.Retry{First: 5 * time.Second, Factor: 3, Most: time.Minute}
-	for tried, want := range []time.Duration{5 * time.Second, 15 * time.Second, 45 * time.Second, time.Minute, time.Minute} {
-		if got := retryWait(rule, tried); got != want {
-			t.Errorf("after %d: %s, want %s", tried, got, want)
-		}
-	}
-	if got := retryWait(app.Retry{}, 100000); got != lastAppRetry {
-		t.Errorf("without limits: %s", got)
-	}
-	if got := retryWait(app.Retry{First: -time.Hour}, 0); got != time.Second {
-		t.Errorf("before it was tried: %s", got)
-	}
-}

@@ -16,6 +16,7 @@ import (
 	"nave.dev/internal/change"
 	"nave.dev/internal/health"
 	"nave.dev/internal/object"
+	"nave.dev/internal/spoke/record"
 )
 
 // work is one app in the loop.
@@ -184,7 +185,7 @@ func (s *session) sync(ctx context.Context, w *work) {
 				w.forget()
 			case err != nil || w.state.Sync != Synced || result.WaitsFor != "":
 				w.retry(s.now())
-				if next := s.hookRetry(w, cmp.Or(w.retryAt, s.now().Add(lastAppRetry))); !w.gaveUp || !s.records.record.Hooks[w.name].Ends() {
+				if next := s.hookRetry(w, cmp.Or(w.retryAt, s.now().Add(lastAppRetry))); !w.gaveUp || !s.records.Record.Hooks[w.name].Ends() {
 					w.retryAt = next
 				}
 			default:
@@ -217,7 +218,7 @@ func (s *session) sync(ctx context.Context, w *work) {
 // mayPrune reports whether a sync of the app could delete: there is something
 // with its marks that it does not want, or that is not known.
 func (s *session) mayPrune(w *work) bool {
-	record := s.records.record
+	record := s.records.Record
 	if _, applied := slices.BinarySearch(record.Applied, w.name); !w.options.Prune || !applied || w.fresh {
 		return false
 	}
@@ -227,14 +228,14 @@ func (s *session) mayPrune(w *work) bool {
 
 // leftOver reports whether an object with the app's marks is none that it wants.
 func (s *session) leftOver(w *work, t apply.Tracked) bool {
-	made := w.options.CreateNamespace && t.ID.Kind == "Namespace" && slices.Contains(s.claims.namespaces[t.ID.Name], w.name)
-	return t.Owner.App == w.name && !slices.Contains(s.claims.owners[t.ID], w.name) && !made
+	made := w.options.CreateNamespace && t.ID.Kind == "Namespace" && s.claims.Inside(t.ID.Name, w.name)
+	return t.Owner.App == w.name && !slices.Contains(s.claims.Owners(t.ID), w.name) && !made
 }
 
 // target is the app as the applier wants it.
 func (s *session) target(ctx context.Context, w *work) apply.Target {
 	claims := s.claims
-	record := s.records.record
+	record := s.records.Record
 	var confirmed []string
 	if digest := record.Confirmed[w.name]; digest != "" {
 		confirmed = append(confirmed, digest)
@@ -253,13 +254,13 @@ func (s *session) target(ctx context.Context, w *work) apply.Target {
 		// before it was ever applied, as when the record was lost, is left to its
 		// next sync, which takes its turn at the cluster's budget.
 		Gate:            s.gates(w),
-		Complete:        claims.complete() && w.err == nil && !w.fresh,
+		Complete:        claims.Complete() && w.err == nil && !w.fresh,
 		Confirmed:       confirmed,
-		Kinds:           record.kinds(w.name),
+		Kinds:           record.KindsOf(w.name),
 		Known:           maps.Clone(w.known),
-		ClaimedBy:       func(id object.ID) (string, bool) { return claims.by(w.name, id) },
-		Needs:           func(id object.ID) (string, bool) { return claims.needs(w.name, id) },
-		Keeps:           claims.keeps,
+		ClaimedBy:       func(id object.ID) (string, bool) { return claims.By(w.name, id) },
+		Needs:           func(id object.ID) (string, bool) { return claims.Needs(w.name, id) },
+		Keeps:           claims.Keeps,
 		Tracked:         tracked,
 		ClusterObjects:  s.tracked.Marked(),
 		PrunedThisRound: s.spoke.pruned,
@@ -283,7 +284,7 @@ func (s *session) target(ctx context.Context, w *work) apply.Target {
 // nil if they do not show all: kinds in which it may have some have not been listed,
 // or what was just applied has not been seen.
 func (s *session) trackedOf(w *work) []apply.Tracked {
-	for _, kind := range s.records.record.kinds(w.name) {
+	for _, kind := range s.records.Record.KindsOf(w.name) {
 		if !s.listed[kind] {
 			return nil
 		}
@@ -324,7 +325,7 @@ func (s *session) learn(w *work, result apply.Result) {
 // knows of it holds no longer. If Git has given the object to another app
 // meanwhile, that one may have had it already and must look again.
 func (s *session) hand(id object.ID, to *work) bool {
-	owners := s.claims.owners[id]
+	owners := s.claims.Owners(id)
 	if len(owners) > 0 && !slices.Contains(owners, to.name) {
 		for _, name := range owners {
 			if w := s.apps[name]; w != nil {
@@ -345,10 +346,10 @@ func (s *session) hand(id object.ID, to *work) bool {
 // remember keeps on the cluster what must outlive this process: that a
 // confirmation has been used. If that fails, the next session does it again.
 func (s *session) remember(ctx context.Context, w *work, result apply.Result, whole bool) {
-	if s.records.record.Confirmed[w.name] == "" {
+	if s.records.Record.Confirmed[w.name] == "" {
 		return
 	}
-	err := s.records.change(ctx, func(r *Record) {
+	err := s.records.Change(ctx, func(r *record.Record) {
 		// What was confirmed is done, or the list is another one now.
 		done := result.Held == nil && whole && result.WaitsFor == "" && len(w.state.Problems) == 0
 		if done || result.Held != nil && result.Held.Digest != r.Confirmed[w.name] {

@@ -107,3 +107,16 @@ func inTheWay(windows []Window, at time.Time) []Window {
 	}
 	return closed
 }
+
+// Explain says until when windows keep an app from being synced that they do not
+// permit now, and whether a person may do so.
+func Explain(windows []Window, now time.Time, byHand bool) string {
+	why := "its sync windows let nothing through"
+	if until, ok := Until(windows, now, byHand); ok {
+		why += " until " + until.UTC().Format(time.RFC3339)
+	}
+	if !byHand && Permit(windows, now, true, time.Time{}) {
+		why += ", but nave sync"
+	}
+	return why
+}

@@ -1,4 +1,4 @@
-package spoke
+package record
 
 import (
 	"encoding/json"
@@ -21,36 +21,36 @@ func FuzzRecord(f *testing.F) {
 		f.Add([]byte(seed), "web")
 	}
 	f.Fuzz(func(t *testing.T, data []byte, app string) {
-		r, err := decodeRecord(data)
+		r, err := decode(data)
 		if err != nil {
 			return
 		}
 		now := time.Unix(1_800_000_000, 0)
-		if pause, paused := r.pausedBy(app, now); paused && (pause.String() == "" || pause.App != "" && pause.App != app) {
+		if pause, paused := r.PausedBy(app, now); paused && (pause.String() == "" || pause.App != "" && pause.App != app) {
 			t.Errorf("%q is paused by %+v", app, pause)
 		}
 		all := map[schema.GroupKind]bool{}
-		for _, kind := range (&recordStore{record: r}).kinds() {
+		for _, kind := range (&Store{Record: r}).Kinds() {
 			all[kind] = true
 		}
-		for _, kind := range r.kinds(app) {
+		for _, kind := range r.KindsOf(app) {
 			if !all[kind] {
 				t.Errorf("the app has %v, and all apps together have not", kind)
 			}
 		}
-		r.addKinds(app, []schema.GroupKind{{Group: "apps", Kind: "Deployment"}})
+		r.AddKinds(app, []schema.GroupKind{{Group: "apps", Kind: "Deployment"}})
 		written, err := json.Marshal(r)
 		if err != nil {
 			return // a time that only reading allows
 		}
-		again, err := decodeRecord(written)
+		again, err := decode(written)
 		if err != nil {
 			t.Fatalf("what was written cannot be read: %v\n%s", err, written)
 		}
 		if written, err = json.Marshal(again); err != nil {
 			t.Fatal(err)
 		}
-		twice, err := decodeRecord(written)
+		twice, err := decode(written)
 		if diff := cmp.Diff(again, twice, cmpopts.EquateEmpty()); err != nil || diff != "" {
 			t.Errorf("written again it is another: %v\n%s", err, diff)
 		}

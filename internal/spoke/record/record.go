@@ -1,4 +1,7 @@
-package spoke
+// Package record is what a cluster itself remembers of what Nave did there, so that
+// it outlives every hub: a small Secret that a [Store] reads and writes. It decides
+// nothing.
+package record
 
 import (
 	"context"
@@ -22,11 +25,11 @@ import (
 // Where the cluster record is. It is a Secret since it holds the key by which
 // secret values are veiled.
 const (
-	Namespace  = "nave-system"
-	recordName = "nave-record"
-	recordKey  = "record.json"
-	recordType = "nave.dev/record"
-	writerName = "nave-writer"
+	Namespace = "nave-system"
+	Name      = "nave-record"
+	Key       = "record.json"
+	kind      = "nave.dev/record"
+	LeaseName = "nave-writer"
 )
 
 // Record is what a cluster itself remembers, so that it outlives every hub. It is
@@ -68,18 +71,30 @@ type Pause struct {
 	Reason string    `json:"reason"`
 }
 
-// recordStore reads and writes the record of one cluster.
-type recordStore struct {
+// String says until when, by whom and why.
+func (p Pause) String() string {
+	return fmt.Sprintf("paused until %s by %s: %s", p.Until.Format(time.RFC3339), p.Actor, p.Reason)
+}
+
+// Asked is a sync that somebody asked for, of what an app was then. What Git makes
+// of it later has to be asked for again.
+type Asked struct {
+	Digest string `json:"digest"` // of the bundle
+	Done   bool   `json:"done,omitempty"`
+}
+
+// Store reads and writes the record of one cluster. It is for one goroutine.
+type Store struct {
 	client  kubernetes.Interface
 	fleet   string
-	pauses  []Pause // of a cluster whose record is gone
-	version string  // of the Secret as last read or written; empty if there is none
-	record  Record
+	pauses  []Pause            // of a cluster whose record is gone
+	version string             // of the Secret as last read or written; empty if there is none
+	Record  Record             // as last read or written
 	all     []schema.GroupKind // of all apps, as the record has them; nil until asked for
 }
 
-// recordTimeout bounds a request that concerns the record: the loop waits for it.
-const recordTimeout = 10 * time.Second
+// Timeout bounds a request that concerns the record: the loop waits for it.
+const Timeout = 10 * time.Second
 
 // WrongFleetError says that the cluster belongs to another fleet. Nothing is
 // written to it.
@@ -87,37 +102,43 @@ type WrongFleetError struct{ Have, Want string }
 
 // Error names both fleets.
 func (e *WrongFleetError) Error() string {
-	return fmt.Sprintf("the cluster belongs to fleet %q, not %q\nhint: delete the secret %s/%s there if it is to change fleets", e.Have, e.Want, Namespace, recordName)
+	return fmt.Sprintf("the cluster belongs to fleet %q, not %q\nhint: delete the secret %s/%s there if it is to change fleets", e.Have, e.Want, Namespace, Name)
 }
 
-// recordSizeError says that the record would not fit into a Secret. The one that
+// SizeError says that the record would not fit into a Secret. The one that
 // is there stays.
-type recordSizeError struct{ size, apps, left int }
+type SizeError struct{ size, apps, left int }
 
 // Error says how much the record would hold.
-func (e *recordSizeError) Error() string {
+func (e *SizeError) Error() string {
 	return fmt.Sprintf("the cluster record would have %d bytes, for %d apps of which %d have left the cluster, and a Secret takes %d\nhint: remove what those left behind, which nave orphans lists; they are forgotten some minutes later", e.size, e.apps, e.left, corev1.MaxSecretSize)
 }
 
-// load reads the record, and makes one that has but the pauses for a cluster
+// New returns the store of a cluster's record. Pauses are those of a cluster whose
+// record is gone.
+func New(client kubernetes.Interface, fleet string, pauses []Pause) *Store {
+	return &Store{client: client, fleet: fleet, pauses: pauses}
+}
+
+// Load reads the record, and makes one that has but the pauses for a cluster
 // without. It writes nothing.
-func (s *recordStore) load(ctx context.Context) error {
+func (s *Store) Load(ctx context.Context) error {
 	s.version, s.all = "", nil
-	s.record = Record{Fleet: s.fleet, Kinds: map[string][]string{}, Pauses: slices.Clone(s.pauses), DigestKey: make([]byte, 32)}
-	if _, err := rand.Read(s.record.DigestKey); err != nil {
+	s.Record = Record{Fleet: s.fleet, Kinds: map[string][]string{}, Pauses: slices.Clone(s.pauses), DigestKey: make([]byte, 32)}
+	if _, err := rand.Read(s.Record.DigestKey); err != nil {
 		return err
 	}
-	_, err := s.reload(ctx)
+	_, err := s.Reload(ctx)
 	return err
 }
 
-// reload reads the record again and reports whether it was another. One that is
+// Reload reads the record again and reports whether it was another. One that is
 // gone is to be written again as it was last known: what it remembers is true
 // whether or not somebody deleted it.
-func (s *recordStore) reload(ctx context.Context) (changed bool, err error) {
-	ctx, cancel := context.WithTimeoutCause(ctx, recordTimeout, errRecordTimeout)
+func (s *Store) Reload(ctx context.Context) (changed bool, err error) {
+	ctx, cancel := context.WithTimeoutCause(ctx, Timeout, errTimeout)
 	defer cancel()
-	secret, err := s.client.CoreV1().Secrets(Namespace).Get(ctx, recordName, metav1.GetOptions{})
+	secret, err := s.client.CoreV1().Secrets(Namespace).Get(ctx, Name, metav1.GetOptions{})
 	if apierrors.IsNotFound(err) {
 		changed = s.version != ""
 		s.version = ""
@@ -129,7 +150,7 @@ func (s *recordStore) reload(ctx context.Context) (changed bool, err error) {
 	if secret.ResourceVersion == s.version {
 		return false, nil
 	}
-	found, err := decodeRecord(secret.Data[recordKey])
+	found, err := decode(secret.Data[Key])
 	if err != nil {
 		return false, fmt.Errorf("reading the cluster record: %w", err)
 	}
@@ -137,14 +158,14 @@ func (s *recordStore) reload(ctx context.Context) (changed bool, err error) {
 		return false, &WrongFleetError{Have: found.Fleet, Want: s.fleet}
 	}
 	if len(found.DigestKey) == 0 {
-		found.DigestKey = s.record.DigestKey
+		found.DigestKey = s.Record.DigestKey
 	}
-	s.version, s.record, s.all = secret.ResourceVersion, found, nil
+	s.version, s.Record, s.all = secret.ResourceVersion, found, nil
 	return true, nil
 }
 
-// decodeRecord reads what a cluster remembers, which somebody may have edited.
-func decodeRecord(data []byte) (Record, error) {
+// decode reads what a cluster remembers, which somebody may have edited.
+func decode(data []byte) (Record, error) {
 	var r Record
 	err := json.Unmarshal(data, &r)
 	if r.Kinds == nil {
@@ -154,30 +175,30 @@ func decodeRecord(data []byte) (Record, error) {
 	return r, err
 }
 
-var errRecordTimeout = fmt.Errorf("no answer within %s", recordTimeout)
+var errTimeout = fmt.Errorf("no answer within %s", Timeout)
 
-// change writes the record as do leaves it. Nothing is written if do changes
+// Change writes the record as do leaves it. Nothing is written if do changes
 // nothing. A record that somebody else changed or deleted meanwhile is read
 // again, and do is done to what it is now.
-func (s *recordStore) change(ctx context.Context, do func(*Record)) error {
+func (s *Store) Change(ctx context.Context, do func(*Record)) error {
 	var err error
 	for range 3 {
 		if err = s.try(ctx, do); !apierrors.IsConflict(err) && !apierrors.IsAlreadyExists(err) && !apierrors.IsNotFound(err) {
 			return err
 		}
-		if _, err := s.reload(ctx); err != nil {
+		if _, err := s.Reload(ctx); err != nil {
 			return err
 		}
 	}
 	return err
 }
 
-func (s *recordStore) try(ctx context.Context, do func(*Record)) error {
-	before, err := json.Marshal(s.record)
+func (s *Store) try(ctx context.Context, do func(*Record)) error {
+	before, err := json.Marshal(s.Record)
 	if err != nil {
 		return err
 	}
-	next, err := decodeRecord(before)
+	next, err := decode(before)
 	if err != nil {
 		return err
 	}
@@ -190,18 +211,18 @@ func (s *recordStore) try(ctx context.Context, do func(*Record)) error {
 		return nil
 	}
 	if len(after) > corev1.MaxSecretSize {
-		return &recordSizeError{size: len(after), apps: len(next.Applied), left: len(next.Left)}
+		return &SizeError{size: len(after), apps: len(next.Applied), left: len(next.Left)}
 	}
-	ctx, cancel := context.WithTimeoutCause(ctx, recordTimeout, errRecordTimeout)
+	ctx, cancel := context.WithTimeoutCause(ctx, Timeout, errTimeout)
 	defer cancel()
 	secret := &corev1.Secret{
-		ObjectMeta: metav1.ObjectMeta{Namespace: Namespace, Name: recordName, ResourceVersion: s.version},
-		Type:       recordType,
-		Data:       map[string][]byte{recordKey: after},
+		ObjectMeta: metav1.ObjectMeta{Namespace: Namespace, Name: Name, ResourceVersion: s.version},
+		Type:       kind,
+		Data:       map[string][]byte{Key: after},
 	}
 	api := s.client.CoreV1().Secrets(Namespace)
 	if s.version == "" {
-		if err := s.makeNamespace(ctx); err != nil {
+		if err := s.MakeNamespace(ctx); err != nil {
 			return err
 		}
 		secret, err = api.Create(ctx, secret, metav1.CreateOptions{FieldManager: object.FieldManager})
@@ -211,12 +232,12 @@ func (s *recordStore) try(ctx context.Context, do func(*Record)) error {
 	if err != nil {
 		return fmt.Errorf("writing the cluster record: %w", err)
 	}
-	s.version, s.record, s.all = secret.ResourceVersion, next, nil
+	s.version, s.Record, s.all = secret.ResourceVersion, next, nil
 	return nil
 }
 
-// makeNamespace makes the namespace of the record and the lease if there is none.
-func (s *recordStore) makeNamespace(ctx context.Context) error {
+// MakeNamespace makes the namespace of the record and the lease if there is none.
+func (s *Store) MakeNamespace(ctx context.Context) error {
 	api := s.client.CoreV1().Namespaces()
 	_, err := api.Get(ctx, Namespace, metav1.GetOptions{})
 	if apierrors.IsNotFound(err) {
@@ -229,8 +250,8 @@ func (s *recordStore) makeNamespace(ctx context.Context) error {
 	return nil
 }
 
-// pausedBy returns the pause that holds an app at a time, if any.
-func (r *Record) pausedBy(app string, now time.Time) (Pause, bool) {
+// PausedBy returns the pause that holds an app at a time, if any.
+func (r *Record) PausedBy(app string, now time.Time) (Pause, bool) {
 	for _, pause := range r.Pauses {
 		if now.Before(pause.Until) && (pause.App == "" || pause.App == app) {
 			return pause, true
@@ -239,8 +260,8 @@ func (r *Record) pausedBy(app string, now time.Time) (Pause, bool) {
 	return Pause{}, false
 }
 
-// addKinds extends the kinds of an app.
-func (r *Record) addKinds(app string, kinds []schema.GroupKind) {
+// AddKinds extends the kinds of an app.
+func (r *Record) AddKinds(app string, kinds []schema.GroupKind) {
 	for _, kind := range kinds {
 		if text := kind.String(); !slices.Contains(r.Kinds[app], text) {
 			r.Kinds[app] = append(r.Kinds[app], text)
@@ -249,8 +270,8 @@ func (r *Record) addKinds(app string, kinds []schema.GroupKind) {
 	slices.Sort(r.Kinds[app])
 }
 
-// kinds returns those in which an app may have objects, in order.
-func (r *Record) kinds(app string) []schema.GroupKind {
+// KindsOf returns those in which an app may have objects, in order.
+func (r *Record) KindsOf(app string) []schema.GroupKind {
 	kinds := make([]schema.GroupKind, 0, len(r.Kinds[app]))
 	for _, text := range r.Kinds[app] {
 		kinds = append(kinds, schema.ParseGroupKind(text))
@@ -258,11 +279,46 @@ func (r *Record) kinds(app string) []schema.GroupKind {
 	return kinds
 }
 
-// kinds returns those in which any app may have objects, in order.
-func (s *recordStore) kinds() []schema.GroupKind {
+// ForgetAfter is how long an app must have left a cluster before the record may
+// forget it. What was sent for it by then has arrived, or never will.
+const ForgetAfter = 10 * time.Minute
+
+// NoteLeft keeps in the record since when apps that were applied are no longer
+// assigned.
+func (r *Record) NoteLeft(assigned func(app string) bool, now time.Time) {
+	for _, name := range r.Applied {
+		if _, known := r.Left[name]; !known && !assigned(name) {
+			if r.Left == nil {
+				r.Left = map[string]time.Time{}
+			}
+			r.Left[name] = now.UTC().Truncate(time.Second)
+		}
+	}
+	maps.DeleteFunc(r.Rerun, func(name string, _ bool) bool { return !assigned(name) })
+	maps.DeleteFunc(r.Left, func(name string, _ time.Time) bool { return assigned(name) })
+}
+
+// Forget drops from the record the apps that left and of which nothing is on the
+// cluster any more. Should one come back it is as one that never was there, and
+// what it then finds there is not its own.
+func (r *Record) Forget(nothingOf func(app string) bool, now time.Time) {
+	gone := map[string]bool{}
+	for name, since := range r.Left {
+		if now.Sub(since) >= ForgetAfter && nothingOf(name) {
+			gone[name] = true
+			delete(r.Left, name)
+			delete(r.Kinds, name)
+			delete(r.Hooks, name)
+		}
+	}
+	r.Applied = slices.DeleteFunc(r.Applied, func(name string) bool { return gone[name] })
+}
+
+// Kinds returns those in which any app may have objects, in order.
+func (s *Store) Kinds() []schema.GroupKind {
 	if s.all == nil {
 		seen := map[string]bool{}
-		for _, texts := range s.record.Kinds {
+		for _, texts := range s.Record.Kinds {
 			for _, text := range texts {
 				seen[text] = true
 			}

@@ -1,4 +1,6 @@
-package spoke
+// Package claims says which of a cluster's apps have which objects in Git. It knows
+// nothing of the cluster.
+package claims
 
 import (
 	"maps"
@@ -9,9 +11,9 @@ import (
 	"nave.dev/internal/object"
 )
 
-// claims says which app of the assignment, or of the last good bundle of one in
+// Claims says which app of the assignment, or of the last good bundle of one in
 // error, has an object in Git. It is not changed once made.
-type claims struct {
+type Claims struct {
 	owners     map[object.ID][]string
 	namespaces map[string][]string // whose objects are in a namespace
 	groups     map[string][]string // or of an API group
@@ -20,22 +22,22 @@ type claims struct {
 	partial    bool                // there may be other apps
 }
 
-// claimsOf returns the claims of apps, besides which there may be others if they
-// are partial.
-func claimsOf(apps map[string]*work, partial bool, facts app.Facts) *claims {
-	c := &claims{
+// Of returns the claims of apps by their bundles, nil where an app's objects are
+// not known. There may be other apps beside them if they are partial.
+func Of(apps map[string]*app.Bundle, partial bool, facts app.Facts) *Claims {
+	c := &Claims{
 		owners: map[object.ID][]string{}, namespaces: map[string][]string{}, groups: map[string][]string{},
 		known: map[string]bool{}, unknown: map[string]bool{}, partial: partial,
 	}
 	for _, name := range slices.Sorted(maps.Keys(apps)) {
-		w := apps[name]
-		if w.bundle == nil {
+		bundle := apps[name]
+		if bundle == nil {
 			c.unknown[name] = true
 			continue
 		}
 		c.known[name] = true
-		for _, u := range w.bundle.Objects {
-			for _, id := range identities(object.Of(u), facts) {
+		for _, u := range bundle.Objects {
+			for _, id := range Identities(object.Of(u), facts) {
 				c.owners[id] = addLast(c.owners[id], name)
 				c.namespaces[id.Namespace] = addLast(c.namespaces[id.Namespace], name)
 				c.groups[id.Group] = addLast(c.groups[id.Group], name)
@@ -53,9 +55,9 @@ func addLast(names []string, name string) []string {
 	return append(names, name)
 }
 
-// identities returns those that an object of a bundle may have on the cluster:
+// Identities returns those that an object of a bundle may have on the cluster:
 // Git may state a namespace where the kind has none.
-func identities(id object.ID, facts app.Facts) []object.ID {
+func Identities(id object.ID, facts app.Facts) []object.ID {
 	bare := id
 	bare.Namespace = ""
 	namespaced, known := facts.Namespaced(id.GroupKind())
@@ -68,8 +70,16 @@ func identities(id object.ID, facts app.Facts) []object.ID {
 	return []object.ID{id, bare}
 }
 
-// by names another app than the given one that has an object in Git.
-func (c *claims) by(name string, id object.ID) (string, bool) {
+// Owners returns the apps that have an object in Git, in order.
+func (c *Claims) Owners(id object.ID) []string { return c.owners[id] }
+
+// Inside reports whether an app has objects in a namespace.
+func (c *Claims) Inside(namespace, name string) bool {
+	return slices.Contains(c.namespaces[namespace], name)
+}
+
+// By names another app than the given one that has an object in Git.
+func (c *Claims) By(name string, id object.ID) (string, bool) {
 	for _, owner := range c.owners[id] {
 		if owner != name {
 			return owner, true
@@ -78,17 +88,17 @@ func (c *claims) by(name string, id object.ID) (string, bool) {
 	return "", false
 }
 
-// keeps reports whether an app has an object in Git, or may have it there.
-func (c *claims) keeps(name string, id object.ID) bool {
+// Keeps reports whether an app has an object in Git, or may have it there.
+func (c *Claims) Keeps(name string, id object.ID) bool {
 	return slices.Contains(c.owners[id], name) || c.unknown[name] || c.partial && !c.known[name]
 }
 
-// complete reports whether all apps and their objects are known.
-func (c *claims) complete() bool { return !c.partial && len(c.unknown) == 0 }
+// Complete reports whether all apps and their objects are known.
+func (c *Claims) Complete() bool { return !c.partial && len(c.unknown) == 0 }
 
-// needs names another app that has objects in a namespace, or of the API group of
+// Needs names another app that has objects in a namespace, or of the API group of
 // a definition, and loses them with it.
-func (c *claims) needs(name string, id object.ID) (string, bool) {
+func (c *Claims) Needs(name string, id object.ID) (string, bool) {
 	var users []string
 	switch {
 	case id.Group == "" && id.Kind == "Namespace":
