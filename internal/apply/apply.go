@@ -21,6 +21,7 @@ import (
 	"nave.dev/internal/app"
 	"nave.dev/internal/apply/cluster"
 	"nave.dev/internal/apply/ownership"
+	"nave.dev/internal/apply/turns"
 	"nave.dev/internal/object"
 )
 
@@ -72,7 +73,7 @@ type Throttle = cluster.Throttle
 type Client struct {
 	options Options
 	cluster *cluster.Connection
-	turns   turns
+	turns   turns.Turns
 
 	mu          sync.Mutex
 	present     map[schema.GroupKind]*presence

@@ -20,7 +20,7 @@ func (r *run) runner() (*hook.Runner, error) {
 		Cluster: r.client.cluster, Now: r.client.options.Now, Owner: r.owner, As: r.user,
 		Digest: t.Bundle.Digest, Hooks: t.Bundle.Hooks, App: t.Options, Rerun: t.Rerun, Removal: t.Removal,
 		Keep: t.KeepRun, Completion: r.completion, Prepare: r.prepareHook, Create: r.createHook, Put: r.client.putHook,
-		Take:      func(ctx context.Context, id object.ID) (func(), error) { return r.client.turns.take(ctx, id) },
+		Take:      func(ctx context.Context, id object.ID) (func(), error) { return r.client.turns.Take(ctx, id) },
 		ClaimedBy: r.claimant, MakeNamespace: r.makeNamespace, Obstacle: r.obstacleBelow,
 		Failing: func() bool { return r.failing },
 		Stop:    r.stop, Halt: r.halt, Stopped: r.stopped, Wait: r.wait,

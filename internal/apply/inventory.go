@@ -119,7 +119,7 @@ func (c *Client) appeared(id object.ID) {
 // that cannot be listed is looked at one object at a time instead.
 func (c *Client) look(ctx context.Context, r cluster.Resource) {
 	kind := schema.GroupKind{Group: r.Group, Kind: r.Kind}
-	done, err := c.turns.take(ctx, kind)
+	done, err := c.turns.Take(ctx, kind)
 	if err != nil {
 		return
 	}

@@ -195,7 +195,7 @@ func (r *run) delete(ctx context.Context, o prune.Object) (entry change.Entry, w
 	if reason, ok := r.target.Options.Permits(o.ID, found.Namespaced, true); !ok {
 		return fail("deleting it: " + reason)
 	}
-	done, err := r.client.turns.take(ctx, o.ID)
+	done, err := r.client.turns.Take(ctx, o.ID)
 	if err != nil {
 		r.stop(ctx, err)
 		return change.Entry{}, object.ID{}
@@ -264,7 +264,7 @@ func (r *run) refuses(o prune.Object, live *unstructured.Unstructured) string {
 // some of its fields.
 func (r *run) replace(ctx context.Context, it *item, cause error) {
 	reason := "replaced, because " + cluster.Explain(cause)
-	done, err := r.client.turns.take(ctx, it.id)
+	done, err := r.client.turns.Take(ctx, it.id)
 	if err != nil {
 		r.stop(ctx, err)
 		it.entry = change.Entry{}

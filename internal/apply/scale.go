@@ -42,7 +42,7 @@ func (r *run) scaler(ctx context.Context, workload object.ID) (string, error) {
 
 // scaled returns the workloads that the cluster's autoscalers target.
 func (c *Client) scaled(ctx context.Context) (map[object.ID]string, error) {
-	done, err := c.turns.take(ctx, "autoscalers")
+	done, err := c.turns.Take(ctx, "autoscalers")
 	if err != nil {
 		return nil, err
 	}

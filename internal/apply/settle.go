@@ -37,7 +37,7 @@ func (r *run) settle(ctx context.Context, it *item) {
 		it.release()
 		return
 	}
-	done, err := r.client.turns.take(ctx, it.id)
+	done, err := r.client.turns.Take(ctx, it.id)
 	if err == nil {
 		err = r.try(ctx, it)
 		// The server may take a moment until it serves what it has established.
