@@ -1,113 +1,11 @@
 package apply
 
 import (
-	"context"
-	"fmt"
-	"strconv"
-	"strings"
-
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
-	"nave.dev/internal/app"
-	"nave.dev/internal/apply/jq"
 	"nave.dev/internal/apply/ownership"
 	"nave.dev/internal/object"
 )
-
-// difference is one of the target's Differences, read.
-type difference struct {
-	app.Difference
-	pointers    []pointer
-	expressions []*jq.Expression
-}
-
-// pointer is a JSON pointer (RFC 6901), in its parts.
-type pointer []string
-
-// place returns where an object has what the pointer means, nil if nowhere.
-func (p pointer) place(object map[string]any) (place []any) {
-	var at any = object
-	for _, part := range p {
-		switch in := at.(type) {
-		case map[string]any:
-			next, there := in[part]
-			if !there {
-				return nil
-			}
-			place, at = append(place, part), next
-		case []any:
-			i, err := strconv.Atoi(part)
-			if err != nil || i < 0 || i >= len(in) {
-				return nil
-			}
-			place, at = append(place, i), in[i]
-		default:
-			return nil
-		}
-	}
-	return place
-}
-
-// readDifferences reads the target's Differences.
-func readDifferences(differences []app.Difference) ([]difference, error) {
-	var found []difference
-	for _, d := range differences {
-		read := difference{Difference: d}
-		for _, text := range d.Pointers {
-			if len(text) == 0 || text[0] != '/' {
-				return nil, fmt.Errorf("%q is no JSON pointer, which begins with a slash", text)
-			}
-			var parts pointer
-			for part := range strings.SplitSeq(text[1:], "/") {
-				parts = append(parts, strings.NewReplacer("~1", "/", "~0", "~").Replace(part))
-			}
-			read.pointers = append(read.pointers, parts)
-		}
-		for _, text := range d.JQ {
-			expression, err := jq.Parse(text)
-			if err != nil {
-				return nil, err
-			}
-			read.expressions = append(read.expressions, expression)
-		}
-		found = append(found, read)
-	}
-	return found, nil
-}
-
-// ignored returns the fields of an object whose differences do not count.
-func (r *run) ignored(ctx context.Context, id object.ID) ownership.Ignored {
-	var all ownership.Ignored
-	var pointers []pointer
-	var expressions []*jq.Expression
-	for _, d := range r.differences {
-		if d.Applies(id) {
-			pointers = append(pointers, d.pointers...)
-			all.Managers = append(all.Managers, d.Managers...)
-			expressions = append(expressions, d.expressions...)
-		}
-	}
-	if len(expressions)+len(pointers) == 0 {
-		return all
-	}
-	all.Places = func(fields map[string]any) ([][]any, error) {
-		var places [][]any
-		for _, p := range pointers {
-			if place := p.place(fields); place != nil {
-				places = append(places, place)
-			}
-		}
-		for _, expression := range expressions {
-			found, err := expression.Paths(ctx, fields)
-			if err != nil {
-				return nil, err
-			}
-			places = append(places, found...)
-		}
-		return places, nil
-	}
-	return all
-}
 
 // counted returns what counts of an object's content for whether Git has changed it.
 func (it *item) counted(body *unstructured.Unstructured) ([]byte, error) {

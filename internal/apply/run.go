@@ -15,6 +15,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 
 	"nave.dev/internal/apply/cluster"
+	"nave.dev/internal/apply/difference"
 	"nave.dev/internal/apply/hook"
 	"nave.dev/internal/apply/ownership"
 	"nave.dev/internal/change"
@@ -41,7 +42,7 @@ type run struct {
 	propagation metav1.DeletionPropagation
 	rules       []fieldRule
 	// differences are those that do not count.
-	differences []difference
+	differences difference.Differences
 	items       []*item
 	// definitions are the bundle's own, by the kind that they define.
 	definitions map[schema.GroupKind]*item
@@ -137,7 +138,7 @@ func (c *Client) begin(t Target, m mode) (*run, error) {
 		r.rules = append(r.rules, read)
 	}
 	var err error
-	if r.differences, err = readDifferences(t.Options.Differences); err != nil {
+	if r.differences, err = difference.Read(t.Options.Differences); err != nil {
 		return nil, fmt.Errorf("reading the differences that the app %q ignores: %w", t.App, err)
 	}
 	if r.hooks, err = r.runner(); err != nil {
@@ -227,7 +228,7 @@ func (r *run) prepare(ctx context.Context, it *item) {
 			it.rules.Left = append(it.rules.Left, rule.patterns...)
 		}
 	}
-	it.ignored = r.ignored(ctx, it.id)
+	it.ignored = r.differences.Of(ctx, it.id)
 	if known, ok := r.target.Known[it.id]; ok {
 		it.known = &known
 	}
