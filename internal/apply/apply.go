@@ -19,6 +19,7 @@ import (
 	"k8s.io/client-go/rest"
 
 	"nave.dev/internal/app"
+	"nave.dev/internal/apply/autoscaler"
 	"nave.dev/internal/apply/cluster"
 	"nave.dev/internal/apply/ownership"
 	"nave.dev/internal/apply/turns"
@@ -71,14 +72,14 @@ type Throttle = cluster.Throttle
 // Client works on one cluster. It is safe for concurrent use; calls that
 // concern the same object take turns.
 type Client struct {
-	options Options
-	cluster *cluster.Connection
-	turns   turns.Turns
+	options     Options
+	cluster     *cluster.Connection
+	turns       turns.Turns
+	autoscalers *autoscaler.List
 
-	mu          sync.Mutex
-	present     map[schema.GroupKind]*presence
-	listing     map[schema.GroupKind]map[object.ID]bool
-	autoscalers autoscalers
+	mu      sync.Mutex
+	present map[schema.GroupKind]*presence
+	listing map[schema.GroupKind]map[object.ID]bool
 }
 
 // New returns a client for the cluster that config reaches. It sends no request.
@@ -98,11 +99,16 @@ func New(config *rest.Config, options Options) (*Client, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Client{
+	c := &Client{
 		options: options, cluster: connection,
 		present: map[schema.GroupKind]*presence{}, listing: map[schema.GroupKind]map[object.ID]bool{},
-	}, nil
+	}
+	c.autoscalers = autoscaler.NewList(connection, c.now)
+	return c, nil
 }
+
+// now is what the client's clock says.
+func (c *Client) now() time.Time { return c.options.Now() }
 
 // Facts returns what the cluster says of itself that rendering may need.
 func (c *Client) Facts(ctx context.Context) (app.Facts, error) { return c.cluster.Facts(ctx) }

@@ -43,7 +43,7 @@ func (r *run) view(it *item, o ownership.Object, adopted bool) (v view, err erro
 		v.body.SetName(it.body.GetName())
 	}
 	object.Mark(v.body, r.owner, it.id, adopted)
-	ownership.Cut(v.body, o.Theirs(bundlePatterns[it.id.GroupKind().String()], it.rules))
+	ownership.Cut(v.body, o.Theirs(ownership.Injected(it.id), it.rules))
 	v.want = v.body
 	if !it.ignored.Empty() {
 		if v.want, err = it.ignored.Without(v.body, fields); err != nil {

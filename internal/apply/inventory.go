@@ -100,7 +100,7 @@ func (c *Client) absent(id object.ID) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	p := c.present[id.GroupKind()]
-	return p != nil && c.options.Now().Sub(p.at) < presenceAge && !p.names[id]
+	return p != nil && c.now().Sub(p.at) < presenceAge && !p.names[id]
 }
 
 // appeared notes that an object was created.
@@ -124,7 +124,7 @@ func (c *Client) look(ctx context.Context, r cluster.Resource) {
 		return
 	}
 	defer done()
-	began := c.options.Now()
+	began := c.now()
 	c.mu.Lock()
 	p := c.present[kind]
 	if p != nil && began.Sub(p.at) < presenceAge && !began.Before(p.at) {

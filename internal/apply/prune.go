@@ -13,6 +13,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
 
+	"nave.dev/internal/apply/autoscaler"
 	"nave.dev/internal/apply/cluster"
 	"nave.dev/internal/apply/prune"
 	"nave.dev/internal/change"
@@ -164,7 +165,7 @@ func (r *run) unscale(ctx context.Context, workloads map[object.ID]bool) {
 	if len(workloads) == 0 {
 		return
 	}
-	r.client.staleAutoscalers()
+	r.client.autoscalers.Forget()
 	for _, it := range r.items {
 		if !workloads[it.id] || !it.ok() {
 			continue
@@ -209,7 +210,7 @@ func (r *run) delete(ctx context.Context, o prune.Object) (entry change.Entry, w
 				entry.Action, entry.Reason = change.Skipped, refusal
 				return entry, object.ID{}
 			}
-			workload, _ = ScaleTarget(live)
+			workload, _ = autoscaler.Target(live)
 			_, _, err = r.client.put(ctx, write{cluster.Request{
 				Object: o.ID, Resource: found, As: r.user, Delete: exactly(live), Propagation: r.propagation,
 			}, "delete"})

@@ -14,6 +14,7 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 
+	"nave.dev/internal/apply/autoscaler"
 	"nave.dev/internal/apply/cluster"
 	"nave.dev/internal/apply/difference"
 	"nave.dev/internal/apply/hook"
@@ -148,7 +149,7 @@ func (c *Client) begin(t Target, m mode) (*run, error) {
 	if t.Removal {
 		objects = nil
 	}
-	r.scaled = autoscaled(objects)
+	r.scaled = autoscaler.Among(objects)
 	for _, source := range objects {
 		r.items = append(r.items, &item{source: source, id: object.Of(source), wave: object.Wave(source)})
 	}
@@ -281,6 +282,16 @@ func (r *run) prepare(ctx context.Context, it *item) {
 		}
 		it.digest = object.Digest(data)
 	}
+}
+
+// scaler names the autoscaler that targets a workload, in the bundle or in the
+// cluster, or nothing.
+func (r *run) scaler(ctx context.Context, workload object.ID) (string, error) {
+	if scaler, ok := r.scaled[workload]; ok {
+		return scaler, nil
+	}
+	targets, err := r.client.autoscalers.Targets(ctx)
+	return targets[workload], err
 }
 
 // applies reports whether a rule is about an object.

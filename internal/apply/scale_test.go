@@ -8,7 +8,7 @@ import (
 	"nave.dev/internal/change"
 )
 
-const autoscaler = `
+const podAutoscaler = `
 apiVersion: autoscaling/v2
 kind: HorizontalPodAutoscaler
 metadata: {name: web, namespace: NS}
@@ -48,7 +48,7 @@ func TestRule2AutoscalerOwnsReplicas(t *testing.T) {
 			}
 
 			// The autoscaler arrives in Git: nothing moves.
-			with := g.with(g.knowing(target, result), stated+"---\n"+autoscaler)
+			with := g.with(g.knowing(target, result), stated+"---\n"+podAutoscaler)
 			result = g.sync(with)
 			g.wantField(first, "adding an autoscaler moves no replicas", "Deployment", "web", "spec", "replicas")
 			g.scale("horizontal-pod-autoscaler", "6")
@@ -56,7 +56,7 @@ func TestRule2AutoscalerOwnsReplicas(t *testing.T) {
 			if n := repaired.Changes.Count(change.Unchanged); n != 4 {
 				t.Errorf("the autoscaler's work is taken for drift:\n%s", repaired.Changes)
 			}
-			changed := g.sync(g.knowing(g.with(with, strings.Replace(stated, "web:1", "web:2", 1)+"---\n"+autoscaler), repaired))
+			changed := g.sync(g.knowing(g.with(with, strings.Replace(stated, "web:1", "web:2", 1)+"---\n"+podAutoscaler), repaired))
 			g.wantField("6", "an apply leaves the autoscaler's number", "Deployment", "web", "spec", "replicas")
 
 			// It leaves Git: Git's number applies, or the live one stays.
@@ -77,7 +77,7 @@ func TestRule2LiveAutoscalerOfSomebodyElseOwnsReplicas(t *testing.T) {
 	g := on(t)
 	target := g.target("web", web)
 	result := g.sync(target)
-	g.create("kubectl-autoscale", autoscaler)
+	g.create("kubectl-autoscale", podAutoscaler)
 	g.scale("horizontal-pod-autoscaler", "7")
 	g.later()
 	result = g.repair(g.knowing(target, result))
@@ -93,8 +93,8 @@ func TestRule2LiveAutoscalerOfSomebodyElseOwnsReplicas(t *testing.T) {
 
 func TestRule2AdoptingAnAutoscaledWorkloadMovesNothing(t *testing.T) {
 	g := on(t)
-	g.create("kubectl-client-side-apply", old+"---\n"+autoscaler)
-	target := g.target("web", web+"---\n"+autoscaler)
+	g.create("kubectl-client-side-apply", old+"---\n"+podAutoscaler)
+	target := g.target("web", web+"---\n"+podAutoscaler)
 	for _, field := range entryOf(g.diff(target), "Deployment", "web").Fields {
 		if field.Path == "spec.replicas" {
 			t.Errorf("the diff says %s", field)

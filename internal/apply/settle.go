@@ -11,6 +11,7 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/types"
 
+	"nave.dev/internal/apply/autoscaler"
 	"nave.dev/internal/apply/cluster"
 	"nave.dev/internal/apply/ownership"
 	"nave.dev/internal/change"
@@ -155,7 +156,7 @@ func (r *run) shortcut(ctx context.Context, it *item) (settled bool, err error) 
 // that it must be read before it is applied.
 func (r *run) delicate(it *item) bool {
 	_, states, _ := unstructured.NestedFieldNoCopy(it.body.Object, "spec", "replicas")
-	return it.respects() || it.known.Replicas && !states || len(bundlePatterns[it.id.GroupKind().String()]) > 0
+	return it.respects() || it.known.Replicas && !states || len(ownership.Injected(it.id)) > 0
 }
 
 // write completes a request that is about an item.
@@ -210,8 +211,8 @@ func alone(o ownership.Object) bool {
 // done records that the object is as it should be.
 func (r *run) done(it *item, after *unstructured.Unstructured) {
 	it.live = after
-	if _, ok := ScaleTarget(after); ok && r.mode != showing {
-		r.client.staleAutoscalers()
+	if _, ok := autoscaler.Target(after); ok && r.mode != showing {
+		r.client.autoscalers.Forget()
 	}
 	if after.GetDeletionTimestamp() != nil {
 		it.entry = change.Entry{Action: change.Skipped, Reason: r.wait("%s is being deleted", it.id)}

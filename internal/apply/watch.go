@@ -116,7 +116,7 @@ func (c *Client) follow(ctx context.Context, kind schema.GroupKind, labels strin
 	f.options.LabelSelector = labels
 	rest := shortestRest
 	for {
-		began := c.options.Now()
+		began := c.now()
 		err := f.once(ctx)
 		if ctx.Err() != nil {
 			return context.Cause(ctx)
@@ -129,7 +129,7 @@ func (c *Client) follow(ctx context.Context, kind schema.GroupKind, labels strin
 			rest = shortestRest
 			continue // the server ends watches after some minutes
 		}
-		if c.options.Now().Sub(began) > longestRest {
+		if c.now().Sub(began) > longestRest {
 			rest = shortestRest
 		}
 		event(Event{Type: Interrupted, Kind: kind, Err: fmt.Errorf("watching objects of kind %s: %w", kind, err)})
@@ -159,7 +159,7 @@ func (f *follower) once(ctx context.Context) error {
 		return err
 	}
 	defer watcher.Stop()
-	began := f.client.options.Now()
+	began := f.client.now()
 	if watching := f.client.options.Listener.Watching; watching != nil {
 		watching(1)
 		defer watching(-1)
@@ -169,12 +169,12 @@ func (f *follower) once(ctx context.Context) error {
 		case <-ctx.Done():
 			return context.Cause(ctx)
 		case e, open := <-watcher.ResultChan():
-			if !open && f.client.options.Now().Sub(began) < shortestWatch {
+			if !open && f.client.now().Sub(began) < shortestWatch {
 				// client-go shows a connection that breaks off as an empty watch.
 				f.version = ""
 				return errors.New("the watch ended as soon as it began")
 			}
-			if !open && f.client.options.Now().Sub(began) < time.Duration(seconds)*time.Second-shortestWatch {
+			if !open && f.client.now().Sub(began) < time.Duration(seconds)*time.Second-shortestWatch {
 				// It broke off, and what answers next may have been restored from an
 				// older state: a server takes a version of its future for one to wait
 				// for, and tells nothing until it has come to it.

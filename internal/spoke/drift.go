@@ -11,6 +11,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 
 	"nave.dev/internal/apply"
+	"nave.dev/internal/apply/autoscaler"
 	"nave.dev/internal/change"
 	"nave.dev/internal/health"
 	"nave.dev/internal/object"
@@ -135,7 +136,7 @@ func (s *session) observe(ctx context.Context, event apply.Event) {
 func (s *session) scale(event apply.Event) {
 	var now object.ID
 	if event.Type != apply.Deleted && event.Object != nil {
-		now, _ = apply.ScaleTarget(event.Object)
+		now, _ = autoscaler.Target(event.Object)
 	}
 	before := s.scaled[event.ID]
 	if now == before {
