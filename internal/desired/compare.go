@@ -80,7 +80,8 @@ func (c *comparison) compareCluster(cluster string, old, wanted *Compiled, probl
 			problems[name+": "+now.Err.Error()] = true
 			continue
 		}
-		if group := c.compareApps(before[name], now, round); group != nil {
+		stays := func(other string) bool { return before[other].Name != "" && after[other].Name != "" }
+		if group := c.compareApps(before[name], now, round, notes(before[name], now, stays)); group != nil {
 			c.add(cluster, *group)
 		}
 	}
@@ -137,9 +138,10 @@ func objectsOf(d app.Desired) []*unstructured.Unstructured {
 	return d.Bundle.Objects
 }
 
-// compareApps returns what changes in an app of one cluster, or nil.
-func (c *comparison) compareApps(was, now app.Desired, round *round) *PlanGroup {
-	group := &PlanGroup{App: now.Name, Note: notes(was, now)}
+// compareApps returns what changes in an app of one cluster beside what the note
+// says, or nil.
+func (c *comparison) compareApps(was, now app.Desired, round *round, note string) *PlanGroup {
+	group := &PlanGroup{App: now.Name, Note: note}
 	if was.Bundle == nil || was.Bundle.Digest != now.Bundle.Digest {
 		before := map[object.ID]*unstructured.Unstructured{}
 		for _, u := range objectsOf(was) {
@@ -231,23 +233,49 @@ func hooksOf(now app.Desired) string {
 	return "hooks run: " + strings.Join(texts, ", ")
 }
 
-// notes says what changes in an app beside its objects.
-func notes(was, now app.Desired) string {
+// notes says what changes in an app beside its objects. Apps that come or go are
+// shown themselves, as are those that move to another wave: that others wait for
+// them, by name or at a gate, is no change of those.
+func notes(was, now app.Desired, stays func(name string) bool) string {
 	if was.Name == "" {
 		return ""
 	}
 	if was.Err != nil {
 		return "what it was before cannot be told, so that all of it counts as new"
 	}
-	fields := change.Fields(plain(was.Options), plain(now.Options))
-	if len(fields) == 0 {
-		return ""
+	gone := lacking(was.Options.DependsOn, now.Options.DependsOn, stays)
+	more := lacking(now.Options.DependsOn, was.Options.DependsOn, stays)
+	was.Options.DependsOn, now.Options.DependsOn = nil, nil
+	was.Options.Gates, now.Options.Gates = nil, nil
+	var note string
+	if fields := change.Fields(plain(was.Options), plain(now.Options)); len(fields) > 0 {
+		var texts []string
+		for _, field := range fields {
+			texts = append(texts, field.String())
+		}
+		note = "its options change: " + strings.Join(texts, ", ")
 	}
-	var texts []string
-	for _, field := range fields {
-		texts = append(texts, field.String())
+	if len(more) > 0 {
+		note = join(note, "also waits for "+strings.Join(more, ", "))
 	}
-	return "its options change: " + strings.Join(texts, ", ")
+	if len(gone) > 0 {
+		note = join(note, "no longer waits for "+strings.Join(gone, ", "))
+	}
+	return note
+}
+
+// lacking returns the names of a list that another one lacks, if they count.
+func lacking(names, others []string, counts func(string) bool) (found []string) {
+	there := map[string]bool{}
+	for _, name := range others {
+		there[name] = true
+	}
+	for _, name := range names {
+		if !there[name] && counts(name) {
+			found = append(found, name)
+		}
+	}
+	return found
 }
 
 // join joins two remarks, of which one may be empty.

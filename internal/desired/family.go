@@ -274,6 +274,7 @@ func (c *compilation) sharedRoot(delivery string, readers []string) (app.Spec, e
 type clusterApps struct {
 	specs    []app.Spec
 	rendered []rendered
+	index    map[string]int // of specs, by name
 	warnings map[string][]string
 	trees    map[string]Tree
 	problems []error
@@ -283,7 +284,7 @@ type clusterApps struct {
 // appsOf finds and renders the apps of a cluster.
 func (c *compilation) appsOf(ctx context.Context, cluster string, facts app.Facts, tell *early) *clusterApps {
 	placement := c.placed[cluster]
-	all := &clusterApps{warnings: map[string][]string{}, trees: map[string]Tree{}}
+	all := &clusterApps{index: map[string]int{}, warnings: map[string][]string{}, trees: map[string]Tree{}}
 	shared := c.fleetTrees(ctx)
 	var specs []app.Spec
 	for _, spec := range placement.Apps {
@@ -323,6 +324,7 @@ func (c *compilation) appsOf(ctx context.Context, cluster string, facts app.Fact
 
 // add enters what came of an app.
 func (a *clusterApps) add(spec app.Spec, r rendered) {
+	a.index[spec.Name] = len(a.specs)
 	a.specs, a.rendered = append(a.specs, spec), append(a.rendered, r)
 }
 
@@ -417,8 +419,8 @@ func (a *clusterApps) addTree(c *compilation, ctx context.Context, cluster strin
 
 // addChild enters an app of a tree, unless its name is taken.
 func (a *clusterApps) addChild(spec app.Spec, r rendered) {
-	i := slices.IndexFunc(a.specs, func(s app.Spec) bool { return s.Name == spec.Name })
-	if i < 0 {
+	i, taken := a.index[spec.Name]
+	if !taken {
 		a.add(spec, r)
 		return
 	}

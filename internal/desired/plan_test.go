@@ -217,6 +217,19 @@ settings on all 3 clusters
 
 3 of 3 clusters change
 `}, {
+			"whom an app waits for", map[string]string{"a/a.yaml": configMap("a", "a"), "b/b.yaml": configMap("b", "a"), "c/c.yaml": configMap("c", "a"),
+				"deliveries/a.yaml": delivery("a", "source: {path: a}"), "deliveries/b.yaml": delivery("b", "source: {path: b}"),
+				"deliveries/c.yaml": delivery("c", "source: {path: c}", "dependsOn: [a, b]")},
+			map[string]string{"deliveries/a.yaml": "", "deliveries/c.yaml": delivery("c", "source: {path: c}", "dependsOn: [settings]")}, `
+a on all 3 clusters
+  leaves the cluster; its objects stay as orphans
+  orphaned  ConfigMap shop/a
+
+c on all 3 clusters
+  also waits for settings; no longer waits for b
+
+3 of 3 clusters change
+`}, {
 			"an app that is suspended", map[string]string{"deliveries/settings.yaml": delivery("settings", "source: {path: settings}", "suspend: true")},
 			map[string]string{"settings/settings.yaml": configMap("settings", "b")}, `
 settings on all 3 clusters
