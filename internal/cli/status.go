@@ -49,7 +49,7 @@ func writeStatus(w io.Writer, fleet hub.Fleet) {
 	for _, c := range fleet.Clusters {
 		for _, app := range c.Apps {
 			if app.Sync != spoke.Synced || app.Health.Status != spoke.Healthy {
-				row := strings.Join([]string{app.Name, string(app.Sync), string(app.Health.Status), reason(app)}, "\t")
+				row := strings.Join([]string{app.Name, app.Parent, string(app.Sync), string(app.Health.Status), reason(app)}, "\t")
 				if clusters[row] == nil {
 					rows = append(rows, row)
 				}
@@ -59,7 +59,7 @@ func writeStatus(w io.Writer, fleet hub.Fleet) {
 	}
 	const most = 30
 	if len(rows) > 0 {
-		fmt.Fprintln(w, "\nCLUSTER\tAPP\tSYNC\tHEALTH\tWHY")
+		fmt.Fprintln(w, "\nCLUSTER\tAPP\tOF\tSYNC\tHEALTH\tWHY")
 		for _, row := range rows[:min(len(rows), most)] {
 			fmt.Fprintln(w, among(clusters[row], len(fleet.Clusters))+"\t"+row)
 		}

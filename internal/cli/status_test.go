@@ -58,7 +58,7 @@ func troubled() hub.Fleet {
 		Clusters: []hub.Cluster{
 			member("lab-1", spoke.OutOfSync, unwell,
 				spoke.AppState{Name: "base", Sync: spoke.OutOfSync, Health: well, Message: "holds 6 deletions: more than 5", Held: &spoke.Held{Digest: "3f9a0c1de2b4a596"}},
-				spoke.AppState{Name: "cart", Sync: spoke.Synced, Health: unwell},
+				spoke.AppState{Name: "cart", Parent: "shop", Sync: spoke.Synced, Health: unwell},
 				spoke.AppState{Name: "fine", Sync: spoke.Synced, Health: well}),
 			offline, paused, foreign,
 		},

@@ -76,6 +76,9 @@ func (w *work) want(desired app.Desired, source string, now time.Time) {
 	w.state.Source, w.err, w.seen = source, desired.Err, false
 	if desired.Err != nil && (w.bundle != nil || desired.Bundle == nil) {
 		w.options.Suspend = w.options.Suspend || desired.Options.Suspend
+		if w.bundle == nil {
+			w.state.Parent = desired.Options.Lineage.Parent
+		}
 		return
 	}
 	options, err := json.Marshal(desired.Options)
