@@ -243,7 +243,7 @@ func TestRule5ContestedObjectIsReadWhateverAListSaid(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	g.client.look(t.Context(), resource) // and then the other app makes it
+	g.client.present.Look(t.Context(), resource) // and then the other app makes it
 	if _, err := g.another().Sync(t.Context(), g.target("first", configMaps("shared"))); err != nil {
 		t.Fatal(err)
 	}

@@ -11,17 +11,16 @@ package apply
 
 import (
 	"context"
-	"sync"
 	"time"
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
-	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/client-go/rest"
 
 	"nave.dev/internal/app"
 	"nave.dev/internal/apply/autoscaler"
 	"nave.dev/internal/apply/cluster"
 	"nave.dev/internal/apply/ownership"
+	"nave.dev/internal/apply/presence"
 	"nave.dev/internal/apply/turns"
 	"nave.dev/internal/object"
 )
@@ -76,10 +75,7 @@ type Client struct {
 	cluster     *cluster.Connection
 	turns       turns.Turns
 	autoscalers *autoscaler.List
-
-	mu      sync.Mutex
-	present map[schema.GroupKind]*presence
-	listing map[schema.GroupKind]map[object.ID]bool
+	present     *presence.Memory // saves reads
 }
 
 // New returns a client for the cluster that config reaches. It sends no request.
@@ -99,11 +95,9 @@ func New(config *rest.Config, options Options) (*Client, error) {
 	if err != nil {
 		return nil, err
 	}
-	c := &Client{
-		options: options, cluster: connection,
-		present: map[schema.GroupKind]*presence{}, listing: map[schema.GroupKind]map[object.ID]bool{},
-	}
+	c := &Client{options: options, cluster: connection}
 	c.autoscalers = autoscaler.NewList(connection, c.now)
+	c.present = presence.New(connection, c.now)
 	return c, nil
 }
 

@@ -4,9 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
 	"sync"
-	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -83,66 +81,4 @@ func (c *Client) listMetadata(ctx context.Context, kind schema.GroupKind, option
 		return nil
 	}
 	return err
-}
-
-// presence is the names of a kind's objects at some time, marked or not.
-type presence struct {
-	at    time.Time
-	names map[object.ID]bool
-}
-
-// presenceAge is for how long such a list serves. It only saves reads: an
-// object that has appeared since is noticed by the answer to its apply.
-const presenceAge = 30 * time.Second
-
-// absent reports whether the object was not there when its kind was last listed.
-func (c *Client) absent(id object.ID) bool {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	p := c.present[id.GroupKind()]
-	return p != nil && c.now().Sub(p.at) < presenceAge && !p.names[id]
-}
-
-// appeared notes that an object was created.
-func (c *Client) appeared(id object.ID) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if p := c.present[id.GroupKind()]; p != nil {
-		p.names[id] = true
-	}
-	if c.listing[id.GroupKind()] != nil {
-		c.listing[id.GroupKind()][id] = true
-	}
-}
-
-// look lists the names of a kind's objects, unless that was done lately. A kind
-// that cannot be listed is looked at one object at a time instead.
-func (c *Client) look(ctx context.Context, r cluster.Resource) {
-	kind := schema.GroupKind{Group: r.Group, Kind: r.Kind}
-	done, err := c.turns.Take(ctx, kind)
-	if err != nil {
-		return
-	}
-	defer done()
-	began := c.now()
-	c.mu.Lock()
-	p := c.present[kind]
-	if p != nil && began.Sub(p.at) < presenceAge && !began.Before(p.at) {
-		c.mu.Unlock()
-		return
-	}
-	c.listing[kind] = map[object.ID]bool{} // what is created before the list is read
-	c.mu.Unlock()
-	names := map[object.ID]bool{}
-	err = c.cluster.Names(ctx, r, func(namespace, name string) {
-		names[object.ID{Group: r.Group, Kind: r.Kind, Namespace: namespace, Name: name}] = true
-	})
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	maps.Copy(names, c.listing[kind])
-	delete(c.listing, kind)
-	delete(c.present, kind)
-	if err == nil {
-		c.present[kind] = &presence{began, names}
-	}
 }

@@ -115,13 +115,13 @@ func (r *run) shortcut(ctx context.Context, it *item) (settled bool, err error) 
 	case contested || it.optional || it.once:
 		return false, nil
 	case it.gated != "":
-		if it.known == nil && r.client.absent(it.id) {
+		if it.known == nil && r.client.present.Absent(it.id) {
 			r.holdBack(it)
 			return true, nil
 		}
 		return false, nil
 	case it.known == nil:
-		if !r.client.absent(it.id) {
+		if !r.client.present.Absent(it.id) {
 			return false, nil
 		}
 		created, err := r.create(ctx, it)
@@ -192,7 +192,7 @@ func (r *run) create(ctx context.Context, it *item) (bool, error) {
 		it.surprise = true
 		return false, nil
 	}
-	r.client.appeared(it.id)
+	r.client.present.Appeared(it.id)
 	r.done(it, after)
 	return true, nil
 }

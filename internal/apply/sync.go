@@ -82,7 +82,7 @@ func (r *run) lookAround(ctx context.Context) {
 			first = append(first, items[0])
 		}
 	}
-	r.each(first, func(it *item) { r.client.look(ctx, it.resource) })
+	r.each(first, func(it *item) { r.client.present.Look(ctx, it.resource) })
 }
 
 // applyAll applies the items stage by stage.
