@@ -65,7 +65,7 @@ func (c *compilation) grow(ctx context.Context, trees []*family, facts func(clus
 		for _, t := range trees {
 			more := c.look(ctx, t, projects, digests)
 			if generation == maxGenerations && len(more) > 0 {
-				t.deep = fmt.Errorf("Applications ask for Applications more than %d times in a row: %s\nhint: is one among its own children under another name?",
+				t.deep = fmt.Errorf("kind Application: each asks for another, more than %d times in a row: %s\nhint: is one among its own children under another name?",
 					maxGenerations, t.chain(more[0].spec.Name))
 				for _, l := range more {
 					l.err = t.deep

@@ -208,10 +208,10 @@ func (c *compilation) locate(ctx context.Context, delivery string, from app.Orig
 	if branch := c.pinned.branch; own && branch != "" && strings.TrimPrefix(ref, branches) == branch {
 		ref = ""
 	}
-	source, err := c.source(c.pinned, "")
 	if own && ref != "" && c.opts.Worktree != "" {
 		return app.Source{}, "", fmt.Errorf("%q of the fleet repository cannot be told from a directory\nhint: nave plan compares commits", ref)
 	}
+	source, err := c.source(c.pinned, "")
 	if !own {
 		same := func(s v1alpha1.Source) bool {
 			return s.Type != v1alpha1.SourceHelm && webhook.SameRepository(s.URL, from.Repository)
@@ -219,6 +219,9 @@ func (c *compilation) locate(ctx context.Context, delivery string, from app.Orig
 		if source, err = c.pinned.Fleet.RemoteSource(delivery, from.Repository, ref, same); err != nil {
 			return app.Source{}, "", fmt.Errorf("%w\nhint: if it is the fleet repository itself, add it to the Fleet's spec.urls", err)
 		}
+	}
+	if err != nil {
+		return app.Source{}, "", err
 	}
 	if from.TagPrefix != "" && isRange(ref) {
 		return app.Source{}, "", fmt.Errorf("tagPrefix %q: tags with a prefix are not held against a range of versions\nhint: name the tag", from.TagPrefix)

@@ -43,7 +43,7 @@ func pack(files fs.FS) (*packed, error) {
 		return nil, fmt.Errorf("reading Chart.yaml: %w", err)
 	}
 	if !chartName.MatchString(p.Name) || !chartVersion.MatchString(p.Version) {
-		return nil, fmt.Errorf("Chart.yaml has the name %q and the version %q\nhint: write a name such as web and a version such as 1.0.0", p.Name, p.Version)
+		return nil, fmt.Errorf("its Chart.yaml has the name %q and the version %q\nhint: write a name such as web and a version such as 1.0.0", p.Name, p.Version)
 	}
 	var out bytes.Buffer
 	zip := gzip.NewWriter(&out)
