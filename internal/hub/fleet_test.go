@@ -67,6 +67,13 @@ func newWorld(t *testing.T) *world {
 	}
 	t.Cleanup(func() { os.RemoveAll(dir) })
 	w := &world{T: t, repository: t.TempDir(), dir: dir, kubeconfigs: t.TempDir(), namespace: env.Namespace(t), env: env, person: person}
+	// The fleet and its apps have the same names in every test: what one leaves, the next would prune.
+	t.Cleanup(func() {
+		ctx := context.WithoutCancel(t.Context())
+		if err := person.CoreV1().ConfigMaps(w.namespace).DeleteCollection(ctx, metav1.DeleteOptions{}, metav1.ListOptions{}); err != nil {
+			t.Error(err)
+		}
+	})
 	w.git("init", "--quiet", "--initial-branch=main")
 	return w
 }
