@@ -162,7 +162,8 @@ func bare(u *unstructured.Unstructured) map[string]any {
 const (
 	isNoSource = "refers to …: it is not in the repository" // outside of a fleet there is no source
 	isFile     = "refers to …: it is the URL of a file, which is not fetched"
-	isNotThere = "dependency … … is not in charts/"
+	isNotThere = "dependency … … is not in charts/: it is not in the repository"
+	isNoURL    = "dependency … … is not in charts/: its repository is no URL of a chart repository"
 )
 
 // corpora are what comes of public repositories, by their folder in the corpus: a render that comes to be refused, or
@@ -196,7 +197,7 @@ func TestCorpusOfModules(t *testing.T) {
 	}
 	for below, want := range map[string]map[string]int{
 		"applicationset/examples": {"equal": 4, "rendered": 1, isFile: 2, isNotThere: 3},
-		"test/e2e/testdata":       {"equal": 18, "rendered": 13, isNoSource: 4, isNotThere: 5, "refused by both": 3},
+		"test/e2e/testdata":       {"equal": 18, "rendered": 13, isNoSource: 4, isNotThere: 4, isNoURL: 1, "refused by both": 3},
 	} {
 		if diff := cmp.Diff(want, outcomes(t, strings.TrimSpace(string(listed)), below)); diff != "" {
 			t.Errorf("%s: outcomes (-want +have):\n%s", below, diff)
