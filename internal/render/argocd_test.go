@@ -35,7 +35,7 @@ const (
 	noName       = "has no metadata.name"
 	fetchesChart = "Argo CD downloads the dependency while it renders; here it has to be in charts/"
 	nameless     = "Argo CD hands the object on, and the API server refuses it"
-	overrides    = "Argo CD merges .argocd-source files into the Application; a render gets options as they are"
+	overrides    = "Argo CD merges .argocd-source files into the Application"
 )
 
 // asDirectory are the options of a source of type directory; so have most tests.
@@ -73,10 +73,10 @@ var ofArgoCD = []recorded{
 	{path: "app-include-exclude", params: filtered("", "*.yaml"), objects: 0, verdict: same, source: "TestFindResources, exclude everything"},
 	{path: "app-include-exclude", params: filtered("", "nothing.yaml"), objects: 2, verdict: same, source: "TestFindManifests_Exclude_NothingMatches"},
 
-	{path: "app-parameters/multi", params: asDirectory(false), objects: 1, verdict: unsupported, why: overrides, source: "TestGetAppDetailsWithAppParameterFile"},
-	{path: "app-parameters/single-app-only", params: asDirectory(false), objects: 1, verdict: unsupported, why: overrides, source: "TestGetAppDetailsWithAppParameterFile"},
-	{path: "app-parameters/single-global", params: asDirectory(false), objects: 1, verdict: unsupported, why: overrides, source: "TestGetAppDetailsWithAppParameterFile"},
-	{path: "app-parameters/single-global-helm", params: asDirectory(false), objects: 1, verdict: unsupported, why: overrides, source: "TestGetAppDetailsWithAppParameterFile"},
+	{path: "app-parameters/multi", params: asDirectory(false), refused: "changes the options of an Application", verdict: unsupported, why: overrides, source: "TestGetAppDetailsWithAppParameterFile"},
+	{path: "app-parameters/single-app-only", params: asDirectory(false), refused: "changes the options of an Application", verdict: unsupported, why: overrides, source: "TestGetAppDetailsWithAppParameterFile"},
+	{path: "app-parameters/single-global", params: asDirectory(false), refused: "changes the options of an Application", verdict: unsupported, why: overrides, source: "TestGetAppDetailsWithAppParameterFile"},
+	{path: "app-parameters/single-global-helm", params: asDirectory(false), refused: "changes the options of an Application", verdict: unsupported, why: overrides, source: "TestGetAppDetailsWithAppParameterFile"},
 
 	{path: "broken-schema-verification", params: asDirectory(false), refused: "is no schema", verdict: same, source: "Test_SkipSchemaValidation, without it"},
 	{path: "broken-schema-verification", params: withHelm(app.HelmOptions{SkipSchemaValidation: true}), objects: 1, verdict: same, source: "Test_SkipSchemaValidation"},

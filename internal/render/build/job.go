@@ -55,6 +55,9 @@ func Run(t tree.Tree, job Job) (out *Output, facts []Fact, err error) {
 		}
 	}()
 	files := &encryptedFiles{Tree: t, found: map[string][]byte{}}
+	if err := f.refuseOverrides(files); err != nil {
+		return nil, f.facts, err
+	}
 	objects, err := f.render(files)
 	if err == nil {
 		err = f.finish(objects)
@@ -64,6 +67,25 @@ func Run(t tree.Tree, job Job) (out *Output, facts []Fact, err error) {
 	}
 	f.carry(files)
 	return f.out, f.facts, nil
+}
+
+// refuseOverrides refuses a directory of an Application in which files change the
+// Application's options: to render without them would be something else.
+func (f *finisher) refuseOverrides(t tree.Tree) error {
+	if f.job.Params.Directory == nil {
+		return nil
+	}
+	entries, err := t.List(f.job.Path)
+	if err != nil {
+		return nil // rendering says what is wrong with it
+	}
+	for _, entry := range entries {
+		if entry.Name == ".argocd-source.yaml" || strings.HasPrefix(entry.Name, ".argocd-source-") {
+			return manifest.Problem{File: path.Join(f.job.Path, entry.Name), Message: "changes the options of an Application beside it, which is not supported",
+				Hint: "write the options into the Application, and remove the file"}
+		}
+	}
+	return nil
 }
 
 // crashSite names the function that panicked.
