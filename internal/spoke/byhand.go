@@ -80,15 +80,7 @@ func (s *session) fulfil(ctx context.Context, w *work, digest string) {
 // compare finds out what a sync of an app would do, and shows it.
 func (s *session) compare(ctx context.Context, w *work) {
 	now := s.now()
-	for id, from := range w.drifted {
-		if !now.Before(from) {
-			delete(w.known, id)
-			delete(w.drifted, id)
-		}
-	}
-	for _, entry := range w.state.Drift {
-		delete(w.known, entry.Object)
-	}
+	w.doubt(now)
 	w.late, w.comparing = false, true
 	target := s.target(ctx, w)
 	digest, options := w.bundle.Digest, w.optionsDigest
@@ -106,8 +98,7 @@ func (s *session) compare(ctx context.Context, w *work) {
 			w.syncedDigest, w.syncedOptions = digest, options
 			w.retryAt = time.Time{}
 			if err != nil {
-				w.retryAt = now.Add(min(firstAppRetry<<min(w.failures, 10), lastAppRetry))
-				w.failures++
+				w.retryLater(now)
 			}
 			s.showDifferences(w, result, err)
 			w.follow()

@@ -28,8 +28,7 @@ func (w *work) astray(now time.Time) bool {
 func (w *work) retry(now time.Time) {
 	rule := w.options.Retry
 	if rule == nil || len(w.state.Problems.With(change.Failed, change.Conflict)) == 0 {
-		w.retryAt = now.Add(min(firstAppRetry<<min(w.failures, 10), lastAppRetry))
-		w.failures++
+		w.retryLater(now)
 		return
 	}
 	wait, again := rule.Wait(w.tried + 1)
@@ -40,4 +39,10 @@ func (w *work) retry(now time.Time) {
 	}
 	w.retryAt = now.Add(wait)
 	w.tried++
+}
+
+// retryLater has the app tried again, each time after twice as long.
+func (w *work) retryLater(now time.Time) {
+	w.retryAt = now.Add(min(firstAppRetry<<min(w.failures, 10), lastAppRetry))
+	w.failures++
 }

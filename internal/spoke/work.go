@@ -154,15 +154,7 @@ func (s *session) sync(ctx context.Context, w *work) {
 	}
 	s.pruning = s.pruning || prunes
 	if !s.hooksWait(w) {
-		for id, from := range w.drifted {
-			if !s.now().Before(from) { // what a sync reads need not be repaired
-				delete(w.known, id)
-				delete(w.drifted, id)
-			}
-		}
-		for _, entry := range w.state.Drift {
-			delete(w.known, entry.Object) // it may have to be corrected now, or reported again
-		}
+		w.doubt(s.now())
 	}
 	w.late, w.roused = false, false
 	target := s.target(ctx, w)
@@ -216,6 +208,19 @@ func (s *session) sync(ctx context.Context, w *work) {
 			}
 		}
 	})
+}
+
+// doubt has what others changed read again, to be corrected or reported with the rest.
+func (w *work) doubt(now time.Time) {
+	for id, from := range w.drifted {
+		if !now.Before(from) {
+			delete(w.known, id)
+			delete(w.drifted, id)
+		}
+	}
+	for _, entry := range w.state.Drift {
+		delete(w.known, entry.Object)
+	}
 }
 
 // mayPrune reports whether a sync of the app could delete: there is something
@@ -410,7 +415,7 @@ func (w *work) conclude(waitsFor string, err error) {
 	case err != nil:
 		w.state.Sync, w.state.Message = OutOfSync, err.Error()
 	case len(w.state.Problems) > 0:
-		w.state.Sync, w.state.Message = OutOfSync, w.state.Problems[0].Object.String()+": "+w.state.Problems[0].Reason
+		w.state.Sync, w.state.Message = OutOfSync, problem(w.state.Problems)
 	case w.state.Held != nil:
 		w.state.Sync, w.state.Message = OutOfSync, w.state.Held.String()
 	case len(w.state.Drift) > 0:
