@@ -87,8 +87,14 @@ func selector(marked bool) string {
 func OfOneKind(err error) bool {
 	var answer apierrors.APIStatus
 	var unknown *cluster.UnknownKindError
-	return errors.As(err, &answer) && !apierrors.IsUnauthorized(err) || errors.As(err, &unknown) || errors.Is(err, cluster.ErrTimeout)
+	return errors.As(err, &answer) && !apierrors.IsUnauthorized(err) || errors.As(err, &unknown) ||
+		errors.Is(err, cluster.ErrTimeout) || errors.Is(err, errShort)
 }
+
+// errShort says that a watch ended as soon as it began: client-go shows a
+// connection that breaks off as an empty watch, and a server ends those of a kind
+// whose definition changes. Which it was, the list that follows tells.
+var errShort = errors.New("the watch ended as soon as it began")
 
 // follower is one watch of one kind.
 type follower struct {
@@ -170,9 +176,8 @@ func (f *follower) once(ctx context.Context) error {
 			return context.Cause(ctx)
 		case e, open := <-watcher.ResultChan():
 			if !open && f.client.now().Sub(began) < shortestWatch {
-				// client-go shows a connection that breaks off as an empty watch.
 				f.version = ""
-				return errors.New("the watch ended as soon as it began")
+				return errShort
 			}
 			if !open && f.client.now().Sub(began) < time.Duration(seconds)*time.Second-shortestWatch {
 				// It broke off, and what answers next may have been restored from an
