@@ -1,7 +1,6 @@
 package object
 
 import (
-	"encoding/json"
 	"regexp"
 	"slices"
 	"strings"
@@ -146,19 +145,14 @@ func HookOf(u *unstructured.Unstructured) (owner Owner, run string, ok bool) {
 
 // weApplied looks for an annotation among the fields that Nave's manager applied.
 func weApplied(u *unstructured.Unstructured, annotation string) bool {
-	for _, entry := range u.GetManagedFields() {
-		if entry.Manager != FieldManager || entry.Operation != "Apply" || entry.Subresource != "" || entry.FieldsV1 == nil {
+	all, _, _ := unstructured.NestedFieldNoCopy(u.Object, "metadata", "managedFields")
+	list, _ := all.([]any)
+	for _, raw := range list {
+		entry, _ := raw.(map[string]any)
+		if entry["manager"] != FieldManager || entry["operation"] != "Apply" || entry["subresource"] != nil {
 			continue
 		}
-		var fields struct {
-			Metadata struct {
-				Annotations map[string]json.RawMessage `json:"f:annotations"`
-			} `json:"f:metadata"`
-		}
-		if json.Unmarshal(entry.FieldsV1.GetRawBytes(), &fields) != nil {
-			continue
-		}
-		if _, ours := fields.Metadata.Annotations["f:"+annotation]; ours {
+		if _, ours, _ := unstructured.NestedFieldNoCopy(entry, "fieldsV1", "f:metadata", "f:annotations", "f:"+annotation); ours {
 			return true
 		}
 	}

@@ -41,7 +41,7 @@ func (o Object) Compare(wanted *unstructured.Unstructured) Standing {
 		}
 	}
 	c := comparison{}
-	if len(o.GetManagedFields()) == 0 {
+	if !o.managed {
 		c.Stale = !within(want, o.Object)
 		return c.Standing
 	}

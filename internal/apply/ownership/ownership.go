@@ -59,24 +59,24 @@ type Object struct {
 	Entries []Entry
 	// Ours are the fields that Nave applied; nil if it has no entry.
 	Ours *fieldpath.Set
+	// managed says that the object has managed fields, whether or not they could be
+	// decoded.
+	managed bool
 }
 
 // Read decodes an object's managed fields. An entry that cannot be decoded owns
 // nothing.
 func Read(u *unstructured.Unstructured) Object {
-	o := Object{Unstructured: u}
-	for _, raw := range u.GetManagedFields() {
-		entry := Entry{Manager: raw.Manager, Operation: raw.Operation, Subresource: raw.Subresource, APIVersion: raw.APIVersion}
-		if raw.Time != nil {
-			entry.Time = raw.Time.Time
-		}
-		fields := &fieldpath.Set{}
-		if raw.FieldsV1 == nil || fields.FromJSON(raw.FieldsV1.GetRawReader()) != nil {
+	all, _, _ := unstructured.NestedFieldNoCopy(u.Object, "metadata", "managedFields")
+	list, _ := all.([]any)
+	o := Object{Unstructured: u, managed: len(list) > 0}
+	for _, raw := range list {
+		entry, ok := readEntry(raw)
+		if !ok {
 			continue
 		}
-		entry.Fields = fields
 		if entry.ours() {
-			o.Ours = fields
+			o.Ours = entry.Fields
 		}
 		o.Entries = append(o.Entries, entry)
 	}
@@ -216,7 +216,7 @@ func (o Object) Applied() string {
 // OursHash names the fields that Nave owns. An object without managed fields
 // shows nothing of them, so there every version counts as another.
 func (o Object) OursHash() string {
-	if len(o.GetManagedFields()) == 0 {
+	if !o.managed {
 		return "version " + o.GetResourceVersion()
 	}
 	if o.Ours == nil {

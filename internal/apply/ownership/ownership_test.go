@@ -1,12 +1,14 @@
 package ownership
 
 import (
+	"bytes"
 	"encoding/json"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"sigs.k8s.io/structured-merge-diff/v6/fieldpath"
 	"sigs.k8s.io/yaml"
 )
 
@@ -291,6 +293,36 @@ func FuzzRead(f *testing.F) {
 		o.Changes(body, true, []byte("key"))
 		if diff := cmp.Diff(before.Object, u.Object); diff != "" {
 			t.Errorf("looking changed the object:\n%s", diff)
+		}
+	})
+}
+
+// FuzzFieldSet holds fields against what the library that servers use makes of them.
+func FuzzFieldSet(f *testing.F) {
+	for _, text := range []string{podFields, `{}`, `{.: {}}`, `{f:a: {.: {}, f:b: {}}, f:c: {f:d: null}}`, `{x:a: {}, 'v:1': {}, 'i:0': {f:a: {}}}`} {
+		data, err := yaml.YAMLToJSON([]byte(text))
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add(data)
+	}
+	f.Fuzz(func(t *testing.T, data []byte) {
+		var fields map[string]any
+		if json.Unmarshal(data, &fields) != nil || fields == nil {
+			t.Skip("no fields")
+		}
+		again, err := json.Marshal(fields)
+		if err != nil {
+			t.Fatal(err)
+		}
+		want := &fieldpath.Set{}
+		wantErr := want.FromJSON(bytes.NewReader(again))
+		got, err := fieldSet(fields)
+		if wantErr != nil {
+			t.Skip("the library takes less")
+		}
+		if err != nil || !got.Equals(want) {
+			t.Errorf("%s\ngot %s (%v)\nwant %s", again, got, err, want)
 		}
 	})
 }
