@@ -23,8 +23,9 @@ type Cluster interface {
 	Names(ctx context.Context, r cluster.Resource, each func(namespace, name string)) error
 }
 
-// maxAge is for how long the names of a kind's objects serve.
-const maxAge = 30 * time.Second
+// maxAge is for how long the names of a kind's objects serve: as long as it may take to
+// bring up a cluster that shares its processors with many.
+const maxAge = 5 * time.Minute
 
 // Memory is what is remembered of one cluster. It is safe for concurrent use.
 type Memory struct {
