@@ -105,3 +105,31 @@ func TestDeadline(t *testing.T) {
 		}
 	}
 }
+
+// TestJudge holds several results against one deadline: the first that expires says when to look again.
+func TestJudge(t *testing.T) {
+	since := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
+	deadline := Deadline{10 * time.Minute, since}
+	waiting, slow := Result{Status: Progressing}, Result{Status: Progressing, OwnDeadline: 30 * time.Minute}
+	for _, test := range []struct {
+		reason  string
+		results []Result
+		after   time.Duration
+		want    []Status
+		next    time.Duration // after since; 0 for never
+	}{
+		{"nothing expires", []Result{{Status: Healthy}, {Status: Degraded}}, time.Hour, []Status{Healthy, Degraded}, 0},
+		{"the shortest comes first", []Result{slow, {Status: Healthy}, waiting}, time.Minute, []Status{Progressing, Healthy, Progressing}, 10 * time.Minute},
+		{"what is late says anew for how long", []Result{waiting, slow}, 10 * time.Minute, []Status{Degraded, Progressing}, 11 * time.Minute},
+	} {
+		next := deadline.Judge(test.results, since.Add(test.after))
+		if test.next == 0 != next.IsZero() || test.next != 0 && !next.Equal(since.Add(test.next)) {
+			t.Errorf("%s: next at %s", test.reason, next)
+		}
+		for i, want := range test.want {
+			if got := test.results[i].Status; got != want {
+				t.Errorf("%s: result %d is %s, want %s", test.reason, i, got, want)
+			}
+		}
+	}
+}

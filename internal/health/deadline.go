@@ -48,3 +48,23 @@ func (d Deadline) Apply(r Result, now time.Time) Result {
 	r.Status, r.Message = Degraded, shorten(message)
 	return r
 }
+
+// expiredAgain is how often a result past its deadline says anew for how long.
+const expiredAgain = time.Minute
+
+// Judge applies the deadline to results, in place, and returns when the outcome will be another if nothing changes,
+// the zero time if never.
+func (d Deadline) Judge(results []Result, now time.Time) (next time.Time) {
+	for i, r := range results {
+		if at, ok := d.Expires(r); ok {
+			if !now.Before(at) {
+				at = now.Add(expiredAgain)
+			}
+			if next.IsZero() || at.Before(next) {
+				next = at
+			}
+		}
+		results[i] = d.Apply(r, now)
+	}
+	return next
+}

@@ -9,7 +9,6 @@ import (
 
 	"nave.dev/internal/app"
 	"nave.dev/internal/apply"
-	"nave.dev/internal/spoke/claims"
 )
 
 // definitionKind is the kind of the objects that define kinds.
@@ -86,7 +85,7 @@ func (s *session) takeFacts(facts app.Facts) {
 	}
 	s.facts = facts
 	if s.assigned != nil {
-		s.claims = claims.Of(s.bundles(), s.assigned.Incomplete != nil, facts)
+		s.claim()
 	}
 	s.spoke.mu.Lock()
 	s.spoke.facts = facts

@@ -1,6 +1,7 @@
 package spoke
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"maps"
@@ -23,7 +24,7 @@ const defaultDeadline = 10 * time.Minute
 func (s *session) publish() {
 	state := State{
 		Cluster: s.spoke.opts.Cluster, Online: true, Writer: s.writes(), Holder: s.writer.HeldBy(), Version: s.facts.KubernetesVersion,
-		Number: s.records.Record.Number, Sync: Synced, Pauses: slices.Clone(s.records.Record.Pauses),
+		Number: s.records.Record.Number, Sync: Synced, Pauses: slices.Clone(s.records.Record.Pauses), Apps: make([]AppState, 0, len(s.names)),
 	}
 	if s.assigned == nil {
 		state.Sync = Unknown
@@ -36,15 +37,16 @@ func (s *session) publish() {
 		state.OfflineSince = s.now()
 		break
 	}
-	var parts []health.Part
+	parts := make([]health.Part, 0, len(s.names))
 	for _, name := range s.names {
 		w := s.apps[name]
 		if w.state.Health.Status == health.Healthy {
 			w.since = s.now() // the deadline counts from when it no longer is
 		}
 		// Without an event, only a deadline that passes makes it another.
-		if now := s.now(); !w.seen || w.state.Health.Status != health.Healthy && now.Sub(w.judged) >= beat {
-			w.state.Health, w.seen, w.judged = s.appHealth(w), true, now
+		if !w.seen || !w.expires.IsZero() && !s.now().Before(w.expires) {
+			w.state.Health, w.expires = s.appHealth(w)
+			w.seen = true
 		}
 		parts = append(parts, w.state.Health.Part(name))
 		shown := s.show(w)
@@ -124,23 +126,22 @@ func (s *session) show(w *work) AppState {
 }
 
 // appHealth aggregates the health of an app's objects. One that was applied and
-// not yet seen by a watch is Progressing.
-func (s *session) appHealth(w *work) health.Summary {
+// not yet seen by a watch is Progressing. It returns when it will be otherwise if
+// nothing changes, the zero time if never.
+func (s *session) appHealth(w *work) (sum health.Summary, expires time.Time) {
 	if w.bundle == nil {
-		return health.Summary{Status: health.Unknown}
+		return health.Summary{Status: health.Unknown}, time.Time{}
 	}
-	limit := w.options.Deadline
-	if limit == 0 {
-		limit = defaultDeadline
+	results, parts := make([]health.Result, len(w.bundle.Objects)), make([]health.Part, len(w.bundle.Objects))
+	for i, u := range w.bundle.Objects {
+		results[i] = s.objectHealth(w, object.Of(u))
 	}
-	now := s.now()
-	deadline := health.Deadline{Limit: limit, Since: w.since}
-	parts := make([]health.Part, 0, len(w.bundle.Objects))
-	for _, u := range w.bundle.Objects {
-		id := object.Of(u)
-		parts = append(parts, deadline.Apply(s.objectHealth(w, id), now).Part(id.String()))
+	deadline := health.Deadline{Limit: cmp.Or(w.options.Deadline, defaultDeadline), Since: w.since}
+	expires = deadline.Judge(results, s.now())
+	for i, u := range w.bundle.Objects {
+		parts[i] = results[i].Part(object.Of(u).String())
 	}
-	return health.Aggregate(parts, 0)
+	return health.Aggregate(parts, 0), expires
 }
 
 // objectHealth is the health of one object as the watches show it.

@@ -228,16 +228,16 @@ func (s *session) take() {
 		})
 	}
 	s.names = slices.Sorted(maps.Keys(s.apps))
-	s.claims = claims.Of(s.bundles(), wanted.Incomplete != nil, s.facts)
+	s.claim()
 }
 
-// bundles are those of all apps, nil where an app's objects are not known.
-func (s *session) bundles() map[string]*app.Bundle {
-	bundles := make(map[string]*app.Bundle, len(s.apps))
+// claim works out anew which app has which object, and with that whose health.
+func (s *session) claim() {
+	bundles := make(map[string]*app.Bundle, len(s.apps)) // nil where an app's objects are not known
 	for name, w := range s.apps {
-		bundles[name] = w.bundle
+		bundles[name], w.seen = w.bundle, false
 	}
-	return bundles
+	s.claims = claims.Of(bundles, s.assigned.Incomplete != nil, s.facts)
 }
 
 // writes reports whether this process may write to the cluster, and has read the

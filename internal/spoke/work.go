@@ -30,7 +30,7 @@ type work struct {
 	busy    bool
 	cancel  context.CancelFunc // of what is under way
 	seen    bool               // health is as of the last change
-	judged  time.Time          // when health was last looked at
+	expires time.Time          // when health is another one without a change, zero if never
 	// fresh is set until the app's first sync on a cluster that never had it.
 	fresh bool
 	// idle is set while the app may not be written. What happened meanwhile is
