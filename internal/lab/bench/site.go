@@ -266,7 +266,7 @@ func (s *site) stopHub(ctx context.Context) error {
 }
 
 // settle has a hub keep a fleet on all clusters and returns when every one is
-// Synced and Healthy. A hub that keeps that fleet goes on.
+// Synced and Healthy, and the lab is calm. A hub that keeps that fleet goes on.
 func (s *site) settle(ctx context.Context, f fleet) error {
 	f.clusters = s.clusters
 	if err := s.rest(ctx, false); err != nil {
@@ -291,7 +291,7 @@ func (s *site) settle(ctx context.Context, f fleet) error {
 		return err
 	}
 	s.kept = f
-	return nil
+	return s.calm(ctx)
 }
 
 // publish gives every Ingress an address when it is there, as an ingress
