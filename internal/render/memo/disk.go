@@ -33,7 +33,7 @@ type disk struct {
 
 const (
 	// format changes with the form of the files; others are not read.
-	format = "render-1"
+	format = "render-2"
 	// touchEvery is how often a file in use is marked as such.
 	touchEvery = 6 * time.Hour
 	// abandoned is how old an unfinished file must be to be somebody's who died.
@@ -42,8 +42,10 @@ const (
 	resultFiles = "results"
 )
 
+// path spreads files over sixteen directories: a new cache makes them all, and
+// many directories cost more than many files in one.
 func (d *disk) path(kind, name string) string {
-	return filepath.Join(d.dir, format, kind, name[:2], name)
+	return filepath.Join(d.dir, format, kind, name[:1], name)
 }
 
 // savedVariant is a variant in a file.

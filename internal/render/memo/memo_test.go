@@ -152,8 +152,8 @@ func TestUseIsMarkedOnDisk(t *testing.T) {
 
 func TestAbandonedFilesAreRemoved(t *testing.T) {
 	dir := t.TempDir()
-	old := filepath.Join(dir, format, "keys", "ab", atomicfile.Prefix+"1")
-	young := filepath.Join(dir, format, "keys", "ab", atomicfile.Prefix+"2")
+	old := filepath.Join(dir, format, "keys", "a", atomicfile.Prefix+"1")
+	young := filepath.Join(dir, format, "keys", "a", atomicfile.Prefix+"2")
 	if err := os.MkdirAll(filepath.Dir(old), 0o700); err != nil {
 		t.Fatal(err)
 	}
