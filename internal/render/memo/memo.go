@@ -20,7 +20,8 @@ import (
 type Options struct {
 	// Dir is a directory that the cache has for itself, perhaps together with other processes. Empty means memory only.
 	Dir string
-	// MaxMemory is how large the results in memory may be, in bytes of JSON. 0 means 64 MiB.
+	// MaxMemory is how much memory results may take that nobody else holds, in bytes, as estimated. What somebody holds
+	// is found as long as that lasts, and costs nothing more. 0 means 32 MiB.
 	MaxMemory int64
 	// MaxDisk is how large Dir may grow, in bytes; the least recently used goes first. 0 means 1 GiB.
 	MaxDisk int64
@@ -61,20 +62,14 @@ type Cache struct {
 
 	mu      sync.Mutex
 	keys    *lru[string, []*variant]
-	results *lru[string, *result]
+	results *results
 	failure error // the last of the disk
-}
-
-// result is a value in memory.
-type result struct {
-	value   Value
-	touched time.Time
 }
 
 // New returns a cache over what Dir holds already.
 func New(options Options) *Cache {
 	if options.MaxMemory == 0 {
-		options.MaxMemory = 64 << 20
+		options.MaxMemory = 32 << 20
 	}
 	if options.MaxDisk == 0 {
 		options.MaxDisk = 1 << 30
@@ -84,8 +79,8 @@ func New(options Options) *Cache {
 	}
 	c := &Cache{
 		options: options,
-		keys:    newLRU[string, []*variant](options.MaxMemory / 4), // reads are small beside objects
-		results: newLRU[string, *result](options.MaxMemory),
+		keys:    newLRU[string, []*variant](options.MaxMemory / 2), // reads are small beside objects
+		results: newResults(options.MaxMemory, options.Now),
 	}
 	if options.Dir != "" {
 		c.disk = &disk{dir: options.Dir, max: options.MaxDisk, now: options.Now}
@@ -183,18 +178,12 @@ func cost(key string, variants []*variant) int64 {
 
 // load returns a result by its digest.
 func (c *Cache) load(digest string) (Value, bool) {
-	c.mu.Lock()
-	r, ok := c.results.get(digest)
-	var touch bool
-	if now := c.options.Now(); ok && c.disk != nil && now.Sub(r.touched) > touchEvery {
-		r.touched, touch = now, true
-	}
-	c.mu.Unlock()
-	if touch {
+	value, stale, ok := c.results.get(digest)
+	if ok && stale && c.disk != nil {
 		c.disk.touch(digest)
 	}
 	if ok {
-		return r.value, true
+		return value, true
 	}
 	if c.disk == nil {
 		return Value{}, false
@@ -211,18 +200,7 @@ func (c *Cache) load(digest string) (Value, bool) {
 	if err != nil {
 		return Value{}, false
 	}
-	return c.hold(digest, Value{Bundle: bundle, Warnings: out.Warnings}, len(data)), true
-}
-
-// hold puts a result into memory, unless it is there, and returns the one that is there.
-func (c *Cache) hold(digest string, value Value, size int) Value {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if r, ok := c.results.get(digest); ok {
-		return r.value
-	}
-	c.results.put(digest, &result{value: value, touched: c.options.Now()}, int64(size))
-	return value
+	return c.results.put(digest, Value{Bundle: bundle, Warnings: out.Warnings}), true
 }
 
 // Keep remembers a render of a source and returns its value, which is the one of an equal result if there is one.
@@ -238,7 +216,7 @@ func (c *Cache) Keep(key string, source tree.Source, reads []tree.Read, facts []
 		if err != nil {
 			return Value{}, err
 		}
-		value = c.hold(digest, Value{Bundle: bundle, Warnings: out.Warnings}, len(data))
+		value = c.results.put(digest, Value{Bundle: bundle, Warnings: out.Warnings})
 		if c.disk != nil {
 			c.note(c.disk.keepResult(digest, data))
 		}

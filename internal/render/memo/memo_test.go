@@ -65,8 +65,8 @@ func TestMemoryIsBounded(t *testing.T) {
 		keep(t, c, fmt.Sprintf("key-%d", i), fmt.Sprintf("data-%d", i), 1000)
 		has(c, "key-0", "data-0") // keeps the first in use
 	}
-	if c.results.cost > 10_000 {
-		t.Errorf("results cost %d, the bound is 10,000", c.results.cost)
+	if c.results.used.cost > 10_000 {
+		t.Errorf("results cost %d, the bound is 10,000", c.results.used.cost)
 	}
 	if !has(c, "key-0", "data-0") || !has(c, "key-19", "data-19") || has(c, "key-1", "data-1") {
 		t.Error("want what was used last to stay and the rest to go")
