@@ -6,7 +6,7 @@ import (
 )
 
 // DefaultCacheBytes is the size of a Cache where none is stated.
-const DefaultCacheBytes = 64 << 20
+const DefaultCacheBytes = 16 << 20
 
 // Cache keeps the contents of files that were read, up to a number of bytes; the least recently used go first. The
 // hash of a file is its key, so commits share what they have in common. Repositories that use one Cache share its
