@@ -8,6 +8,7 @@ import (
 
 	"nave.dev/internal/apply"
 	"nave.dev/internal/change"
+	"nave.dev/internal/spoke/hours"
 	"nave.dev/internal/spoke/record"
 	"nave.dev/internal/window"
 )
@@ -44,7 +45,7 @@ func (s *session) request(ctx context.Context, w *work) error {
 	if w.bundle == nil {
 		return fmt.Errorf("app %q: what it should be is not known: %w", w.name, w.err)
 	}
-	windows, err := windowsOf(w.options)
+	windows, err := hours.Read(w.options.Windows)
 	if err != nil {
 		return fmt.Errorf("app %q: %w", w.name, err)
 	}

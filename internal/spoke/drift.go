@@ -228,41 +228,8 @@ func (w *work) compare(t apply.Tracked, from time.Time) {
 // over.
 func (w *work) drift(id object.ID, from time.Time) {
 	if _, waits := w.drifted[id]; !waits {
-		w.drifted[id] = from.Add(backoff(w.fights[id].count))
+		w.drifted[id] = from.Add(w.fights.Wait(id))
 	}
-}
-
-// fight is how often an object had to be corrected of late.
-type fight struct {
-	count int
-	last  time.Time
-}
-
-// Corrections of one object in this time are a fight: from then on each waits
-// twice as long as the one before, so that nobody's API server suffers.
-const (
-	fightCount  = 5
-	fightWindow = time.Minute
-	fightWait   = 10 * time.Minute // at most
-)
-
-// contest counts a correction and returns how long the next one is to wait.
-func (w *work) contest(id object.ID, now time.Time) time.Duration {
-	f := w.fights[id]
-	if now.Sub(f.last) > max(fightWindow, 2*backoff(f.count)) {
-		f.count = 0
-	}
-	f.count++
-	f.last = now
-	w.fights[id] = f
-	return backoff(f.count)
-}
-
-func backoff(count int) time.Duration {
-	if count <= fightCount {
-		return 0
-	}
-	return min(time.Second<<min(count-fightCount, 20), fightWait)
 }
 
 // repair looks at objects that an event showed to differ and corrects or
@@ -311,7 +278,7 @@ func (s *session) report(w *work, ids []object.ID, result apply.Result, err erro
 		if entry.Action == change.Drifted {
 			continue // nothing was written, so there is no fight
 		}
-		if wait := w.contest(entry.Object, s.now()); wait > 0 {
+		if wait := w.fights.Correct(entry.Object, s.now()); wait > 0 {
 			drift[i].Reason = cmp.Or(entry.Reason, "changed") + fmt.Sprintf("; somebody changes it again and again, the next correction waits %s", wait)
 		}
 	}

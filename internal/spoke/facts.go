@@ -9,6 +9,7 @@ import (
 
 	"nave.dev/internal/app"
 	"nave.dev/internal/apply"
+	"nave.dev/internal/spoke/rival"
 )
 
 // definitionKind is the kind of the objects that define kinds.
@@ -71,6 +72,7 @@ func (s *session) learnFacts(ctx context.Context) {
 				s.results <- func() {
 					s.asking = false
 					s.takeFacts(facts)
+					s.meet(ctx)
 				}
 				return
 			}
@@ -91,4 +93,20 @@ func (s *session) takeFacts(facts app.Facts) {
 	s.spoke.facts = facts
 	s.spoke.mu.Unlock()
 	s.spoke.opts.Listener.FactsChanged(s.spoke.opts.Cluster)
+}
+
+// meet has the Applications of a running Argo CD watched as long as the cluster has
+// such a kind.
+func (s *session) meet(ctx context.Context) {
+	_, served := s.facts.Namespaced(rival.Kind)
+	switch {
+	case served && s.rivals == nil:
+		rivals := rival.New()
+		s.rivals = rivals
+		ctx, s.unmeet = context.WithCancel(ctx)
+		s.tasks.Go(func() { rivals.Watch(ctx, s.applier.WatchObjects) })
+	case !served && s.rivals != nil:
+		s.unmeet()
+		s.rivals = nil
+	}
 }

@@ -31,6 +31,7 @@ import (
 	"nave.dev/internal/apply"
 	"nave.dev/internal/apply/cluster"
 	"nave.dev/internal/object"
+	"nave.dev/internal/spoke/fight"
 	"nave.dev/internal/spoke/record"
 )
 
@@ -383,7 +384,7 @@ func TestFight(t *testing.T) {
 			}
 			undone++
 		}
-		return undone > fightCount
+		return undone > fight.Usual
 	}
 	g.until("it is a fight", undo)
 	before := undone

@@ -100,6 +100,8 @@ func (s *session) withheld(w *work) string {
 		return "suspended in Git"
 	case !s.writes():
 		return s.whyNot()
+	case s.rival(w) != "":
+		return s.rival(w)
 	case w.bundle != nil && s.unasked(w):
 		return "waits for nave sync"
 	case w.bundle != nil && s.shut(w) != "":

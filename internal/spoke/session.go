@@ -21,6 +21,7 @@ import (
 	"nave.dev/internal/spoke/inventory"
 	"nave.dev/internal/spoke/lease"
 	"nave.dev/internal/spoke/record"
+	"nave.dev/internal/spoke/rival"
 )
 
 // session is the loop while the cluster answers. All its fields belong to the
@@ -59,7 +60,10 @@ type session struct {
 	// cluster; asking says that it is being asked what it serves.
 	definitions chan struct{}
 	asking      bool
-	kept        chan kept // by syncs that run hooks
+	rivals      *rival.Rivals // nil unless the cluster has their kind
+	unmeet      context.CancelFunc
+	trees       map[string]bool // Deliveries whose objects ask for apps
+	kept        chan kept       // by syncs that run hooks
 	hookWatches map[schema.GroupKind]bool
 	hookEvents  chan object.ID
 	releasing   map[string]bool // apps that left, whose hooks are being let go
@@ -130,6 +134,7 @@ func (s *session) run(ctx context.Context) (err error) {
 	tick := time.NewTicker(beat)
 	defer tick.Stop()
 	s.watchDefinitions(ctx)
+	s.meet(ctx)
 	s.take()
 	s.publish()
 	var publish <-chan time.Time
@@ -150,6 +155,7 @@ func (s *session) run(ctx context.Context) (err error) {
 			s.judgeBy(ctx)
 			s.take()
 		case <-s.writer.Changed():
+		case <-s.rivals.Changed():
 		case <-s.defined():
 			s.learnFacts(ctx)
 		case done := <-s.results:
@@ -208,8 +214,9 @@ func (s *session) take() {
 		s.spoke.last, s.spoke.pruned = wanted, 0
 	}
 	present := map[string]bool{}
+	s.trees = map[string]bool{}
 	for _, desired := range wanted.Apps {
-		present[desired.Name] = true
+		present[desired.Name], s.trees[desired.Options.Lineage.Delivery] = true, true
 		w := s.apps[desired.Name]
 		if w == nil {
 			w = newWork(desired.Name, s.now())
@@ -269,8 +276,8 @@ func (s *session) start(ctx context.Context) error {
 			return nil
 		}
 		w := s.apps[name]
-		if w.busy && !w.comparing && s.shut(w) != "" {
-			w.stop() // its time is over
+		if w.busy && !w.comparing && (s.shut(w) != "" || s.rival(w) != "") {
+			w.stop() // its time is over, or somebody else writes
 		}
 		if w.busy || !s.ready(w) {
 			continue

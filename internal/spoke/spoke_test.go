@@ -19,6 +19,7 @@ import (
 	"nave.dev/internal/app"
 	"nave.dev/internal/health"
 	"nave.dev/internal/object"
+	"nave.dev/internal/spoke/fight"
 	"nave.dev/internal/spoke/record"
 	"nave.dev/internal/testenv"
 )
@@ -494,24 +495,18 @@ func TestWatchesAreCountedAndEnd(t *testing.T) {
 	}
 }
 
-func TestContest(t *testing.T) {
+// TestContested has what somebody fights over be looked at later.
+func TestContested(t *testing.T) {
 	w := newWork("web", time.Time{})
 	id := object.ID{Kind: "ConfigMap", Name: "a"}
 	now := time.Unix(1_000_000, 0)
-	waited := time.Duration(0)
-	for range 30 { // somebody answers every correction at once
-		waited = w.contest(id, now)
-		now = now.Add(waited + time.Second)
-	}
-	if waited != fightWait {
-		t.Errorf("after 30 corrections the next waits %s, want %s", waited, fightWait)
+	var waits time.Duration
+	for range fight.Usual + 3 {
+		waits = w.fights.Correct(id, now)
 	}
 	w.drift(id, now)
-	if from := w.drifted[id]; from.Before(now.Add(fightWait)) {
-		t.Errorf("the next correction is at %s, now is %s", from, now)
-	}
-	if waited = w.contest(id, now.Add(3*fightWait)); waited != 0 {
-		t.Errorf("a correction long after waits %s, want none", waited)
+	if from := w.drifted[id]; waits == 0 || from.Before(now.Add(waits)) {
+		t.Errorf("the next correction is at %s, %s after now, want %s", from, from.Sub(now), waits)
 	}
 }
 

@@ -3,14 +3,13 @@ package spoke
 import (
 	"fmt"
 	"slices"
-	"time"
 
 	"nave.dev/internal/app"
 	"nave.dev/internal/change"
 	"nave.dev/internal/health"
 	"nave.dev/internal/object"
 	"nave.dev/internal/spoke/claims"
-	"nave.dev/internal/window"
+	"nave.dev/internal/spoke/hours"
 )
 
 // ready reports whether an app may be written now, or compared if that is all that
@@ -27,6 +26,11 @@ func (s *session) ready(w *work) bool {
 		return false
 	}
 	if w.bundle == nil {
+		return false
+	}
+	if rival := s.rival(w); rival != "" {
+		w.idle = true
+		w.state.Sync, w.state.Message = OutOfSync, rival
 		return false
 	}
 	if shut := s.shut(w) != ""; w.idle && !shut {
@@ -48,6 +52,24 @@ func (s *session) ready(w *work) bool {
 		w.tryAgain(s.now()) // a gate has opened
 	}
 	return true
+}
+
+// rival says why an app of a tree is not to be written since a running Argo CD keeps
+// it as well, or one that it came of, or nothing.
+func (s *session) rival(w *work) string {
+	for range len(s.apps) {
+		lineage := w.options.Lineage
+		if s.rivals == nil || lineage.Parent == "" && !s.trees[w.name] {
+			return ""
+		}
+		if why := s.rivals.Why(w.name); why != "" {
+			return why
+		}
+		if w = s.apps[lineage.Parent]; w == nil {
+			return ""
+		}
+	}
+	return ""
 }
 
 // obstacle returns what an app that Git has changed waits for, or nothing.
@@ -136,52 +158,10 @@ func (s *session) gates(w *work) func(wave int) string {
 	}
 }
 
-// hours are what an app's windows say, and for which time and question.
-type hours struct {
-	options     string
-	byHand      bool
-	began       time.Time
-	from, until time.Time
-	why         string
-}
-
-// hoursLast is for how long an answer about windows serves at most.
-const hoursLast = 10 * time.Minute
-
 // shut says which times keep an app from being synced now, or nothing.
 func (s *session) shut(w *work) string {
 	if len(w.options.Windows) == 0 || w.removed {
 		return ""
 	}
-	now := s.now()
-	byHand := s.requested(w)
-	h := w.hours
-	if h.options == w.optionsDigest && h.byHand == byHand && h.began.Equal(w.began) && !now.Before(h.from) && now.Before(h.until) {
-		return h.why
-	}
-	w.hours = hours{options: w.optionsDigest, byHand: byHand, began: w.began, from: now, until: now.Add(hoursLast)}
-	windows, err := windowsOf(w.options)
-	if next, ok := window.Next(windows, now); ok && next.Before(w.hours.until) {
-		w.hours.until = next
-	}
-	switch {
-	case err != nil:
-		w.hours.why = err.Error()
-	case !window.Permit(windows, now, byHand, w.began):
-		w.hours.why = window.Explain(windows, now, byHand)
-	}
-	return w.hours.why
-}
-
-// windowsOf returns an app's windows. One that cannot be read permits nothing.
-func windowsOf(options app.Options) ([]window.Window, error) {
-	var windows []window.Window
-	for _, w := range options.Windows {
-		read := window.Window(w)
-		if err := read.Validate(); err != nil {
-			return nil, fmt.Errorf("a sync window cannot be read: %w", err)
-		}
-		windows = append(windows, read)
-	}
-	return windows, nil
+	return w.hours.Shut(hours.Question{Options: w.optionsDigest, ByHand: s.requested(w), Began: w.began}, w.options.Windows, s.now())
 }

@@ -16,6 +16,8 @@ import (
 	"nave.dev/internal/change"
 	"nave.dev/internal/health"
 	"nave.dev/internal/object"
+	"nave.dev/internal/spoke/fight"
+	"nave.dev/internal/spoke/hours"
 	"nave.dev/internal/spoke/record"
 )
 
@@ -42,12 +44,12 @@ type work struct {
 	// roused is set when a hook of the app has changed since its last sync began.
 	roused bool
 
-	comparing bool      // what is under way writes nothing
-	closed    []int     // waves whose gates were closed when the last sync began
-	began     time.Time // when the sync that is not done yet first began
-	hours     hours     // what the app's windows last said
-	tried     int       // how often a sync failed, where the app says how often it may
-	gaveUp    bool      // it was as often as it may
+	comparing bool        // what is under way writes nothing
+	closed    []int       // waves whose gates were closed when the last sync began
+	began     time.Time   // when the sync that is not done yet first began
+	hours     hours.Hours // what the app's windows last said
+	tried     int         // how often a sync failed, where the app says how often it may
+	gaveUp    bool        // it was as often as it may
 
 	state         AppState
 	optionsDigest string
@@ -58,14 +60,14 @@ type work struct {
 	retryAt       time.Time // of a sync that was not complete
 	known         map[object.ID]apply.Baseline
 	drifted       map[object.ID]time.Time // to repair, and from when on
-	fights        map[object.ID]fight
+	fights        fight.Fights
 }
 
 func newWork(name string, now time.Time) *work {
 	return &work{
 		name: name, since: now, state: AppState{Name: name, Sync: Unknown},
 		known:   map[object.ID]apply.Baseline{},
-		drifted: map[object.ID]time.Time{}, fights: map[object.ID]fight{},
+		drifted: map[object.ID]time.Time{}, fights: fight.Fights{},
 	}
 }
 
