@@ -354,3 +354,53 @@ func TestPlanShowsWhichChildrenGo(t *testing.T) {
 		t.Errorf("(-want +have):\n%s\n%s", diff, plan)
 	}
 }
+
+// TestWhatIsLeftAloneStays: an object that was applied and is then taken for a part
+// of Argo CD itself is not deleted, nor is it when it goes from Git after that; and
+// a removed app leaves the namespace that was made for it.
+func TestWhatIsLeftAloneStays(t *testing.T) {
+	r := newRepository(t)
+	files := argoFiles()
+	files["argocd/web.yaml"] = strings.Replace(application("web", "web", finalizer), "{prune: true}", "{prune: true}, syncOptions: [CreateNamespace=true]", 1)
+	files["web/cm.yaml"] = configMap("argocd-cm", "a")
+	r.commit(files)
+	p := r.open(nil)
+	bundles := map[string]*app.Bundle{}
+	leaves := func(given Given, name string) app.ObjectRules {
+		for _, d := range given.Apps {
+			if d.Name == name && d.Err == nil {
+				return d.Options.Leaves
+			}
+		}
+		t.Fatalf("%s is not given", name)
+		return nil
+	}
+	given := fromGit(t, p, ledger.Entry{}, bundles, nil)
+	if rules := leaves(given, "web"); rules != nil {
+		t.Errorf("at first %v are left alone", rules)
+	}
+	part := app.ObjectRules{{Kind: "ConfigMap", Name: "argocd-cm"}}
+	for _, step := range []struct {
+		reason string
+		change map[string]string
+		want   app.ObjectRules
+	}{
+		{"it becomes a part", map[string]string{"web/cm.yaml": strings.Replace(configMap("argocd-cm", "a"), "metadata: {",
+			"metadata: {labels: {app.kubernetes.io/name: argocd-cm, app.kubernetes.io/part-of: argocd}, ", 1)}, part},
+		{"it goes from Git", map[string]string{"web/cm.yaml": ""}, part},
+		{"it comes back as an ordinary object", map[string]string{"web/cm.yaml": configMap("argocd-cm", "b")}, nil},
+	} {
+		r.commit(step.change)
+		given = fromGit(t, p, given.Entry, bundles, nil)
+		if diff := cmp.Diff(step.want, leaves(given, "web")); diff != "" {
+			t.Errorf("%s (-want +have):\n%s", step.reason, diff)
+		}
+	}
+	r.commit(map[string]string{"argocd/web.yaml": ""})
+	for range 2 {
+		given = fromGit(t, p, given.Entry, bundles, nil)
+		if diff := cmp.Diff(app.ObjectRules{{Kind: "Namespace", Name: "shop"}}, leaves(given, "web")); diff != "" {
+			t.Errorf("the app goes (-want +have):\n%s", diff)
+		}
+	}
+}

@@ -103,6 +103,7 @@ func newHanding(r Receiver) *handing {
 		now := &wanted.Apps[i]
 		stays[now.Name] = true
 		h.keepInForce(now, r.Bundle)
+		h.leaveAlone(now, r.Bundle)
 		h.compare(now, r)
 	}
 	for name, last := range h.last {
@@ -171,6 +172,19 @@ func (h *handing) keepInForce(now *app.Desired, load func(string) *app.Bundle) {
 		now.Options = last.Options
 		now.Options.Suspend = now.Options.Suspend || suspend
 	}
+}
+
+// leaveAlone has an app go on leaving alone what it did not apply, or had made.
+func (h *handing) leaveAlone(now *app.Desired, load func(string) *app.Bundle) {
+	last, known := h.last[now.Name]
+	if !known || now.Bundle == nil {
+		return
+	}
+	var had *app.Bundle
+	if last.Options.CreateNamespace && last.Bundle != "" && last.Bundle != now.Bundle.Digest {
+		had = load(last.Bundle)
+	}
+	now.Options.Leaves = last.LeftAlone(had, *now)
 }
 
 // compare enters what an app had, unless it is to have all of it.

@@ -171,7 +171,7 @@ func (r Request) stays(o Object, in wanted) (reason string, action change.Action
 	case !r.Complete:
 		return "no longer seen, but the evaluation is not complete, so its absence means nothing", change.Skipped
 	case r.LeavesAlone != nil && r.LeavesAlone(o.ID):
-		return "read in place of being applied, which deletes nothing", change.Orphaned
+		return "left alone: it is read in place of being applied, or was only made for the app's objects", change.Orphaned
 	case len(r.Wanted) == 0 && !r.Removed && !r.AllowEmpty:
 		return "the app has come out empty, which deletes nothing; to remove the app, remove its Delivery", change.Skipped
 	case !r.Enabled && o.Extraneous:

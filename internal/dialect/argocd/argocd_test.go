@@ -16,7 +16,10 @@ func TestInstallation(t *testing.T) {
 		reason, manifest string
 		want             bool
 	}{
-		{"a part by its label", `{apiVersion: v1, kind: ConfigMap, metadata: {name: argocd-cm, labels: {app.kubernetes.io/part-of: argocd}}}`, true},
+		{"a part by its labels", `{apiVersion: v1, kind: ConfigMap, metadata: {name: argocd-cm, labels: {app.kubernetes.io/name: argocd-cm, app.kubernetes.io/part-of: argocd}}}`, true},
+		{"what somebody counts to it", `{apiVersion: v1, kind: ConfigMap, metadata: {name: x, labels: {app.kubernetes.io/part-of: argocd}}}`, false},
+		{"what has another name there", `{apiVersion: v1, kind: ConfigMap, metadata: {name: x, labels: {app.kubernetes.io/name: dashboards, app.kubernetes.io/part-of: argocd}}}`, false},
+		{"a part of something else", `{apiVersion: v1, kind: ConfigMap, metadata: {name: x, labels: {app.kubernetes.io/name: argocd-notes, app.kubernetes.io/part-of: notes}}}`, false},
 		{"a definition", `{apiVersion: apiextensions.k8s.io/v1, kind: CustomResourceDefinition, metadata: {name: applications.argoproj.io}}`, true},
 		{"that of another project of the group", `{apiVersion: apiextensions.k8s.io/v1, kind: CustomResourceDefinition, metadata: {name: rollouts.argoproj.io}}`, false},
 		{"what runs its image", `{apiVersion: apps/v1, kind: StatefulSet, metadata: {name: x}, spec: {template: {spec: {containers: [{image: "registry:5000/argoproj/argocd:v3@sha256:00"}]}}}}`, true},

@@ -7,9 +7,10 @@ import (
 )
 
 // Installation reports whether an object belongs to an installation of Argo CD,
-// which must not run where its kinds are read here: a part of it by its label, one
-// of its definitions of kinds, a workload that runs its image, or a repository or
-// cluster that it is told of. A Namespace never does.
+// which must not run where its kinds are read here: a part of it by the labels that
+// its own manifests and its chart have, one of its definitions of kinds, a workload
+// that runs its image, or a repository or cluster that it is told of. A Namespace
+// never does, nor what others only call a part of it.
 func Installation(u *unstructured.Unstructured) bool {
 	kind := u.GroupVersionKind()
 	labels := u.GetLabels()
@@ -30,7 +31,7 @@ func Installation(u *unstructured.Unstructured) bool {
 			return true
 		}
 	}
-	return labels["app.kubernetes.io/part-of"] == "argocd"
+	return labels["app.kubernetes.io/part-of"] == "argocd" && strings.HasPrefix(labels["app.kubernetes.io/name"], "argocd-")
 }
 
 // runsArgoCD reports whether a workload has Argo CD's own image.
