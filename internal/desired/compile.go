@@ -32,6 +32,9 @@ type Compiled struct {
 type Member struct {
 	// Facts are what is known of it.
 	Facts app.Facts
+	// Parent, unless nil, returns the app whose objects asked for an app when the
+	// cluster was last given it, or nothing: of two that ask for it now, that one does.
+	Parent func(app string) string
 	// Early, unless nil, is called with the apps that are rendered while others are
 	// not, one call at a time, so that a cluster that has nothing yet need not wait
 	// for all of many. The assignment is incomplete by app.ErrRendering.

@@ -56,7 +56,7 @@ func (c *compilation) grow(ctx context.Context, trees []*family, facts func(clus
 		var digests []string
 		for _, t := range trees {
 			for _, a := range t.asking() {
-				if found := projectsOf(a.asks, a.name); len(found) > 0 {
+				if found := projectsOf(a.asks, a.name, a.options); len(found) > 0 {
 					projects, digests = append(projects, found...), append(digests, t.root.Name, a.name, a.asks.Digest)
 				}
 			}
@@ -97,9 +97,10 @@ func (c *compilation) grow(ctx context.Context, trees []*family, facts func(clus
 
 // asking is an app that has objects that ask for apps.
 type asking struct {
-	name  string
-	place string
-	asks  *parts.Split
+	name    string
+	place   string
+	options app.Options
+	asks    *parts.Split
 }
 
 // asking returns the apps of the tree with such objects, in order. One that is on
@@ -107,11 +108,11 @@ type asking struct {
 func (t *family) asking() []asking {
 	var all []asking
 	if t.asks != nil && len(t.asks.Asks) > 0 {
-		all = append(all, asking{t.root.Name, t.root.Parts[0].Source.Path, t.asks})
+		all = append(all, asking{t.root.Name, t.root.Parts[0].Source.Path, t.root.Options, t.asks})
 	}
 	for at, l := range t.leaves {
 		if l.asks != nil && len(l.asks.Asks) > 0 {
-			all = append(all, asking{at.name, l.spec.Parts[0].Source.Path, l.asks})
+			all = append(all, asking{at.name, l.spec.Parts[0].Source.Path, l.spec.Options, l.asks})
 		}
 	}
 	slices.SortFunc(all, func(a, b asking) int { return cmp.Compare(a.name, b.name) })

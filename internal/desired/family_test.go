@@ -404,3 +404,36 @@ func TestWhatIsLeftAloneStays(t *testing.T) {
 		}
 	}
 }
+
+// TestWhoAskedForAnAppGoesOn: another app that asks for it with other content takes
+// nothing, as long as it is known which one did before.
+func TestWhoAskedForAnAppGoesOn(t *testing.T) {
+	r := newRepository(t)
+	files := argoFiles()
+	files["argocd/aaa.yaml"] = application("aaa", "aaa", finalizer)
+	files["aaa/deep.yaml"] = application("deep", "web", finalizer)
+	r.commit(files)
+	p := r.open(nil)
+	for _, test := range []struct{ reason, before, parent string }{
+		{"nobody knows", "", ""},
+		{"the one that comes later did", "more", "more"},
+		{"the one that comes first did", "aaa", "aaa"},
+		{"an app that does no longer did", "web", ""},
+	} {
+		members := map[string]Member{"dev-1": {Parent: func(name string) string {
+			if name != "deep" {
+				t.Errorf("%s: asked for the parent of %s, which only one app asks for", test.reason, name)
+			}
+			return test.before
+		}}}
+		compiled, err := p.CompileFor(t.Context(), pin(t, p), members)
+		if err != nil {
+			t.Fatal(err)
+		}
+		c := compiled["dev-1"]
+		deep := c.Apps[slices.IndexFunc(c.Apps, func(d app.Desired) bool { return d.Name == "deep" })]
+		if (deep.Err == nil) != (test.parent != "") || deep.Err == nil && deep.Options.Lineage.Parent != test.parent {
+			t.Errorf("%s: deep comes of %q: %v", test.reason, deep.Options.Lineage.Parent, deep.Err)
+		}
+	}
+}

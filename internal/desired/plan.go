@@ -55,7 +55,12 @@ func (p *Pipeline) Plan(ctx context.Context, from, to v1alpha1.Revision) (*Plan,
 	if err != nil {
 		return nil, err
 	}
-	wanted, err := p.Compile(ctx, after, after.Members(), noFacts)
+	members := map[string]Member{}
+	for _, cluster := range after.Members() {
+		had := apps(old[cluster])
+		members[cluster] = Member{Parent: func(name string) string { return had[name].Options.Lineage.Parent }}
+	}
+	wanted, err := p.CompileFor(ctx, after, members)
 	if err != nil {
 		return nil, err
 	}

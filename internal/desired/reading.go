@@ -16,6 +16,7 @@ import (
 	"nave.dev/api/v1alpha1"
 	"nave.dev/internal/app"
 	"nave.dev/internal/chartsource"
+	"nave.dev/internal/desired/lookup"
 	"nave.dev/internal/desired/parts"
 	"nave.dev/internal/desired/remotes"
 	"nave.dev/internal/dialect/argocd"
@@ -29,25 +30,24 @@ func asksForApps(spec app.Spec, r rendered) bool {
 	return !spec.Dialect.Applied && slices.ContainsFunc(r.result.Bundle.Objects, func(u *unstructured.Unstructured) bool { return argocd.Interprets(object.Of(u)) })
 }
 
-// projectsOf returns the AppProjects among the objects.
-func projectsOf(s *parts.Split, name string) (found []argocd.Object) {
+// projectsOf returns the AppProjects among the objects of an app that it may have,
+// as they count for other Deliveries as well.
+func projectsOf(s *parts.Split, name string, options app.Options) (found []argocd.Object) {
 	for _, u := range s.Asks {
-		if u.GetKind() == "AppProject" {
+		id := object.Of(u)
+		id.Namespace = cmp.Or(id.Namespace, argocd.Namespace)
+		if _, may := options.Permits(id, true, true); u.GetKind() == "AppProject" && may {
 			found = append(found, argocd.Object{Manifest: u, App: name})
 		}
 	}
 	return found
 }
 
-// reading is what a dialect read, and what the repositories that it looked into
-// stood for.
+// reading is what a dialect read, and what it asked meanwhile.
 type reading struct {
-	opened map[repositoryAt]app.Source
-	result argocd.Result
+	answers lookup.Answers
+	result  argocd.Result
 }
-
-// repositoryAt is a repository at a revision, as a generator names them.
-type repositoryAt struct{ repository, revision string }
 
 // read asks the dialect which apps the objects of a tree ask for. What was asked
 // before is not read again while all that it was read from is the same.
@@ -69,8 +69,8 @@ func (c *compilation) read(ctx context.Context, t *family, all []asking, project
 		inputs = append(inputs, []byte(a.name), []byte(a.place), []byte(a.asks.Digest))
 	}
 	key := object.Digest(inputs...)
-	files := c.generatorFiles(ctx, t.root.Delivery)
-	if known, ok := c.readings.Find(key); ok && files.same(known.opened) {
+	book := c.book(ctx, t)
+	if known, ok := c.readings.Find(key); ok && book.Same(known.answers, WorktreeCommit) {
 		return known.result
 	}
 	own := map[string]bool{}
@@ -81,14 +81,14 @@ func (c *compilation) read(ctx context.Context, t *family, all []asking, project
 		}
 	}
 	for _, o := range projects {
-		if !own[o.App] {
+		if o.Foreign = !own[o.App]; o.Foreign {
 			request.Objects = append(request.Objects, o)
 		}
 	}
-	request.Files = files
+	request.Files, request.Parent = book, book.Parent
 	result := argocd.Read(request)
-	if !files.failed {
-		c.readings.Keep(key, reading{files.opened, result})
+	if answers, whole := book.Answers(); whole {
+		c.readings.Keep(key, reading{answers, result})
 	}
 	return result
 }
@@ -109,46 +109,32 @@ func (c *compilation) memberNames(t *family) []argocd.Member {
 	return members
 }
 
-// generatorFiles opens repositories for generators, and notes what it opened.
-type generatorFiles struct {
-	resolve func(repositoryAt) (app.Source, error)
-	open    func(app.Source) (tree, error)
-	opened  map[repositoryAt]app.Source
-	failed  bool
-}
-
-func (c *compilation) generatorFiles(ctx context.Context, delivery string) *generatorFiles {
-	return &generatorFiles{
-		resolve: func(at repositoryAt) (app.Source, error) {
-			return c.resolve(ctx, delivery, app.Origin{Repository: at.repository, Revision: at.revision})
+// book answers what is asked while the objects of a tree are read.
+func (c *compilation) book(ctx context.Context, t *family) *lookup.Book {
+	return &lookup.Book{
+		Resolve: func(at lookup.Repository) (app.Source, error) {
+			return c.resolve(ctx, t.root.Delivery, app.Origin{Repository: at.URL, Revision: at.Revision})
 		},
-		open:   func(source app.Source) (tree, error) { return c.open(ctx, source) },
-		opened: map[repositoryAt]app.Source{},
+		Files: func(source app.Source) (fs.FS, error) { return c.open(ctx, source) },
+		Asked: func(name string) string { return c.parentOf(t, name) },
 	}
 }
 
-// Open implements argocd.Files.
-func (g *generatorFiles) Open(repository, revision string) (fs.FS, error) {
-	at := repositoryAt{repository, revision}
-	source, err := g.resolve(at)
-	if err != nil {
-		g.failed = true
-		return nil, err
-	}
-	g.opened[at] = source
-	files, err := g.open(source)
-	g.failed = g.failed || err != nil
-	return files, err
-}
-
-// same reports whether repositories stand for what they stood for.
-func (g *generatorFiles) same(opened map[repositoryAt]app.Source) bool {
-	for at, was := range opened {
-		if now, err := g.resolve(at); err != nil || now != was || now.Commit == WorktreeCommit {
-			return false
+// parentOf returns the app whose objects asked for one on the clusters of a tree so
+// far, if that is one.
+func (c *compilation) parentOf(t *family, name string) (parent string) {
+	for cluster, member := range c.members {
+		if t.cluster != "" && t.cluster != cluster || member.Parent == nil {
+			continue
+		}
+		switch known := member.Parent(name); {
+		case parent == "":
+			parent = known
+		case known != "" && known != parent:
+			return ""
 		}
 	}
-	return true
+	return parent
 }
 
 // parts returns the sources of a child as sources of the fleet, at commits.

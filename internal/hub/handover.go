@@ -28,7 +28,9 @@ func (h *Hub) compile(ctx context.Context, pinned *desired.Pinned) error {
 	h.mu.Unlock()
 	asked := map[string]desired.Member{}
 	for name, m := range members {
-		asked[name] = desired.Member{Facts: m.spoke.Facts(), Early: h.early(pinned, name, m, all-1)}
+		last, _ := h.ledger.Entry(name)
+		parent := func(app string) string { return last.Apps[app].Options.Lineage.Parent }
+		asked[name] = desired.Member{Facts: m.spoke.Facts(), Parent: parent, Early: h.early(pinned, name, m, all-1)}
 	}
 	compiled, err := h.pipeline.CompileFor(ctx, pinned, asked)
 	if err != nil {

@@ -18,6 +18,9 @@ import (
 // Group is the API group of the kinds that are read.
 const Group = "argoproj.io"
 
+// Namespace is the usual one of Argo CD.
+const Namespace = "argocd"
+
 // Interprets reports whether an object is of a kind that is read here: it is then
 // not applied. Other kinds of the group, such as Rollout, are ordinary objects.
 func Interprets(id object.ID) bool { return app.AsksForApps(id) }
@@ -37,14 +40,17 @@ type Request struct {
 	Members []Member
 	// Options are the Delivery's own, which an app may only narrow.
 	Options app.Options
-	// Namespace is that of Argo CD, "argocd" if empty. Applications there have their
+	// Namespace is that of Argo CD, the usual one if empty. Applications there have their
 	// plain name, others are NAMESPACE_NAME; objects without a namespace are there.
 	Namespace string
 	// Objects of the kinds that Interprets knows, in any order; others are ignored.
-	// AppProjects count whatever app they are from, those of other Deliveries too.
+	// AppProjects of other Deliveries count where the Delivery has none of the name.
 	Objects []Object
 	// Files are for the git generator; nil refuses it.
 	Files Files
+	// Parent returns the app whose objects asked for an app before, or nothing if that
+	// is not known; nil never knows. It is asked only where two ask for one.
+	Parent func(app string) string `json:"-"`
 }
 
 // Member is a cluster of the fleet.
@@ -61,6 +67,7 @@ type Object struct {
 	Manifest *unstructured.Unstructured
 	App      string // by name
 	Place    string // file and perhaps line, if known, for errors
+	Foreign  bool   // of another Delivery
 }
 
 // Files are the files of repositories.

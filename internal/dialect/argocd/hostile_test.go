@@ -172,3 +172,97 @@ spec: {source: {repoURL: git, path: x, kustomize: {replicas: [{name: web, count:
 		t.Errorf("half: %q", why)
 	}
 }
+
+// TestAnotherDefinitionTakesNothing says that whoever asks for an app or a project
+// that is another's neither takes it over nor stops it, wherever it stands.
+func TestAnotherDefinitionTakesNothing(t *testing.T) {
+	one := func(name, path, project string) string {
+		return "---\n{apiVersion: argoproj.io/v1alpha1, kind: Application, metadata: {name: " + name + "}, spec: {project: " + project + ", source: {repoURL: git, path: " + path + "}, destination: {name: in-cluster}}}\n"
+	}
+	project := func(name, repository string) string {
+		return "---\n{apiVersion: argoproj.io/v1alpha1, kind: AppProject, metadata: {name: " + name + "}, spec: {sourceRepos: ['" + repository + "'], destinations: [{name: '*', namespace: '*'}], " +
+			"clusterResourceWhitelist: [{group: '*', kind: '*'}]}}\n"
+	}
+	const alike, undecided = "", "it is there twice, and not the same"
+	for _, test := range []struct {
+		reason  string
+		of      map[string]string
+		foreign map[string]string
+		before  map[string]string // parents
+		path    string            // of the app "monitoring"; empty if it fails
+		failure string
+		warned  string // the app that is warned that its object counts for nobody
+	}{
+		{"a tenant that comes first by name", map[string]string{
+			"root": one("platform", "x", "default") + one("aaa", "x", "default"), "platform": one("monitoring", "good", "default"), "aaa": one("monitoring", "bad", "default"),
+		}, nil, map[string]string{"monitoring": "platform"}, "good", alike, "aaa"},
+		{"a tenant that is nearer to the root", map[string]string{
+			"root": one("platform", "x", "default") + one("tenant", "x", "default"), "platform": one("stack", "x", "default"), "stack": one("monitoring", "good", "default"), "tenant": one("monitoring", "bad", "default"),
+		}, nil, map[string]string{"monitoring": "stack"}, "good", alike, "tenant"},
+		{"one that says the same", map[string]string{
+			"root": one("platform", "x", "default") + one("tenant", "x", "default"), "platform": one("monitoring", "good", "default"), "tenant": one("monitoring", "good", "default"),
+		}, nil, nil, "good", alike, ""},
+		{"an app that would be its own parent", map[string]string{
+			"root": one("monitoring", "good", "default"), "monitoring": one("monitoring", "bad", "default"),
+		}, nil, map[string]string{"monitoring": "monitoring"}, "good", alike, "monitoring"},
+		{"whom an app came of has it in its hands", map[string]string{
+			"root": one("tenant", "x", "default") + one("monitoring", "good", "default"), "tenant": one("monitoring", "bad", "default"),
+		}, nil, map[string]string{"monitoring": "tenant"}, "good", alike, "tenant"},
+		{"two that are new at once", map[string]string{
+			"root": one("platform", "x", "default") + one("tenant", "x", "default"), "platform": one("monitoring", "good", "default"), "tenant": one("monitoring", "bad", "default"),
+		}, nil, nil, "", undecided, ""},
+		{"twice in one app", map[string]string{
+			"root": one("monitoring", "good", "default") + one("monitoring", "bad", "default"),
+		}, nil, map[string]string{"monitoring": "root"}, "", undecided, ""},
+		{"a project of a tenant", map[string]string{
+			"root": project("shared", "git") + one("aaa", "x", "default") + one("monitoring", "good", "shared"), "aaa": project("shared", "other"),
+		}, nil, nil, "good", alike, "aaa"},
+		{"a project of another Delivery", map[string]string{
+			"root": project("shared", "git") + one("monitoring", "good", "shared"),
+		}, map[string]string{"aaa": project("shared", "other")}, nil, "good", alike, ""},
+		{"where the Delivery has none, that of the other one", map[string]string{
+			"root": one("monitoring", "good", "shared"),
+		}, map[string]string{"aaa": project("shared", "git")}, nil, "good", alike, ""},
+		{"two other Deliveries, of which none is meant", map[string]string{
+			"root": one("monitoring", "good", "shared"),
+		}, map[string]string{"aaa": project("shared", "other"), "bbb": project("shared", "git")}, nil, "", "there is another one of this name", ""},
+		{"a project is not lost by another definition of the app that has it", map[string]string{
+			"root":     project("narrow", "git") + one("platform", "x", "default") + one("tenant", "x", "default") + one("monitoring", "good", "own"),
+			"platform": project("own", "git"), "tenant": strings.ReplaceAll(one("platform", "bad", "narrow"), "name: platform", "name: platform, labels: {a: b}"),
+		}, nil, map[string]string{"platform": "root"}, "good", alike, "tenant"},
+	} {
+		t.Run(test.reason, func(t *testing.T) {
+			request := argocd.Request{Delivery: "root", Path: "argocd", Cluster: "prod", Members: []argocd.Member{{Name: "prod"}},
+				Parent: func(name string) string { return test.before[name] }}
+			for name, text := range test.of {
+				for _, manifest := range manifests(t, []byte(text)) {
+					request.Objects = append(request.Objects, argocd.Object{Manifest: manifest, App: name})
+				}
+			}
+			for name, text := range test.foreign {
+				for _, manifest := range manifests(t, []byte(text)) {
+					request.Objects = append(request.Objects, argocd.Object{Manifest: manifest, App: name, Foreign: true})
+				}
+			}
+			result := argocd.Read(request)
+			path := ""
+			for _, child := range result.Children {
+				if child.Name == "monitoring" {
+					path = child.Origins[0].Path
+				}
+			}
+			if path != test.path || !strings.Contains(failure(result, "monitoring"), test.failure) || test.failure == "" && len(result.Failed) > 0 {
+				t.Errorf("it has the path %q, want %q; failed %v", path, test.path, result.Failed)
+			}
+			var warned []string
+			for _, w := range result.Warnings {
+				if strings.Contains(w.Text, "counts for nobody") {
+					warned = append(warned, w.App)
+				}
+			}
+			if strings.Join(warned, " ") != test.warned {
+				t.Errorf("warned are %q, want %q", warned, test.warned)
+			}
+		})
+	}
+}

@@ -13,7 +13,6 @@ import (
 
 	"nave.dev/internal/app"
 	"nave.dev/internal/dialect/argocd/glob"
-	"nave.dev/internal/dialect/argocd/manifest"
 	"nave.dev/internal/object"
 	"nave.dev/internal/window"
 )
@@ -21,51 +20,10 @@ import (
 // project is an AppProject as it was found.
 type project struct {
 	appProject
-	place string
-	err   error // counts for all Applications in it
-}
-
-// projects reads the AppProjects. One that the project of its own app does not let
-// it have counts for nobody.
-func (q *question) projects(asked map[string][]*wanted) {
-	apps := map[string][]*wanted{}
-	for _, list := range asked {
-		for _, w := range list {
-			apps[w.name] = append(apps[w.name], w)
-		}
-	}
-	var open []Object
-	for _, o := range q.Objects {
-		if o.Manifest.GetKind() == "AppProject" {
-			q.defined[o.Manifest.GetName()] = true
-			open = append(open, o)
-		}
-	}
-	for len(open) > 0 {
-		var later []Object
-		for _, o := range open {
-			reason, decided := "", true
-			for _, w := range apps[o.App] {
-				why, known := q.mayHave(w, idIn(o.Manifest, q.Namespace))
-				reason, decided = cmp.Or(reason, why), decided && known
-			}
-			switch {
-			case reason != "":
-				q.warn(o.App, describePlace("AppProject", o.Manifest.GetName(), o.Place), reason)
-			case !decided:
-				later = append(later, o)
-			default:
-				q.define(o)
-			}
-		}
-		if len(later) == len(open) {
-			for _, o := range later {
-				q.warn(o.App, describePlace("AppProject", o.Manifest.GetName(), o.Place), "it counts for nobody: whether its app may have it depends on a project that is not there, or on itself")
-			}
-			return
-		}
-		open = later
-	}
+	app     string // whose object it is
+	foreign bool   // of another Delivery
+	place   string
+	err     error // counts for all Applications in it
 }
 
 // idIn is an object's identity; without a namespace it is in that of Argo CD.
@@ -98,30 +56,6 @@ func (q *question) mayHave(w *wanted, id object.ID) (reason string, decided bool
 		return fmt.Sprintf("app %q may not have it: %s", w.name, reason), true
 	}
 	return "", true
-}
-
-// define enters an AppProject.
-func (q *question) define(o Object) {
-	p := &project{place: describePlace("AppProject", o.Manifest.GetName(), o.Place)}
-	unknown, err := manifest.Decode(o.Manifest.Object, &p.appProject)
-	for _, field := range unknown {
-		q.warn(o.App, p.place, field+": Argo CD has no such field, and leaves it out")
-	}
-	p.err = err
-	if err == nil {
-		p.err = p.check()
-		p.warn(func(text string) { q.warn(o.App, p.place, text) })
-	}
-	name := o.Manifest.GetName()
-	if namespace := o.Manifest.GetNamespace(); namespace != "" && namespace != q.Namespace {
-		q.warn(o.App, p.place, fmt.Sprintf("metadata.namespace: projects are in %s, the namespace of Argo CD, and this one counts for nobody", q.Namespace))
-		return
-	}
-	if other := q.project[name]; other == nil {
-		q.project[name] = p
-	} else if !sameContent(other.manifestOf(), p.manifestOf()) {
-		other.err = errors.Join(other.err, fmt.Errorf("there is another one of this name and another content, %s", p.place))
-	}
 }
 
 func (p *project) manifestOf() any { return p.Spec }

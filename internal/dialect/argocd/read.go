@@ -33,7 +33,7 @@ type question struct {
 func Read(request Request) Result {
 	q := &question{Request: request, result: Result{Gates: map[string][]app.Gate{}}, project: map[string]*project{}, defined: map[string]bool{}, warned: map[Warning]bool{}, budget: templates.NewBudget()}
 	if q.Namespace == "" {
-		q.Namespace = "argocd"
+		q.Namespace = Namespace
 	}
 	q.Objects = slices.DeleteFunc(slices.Clone(q.Objects), func(o Object) bool { return !Interprets(object.Of(o.Manifest)) })
 	slices.SortStableFunc(q.Objects, func(a, b Object) int {
@@ -76,7 +76,7 @@ func (q *question) wanted() map[string][]*wanted {
 
 // generations puts the Applications in the order in which they are found from the
 // Delivery's app on. One that is found again with the same content is one app, of
-// who asked for it first.
+// who asked for it first; with other content see contested.
 func (q *question) generations(of map[string][]*wanted) []*wanted {
 	var found []*wanted
 	byName := map[string]*wanted{}
@@ -95,15 +95,16 @@ func (q *question) generations(of map[string][]*wanted) []*wanted {
 					q.warn(parent, w.place, "metadata.name: it has the name and the path of its Delivery, which stands for it")
 					continue
 				}
-				if other := byName[w.name]; other != nil {
-					if !sameContent(other.definition(), w.definition()) {
-						other.malformed = errors.Join(other.malformed, fmt.Errorf("it is there twice, and not the same: %s", w.place))
-					}
+				other := byName[w.name]
+				if other != nil && !q.contested(byName, other, w) {
 					continue
 				}
 				byName[w.name] = w
-				found = append(found, w)
-				children = append(children, w.name)
+				if found = append(found, w); other == nil {
+					children = append(children, w.name)
+				} else {
+					found = slices.DeleteFunc(found, func(f *wanted) bool { return f == other })
+				}
 			}
 		}
 		slices.Sort(children)
@@ -121,6 +122,32 @@ func (q *question) generations(of map[string][]*wanted) []*wanted {
 		}
 	}
 	return found
+}
+
+// contested decides between two Applications of a name, and reports whether the
+// later one counts. Those of one app are its own error. Otherwise the one of an app
+// that the other came of counts, as it has that in its hands, or else the one that
+// there was before: nobody takes over, or stops, what is another's by asking for it
+// from a place that comes first. Of two that are new at once neither counts.
+func (q *question) contested(byName map[string]*wanted, first, later *wanted) bool {
+	if sameContent(first.definition(), later.definition()) {
+		return false
+	}
+	before := ""
+	if q.Parent != nil && first.parent != later.parent {
+		before = q.Parent(first.name)
+	}
+	switch {
+	case first.parent == later.parent:
+	case slices.Contains(q.ancestry(byName, later.parent), first.parent), before == first.parent:
+		q.warn(later.parent, later.place, fmt.Sprintf("metadata.name: it counts for nobody: app %q asks for one of this name", first.parent))
+		return false
+	case before == later.parent:
+		q.warn(first.parent, first.place, fmt.Sprintf("metadata.name: it counts for nobody: app %q asks for one of this name", later.parent))
+		return true
+	}
+	first.malformed = errors.Join(first.malformed, fmt.Errorf("it is there twice, and not the same: %s, of app %q", later.place, later.parent))
+	return false
 }
 
 // isDelivery reports whether an Application of the Delivery's name is what the
@@ -145,12 +172,18 @@ func sameContent(a, b any) bool {
 
 // chain names an app and those that it came of, from the first on.
 func (q *question) chain(byName map[string]*wanted, name string) string {
+	names := q.ancestry(byName, name)
+	slices.Reverse(names)
+	return strings.Join(names, " > ")
+}
+
+// ancestry returns an app and those that it came of, up to the Delivery's own.
+func (q *question) ancestry(byName map[string]*wanted, name string) []string {
 	names := []string{name}
 	for w := byName[name]; w != nil && w.name != q.Delivery; w = byName[w.parent] {
 		names = append(names, w.parent)
 	}
-	slices.Reverse(names)
-	return strings.Join(names, " > ")
+	return names
 }
 
 // tell enters what comes of the Applications.
