@@ -38,6 +38,7 @@ type Charts struct {
 	dir  string
 	opts Options
 
+	unpacking    sync.Mutex // of one archive at a time: each may take as much memory as its limits let it
 	mu           sync.Mutex
 	repositories map[string]*Repository // by directory
 }
@@ -87,6 +88,7 @@ func (c *Charts) Repository(source string, remote Remote) (*Repository, error) {
 		}
 	}
 	r := newRepository(c.opts, source, dir, remote)
+	r.unpacking = &c.unpacking
 	c.repositories[dir] = r
 	return r, nil
 }

@@ -29,9 +29,10 @@ var transport = &http.Transport{
 const maxRedirects = 5
 
 // newClient is for requests to one server, which begin with a URL below origin. None of them goes from https to http,
-// and a credential never to another server than the one that it was meant for.
-func newClient(origin *url.URL) *http.Client {
-	return &http.Client{Transport: careful{secure: origin.Scheme == "https"}, CheckRedirect: func(_ *http.Request, via []*http.Request) error {
+// a credential never to another server than the one that it was meant for, and none to an address that is nearer to this
+// machine than those of the repository, whose host is home.
+func newClient(origin *url.URL, home string) *http.Client {
+	return &http.Client{Transport: careful{secure: origin.Scheme == "https", home: home}, CheckRedirect: func(_ *http.Request, via []*http.Request) error {
 		if len(via) > maxRedirects {
 			return fmt.Errorf("it was sent elsewhere more than %d times", maxRedirects)
 		}
@@ -40,7 +41,10 @@ func newClient(origin *url.URL) *http.Client {
 }
 
 // careful lets through what may be sent.
-type careful struct{ secure bool }
+type careful struct {
+	secure bool
+	home   string
+}
 
 // RoundTrip sends a request.
 func (c careful) RoundTrip(request *http.Request) (*http.Response, error) {
@@ -55,7 +59,11 @@ func (c careful) RoundTrip(request *http.Request) (*http.Response, error) {
 			break
 		}
 	}
-	return transport.RoundTrip(request)
+	through, err := way(request, c.home)
+	if err != nil {
+		return nil, err
+	}
+	return through.RoundTrip(request)
 }
 
 // sameServer reports whether two URLs lead to one server.
@@ -77,11 +85,20 @@ func (e *statusError) Error() string {
 	return text
 }
 
-// get reads a document of at most limit bytes. The credential goes to the origin alone.
-func get(ctx context.Context, client *http.Client, g getting) (*http.Response, []byte, error) {
+// get returns a document of at most limit bytes. The credential goes to the origin alone.
+func get(ctx context.Context, client *http.Client, g getting) (data []byte, err error) {
+	_, err = read(ctx, client, g, func(body io.Reader) error {
+		data, err = io.ReadAll(body)
+		return err
+	})
+	return data, err
+}
+
+// read is get for a document that is read as it comes. Nothing is, if it has not changed.
+func read(ctx context.Context, client *http.Client, g getting, take func(body io.Reader) error) (*http.Response, error) {
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, g.url.String(), nil)
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	for name, value := range g.headers {
 		if value != "" {
@@ -97,20 +114,19 @@ func get(ctx context.Context, client *http.Client, g getting) (*http.Response, [
 		if failed := (*url.Error)(nil); errors.As(err, &failed) { // a URL that it was sent to may be signed
 			err = fmt.Errorf("asking for %s: %w", g.url.Redacted(), failed.Err)
 		}
-		return nil, nil, err
+		return nil, err
 	}
 	defer response.Body.Close()
 	if response.StatusCode == http.StatusNotModified {
-		return response, nil, nil
+		return response, nil
 	}
 	if response.StatusCode != http.StatusOK {
-		return nil, nil, &statusError{g.url, response.StatusCode}
+		return nil, &statusError{g.url, response.StatusCode}
 	}
-	data, err := readAll(response.Body, g.limit)
-	if err != nil {
-		return nil, nil, fmt.Errorf("reading %s: %w", g.url.Redacted(), err)
+	if err := take(&bounded{response.Body, g.limit, g.limit}); err != nil {
+		return nil, fmt.Errorf("reading %s: %w", g.url.Redacted(), err)
 	}
-	return response, data, nil
+	return response, nil
 }
 
 // getting is one document to get.
@@ -121,14 +137,16 @@ type getting struct {
 	limit       int64
 }
 
-// readAll reads at most limit bytes; more are an error.
-func readAll(r io.Reader, limit int64) ([]byte, error) {
-	data, err := io.ReadAll(io.LimitReader(r, limit+1))
-	if err == nil && int64(len(data)) > limit {
-		err = fmt.Errorf("it has more than %d bytes", limit)
+// bounded reads at most limit bytes; more are an error.
+type bounded struct {
+	io.Reader
+	limit, left int64
+}
+
+func (b *bounded) Read(data []byte) (int, error) {
+	n, err := b.Reader.Read(data[:min(int64(len(data)), b.left+1)])
+	if b.left -= int64(n); b.left < 0 {
+		return n, fmt.Errorf("it has more than %d bytes", b.limit)
 	}
-	if err != nil {
-		return nil, err
-	}
-	return data, nil
+	return n, err
 }

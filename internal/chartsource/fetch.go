@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -65,7 +66,7 @@ func (r *Repository) fetch(ctx context.Context, remote Remote) error {
 	if err != nil {
 		return err
 	}
-	from, err := r.reach(ctx, remote)
+	from, err := r.reach(ctx, remote, wanted)
 	if err != nil {
 		problems := []error{err}
 		for _, w := range wanted {
@@ -84,11 +85,12 @@ func (r *Repository) fetch(ctx context.Context, remote Remote) error {
 		})
 	}
 	group.Wait()
+	r.drop()
 	return errors.Join(problems...)
 }
 
-// reach asks a repository for its index; a registry has none.
-func (r *Repository) reach(ctx context.Context, remote Remote) (upstream, error) {
+// reach asks a repository for what its index has of what is wanted; a registry has no index.
+func (r *Repository) reach(ctx context.Context, remote Remote, wanted []want) (upstream, error) {
 	access, err := remote.Auth.read()
 	if err != nil {
 		return nil, err
@@ -101,7 +103,12 @@ func (r *Repository) reach(ctx context.Context, remote Remote) (upstream, error)
 	if known != nil && known.Charts == nil {
 		known = nil
 	}
-	h, err := newHelmRepository(ctx, remote, access, r.opts, known)
+	var charts []string
+	for _, w := range wanted {
+		charts = append(charts, w.Chart)
+	}
+	slices.Sort(charts)
+	h, err := newHelmRepository(ctx, remote, access, r.opts, slices.Compact(charts), known)
 	if err != nil {
 		return nil, err
 	}
@@ -203,10 +210,18 @@ func (r *Repository) keep(ctx context.Context, from upstream, request Request, f
 	if found.Digest != "" && have != found.Digest {
 		return "", fmt.Errorf("version %s: the archive has the digest %s, and the repository states %s", found.Version, have, found.Digest)
 	}
-	if _, err := archive.Read(data, r.opts.Limits); err != nil {
+	if err := r.try(data); err != nil {
 		return "", fmt.Errorf("version %s: the archive is refused: %w", found.Version, err)
 	}
 	return have, writeFile(r.kept(have, archiveExtension), data, true)
+}
+
+// try reports what is wrong with an archive.
+func (r *Repository) try(data []byte) error {
+	r.unpacking.Lock()
+	defer r.unpacking.Unlock()
+	_, err := archive.Read(data, r.opts.Limits)
+	return err
 }
 
 // keepProvenance fetches the signed statement of a release, if there is one.

@@ -1,6 +1,8 @@
 package chartsource
 
 import (
+	"bufio"
+	"bytes"
 	"errors"
 	"net/http"
 	"net/http/httptest"
@@ -272,8 +274,8 @@ func TestHostileRepository(t *testing.T) {
 	for reason, test := range map[string]struct {
 		index, want string
 	}{
-		"no index":          {"hello", "reading the index"},
-		"a page":            {"<html>", "reading the index"},
+		"no index":          {"hello", "index.yaml: it has no entries"},
+		"a page":            {"<html>", "index.yaml: it has no entries"},
 		"no entries":        {"apiVersion: v1\n", "it has no entries"},
 		"a large index":     {"entries: {web: []}\n" + strings.Repeat("#", 2000), "more than 1000 bytes"},
 		"no such chart":     {"entries: {other: []}\n", `does not name "web"`},
@@ -390,15 +392,24 @@ func TestChoose(t *testing.T) {
 func FuzzParseIndex(f *testing.F) {
 	f.Add([]byte("entries: {web: [{version: 1.0.0, digest: abc, urls: [a]}]}"))
 	f.Add([]byte(`{"entries": {"web": null}}`))
+	f.Add([]byte(`{"entries": {"other": [1, {}], "web": [{"version": "1.0.0", "urls": ["a"]}, {"version": 1}]}, "more": [[]]}`))
+	f.Add([]byte("apiVersion: v1\nentries:\n  web:\n  - version: 1.0.0\n    urls:\n    - a\n  # more\n  \"other\":\n  - {}\n"))
+	wanted := map[string]bool{"web": true}
 	f.Fuzz(func(t *testing.T, data []byte) {
-		charts, err := parseIndex(data)
-		if err != nil {
-			return
-		}
-		for _, releases := range charts {
-			for _, r := range releases {
-				if r.Version == "" || r.Location == "" || r.Digest != "" && !sha256Digits.MatchString(r.Digest) {
-					t.Errorf("%+v", r)
+		for way, read := range map[string]func(*entries) error{
+			"whole": func(e *entries) error { return e.whole(data) },
+			"json":  func(e *entries) error { return e.json(bytes.NewReader(data)) },
+			"lines": func(e *entries) error { return e.lines(bufio.NewReader(bytes.NewReader(data))) },
+		} {
+			e := &entries{wanted: wanted, charts: map[string][]release{}}
+			if err := read(e); err != nil {
+				continue
+			}
+			for chart, releases := range e.charts {
+				for _, r := range releases {
+					if !wanted[chart] || r.Version == "" || r.Location == "" || r.Digest != "" && !sha256Digits.MatchString(r.Digest) {
+						t.Errorf("%s: %s %+v", way, chart, r)
+					}
 				}
 			}
 		}

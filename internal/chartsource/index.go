@@ -4,50 +4,21 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
-
-	"go.yaml.in/yaml/v3"
 )
 
 // index is what counts of a repository's index.yaml, and how to ask whether it is still the same.
 type index struct {
 	ETag     string `json:"etag,omitempty"`
 	Modified string `json:"modified,omitempty"`
-	// Charts has the releases of each chart, in the order of the index.
+	// Wanted are the charts that were looked for, in order.
+	Wanted []string `json:"wanted"`
+	// Charts has the releases of those that it names, in the order of the index.
 	Charts map[string][]release `json:"charts"`
-}
-
-// parseIndex reads an index.yaml. An entry that cannot be used is left out: it is one of thousands, and others are not
-// to wait for its repair.
-func parseIndex(data []byte) (map[string][]release, error) {
-	var document struct {
-		Entries map[string][]struct {
-			Version string   `yaml:"version"`
-			Digest  string   `yaml:"digest"`
-			URLs    []string `yaml:"urls"`
-		} `yaml:"entries"`
-	}
-	if err := yaml.Unmarshal(data, &document); err != nil {
-		if mistyped := (*yaml.TypeError)(nil); !errors.As(err, &mistyped) {
-			return nil, fmt.Errorf("reading the index: %w", err)
-		}
-	}
-	if document.Entries == nil {
-		return nil, errors.New("reading the index: it has no entries, so it is none of a chart repository")
-	}
-	charts := make(map[string][]release, len(document.Entries))
-	for name, versions := range document.Entries {
-		for _, v := range versions {
-			hex, err := digits(v.Digest)
-			if err != nil || v.Version == "" || len(v.URLs) == 0 {
-				continue
-			}
-			charts[name] = append(charts[name], release{Version: v.Version, Digest: hex, Location: v.URLs[0]})
-		}
-	}
-	return charts, nil
 }
 
 // helmRepository is a remote with an index.
@@ -59,35 +30,44 @@ type helmRepository struct {
 	index       *index
 }
 
-// newHelmRepository asks a repository for its index, unless the known one is still what it has. The index is nil the
-// first time.
-func newHelmRepository(ctx context.Context, remote Remote, access credentials, limits Options, known *index) (*helmRepository, error) {
+// covers reports whether some charts were looked for in an index.
+func (i *index) covers(charts []string) bool {
+	return i != nil && !slices.ContainsFunc(charts, func(name string) bool { return !slices.Contains(i.Wanted, name) })
+}
+
+// newHelmRepository asks a repository for the index of some charts, unless the known one is still what it has of them.
+// The index is nil the first time.
+func newHelmRepository(ctx context.Context, remote Remote, access credentials, limits Options, charts []string, known *index) (*helmRepository, error) {
 	base, err := url.Parse(strings.TrimSuffix(remote.URL, "/") + "/")
 	if err != nil {
 		return nil, err
 	}
-	h := &helmRepository{base: base, client: newClient(base), credentials: access, limits: limits, index: known}
+	h := &helmRepository{base: base, client: newClient(base, base.Hostname()), credentials: access, limits: limits, index: known}
 	headers := map[string]string{"Accept": "application/yaml, */*"}
-	if known != nil {
+	if known.covers(charts) {
 		headers["If-None-Match"], headers["If-Modified-Since"] = known.ETag, known.Modified
 	}
-	response, data, err := get(ctx, h.client, getting{
+	wanted := make(map[string]bool, len(charts))
+	for _, name := range charts {
+		wanted[name] = true
+	}
+	var found map[string][]release
+	response, err := read(ctx, h.client, getting{
 		origin: base, url: base.JoinPath("index.yaml"), credentials: access, headers: headers, limit: limits.MaxIndex,
+	}, func(body io.Reader) (err error) {
+		found, err = readIndex(body, wanted)
+		return err
 	})
 	if err != nil {
 		return nil, err
 	}
 	if response.StatusCode == http.StatusNotModified {
-		if known == nil {
+		if !known.covers(charts) {
 			return nil, errors.New("the server says that its index is as it was, and was not asked that")
 		}
 		return h, nil
 	}
-	charts, err := parseIndex(data)
-	if err != nil {
-		return nil, err
-	}
-	h.index = &index{ETag: response.Header.Get("ETag"), Modified: response.Header.Get("Last-Modified"), Charts: charts}
+	h.index = &index{ETag: response.Header.Get("ETag"), Modified: response.Header.Get("Last-Modified"), Wanted: charts, Charts: found}
 	return h, nil
 }
 
@@ -122,10 +102,9 @@ func (h *helmRepository) archive(ctx context.Context, _ Request, r release) ([]b
 	}
 	switch at.Scheme {
 	case "oci": // an index may name charts of a registry; the credential is not for that
-		return pullReference(ctx, at, h.limits)
+		return pullReference(ctx, h.base, at, h.limits)
 	case "http", "https":
-		_, data, err := get(ctx, h.client, getting{origin: h.base, url: at, credentials: h.credentials, limit: h.limits.MaxArchive})
-		return data, err
+		return get(ctx, h.client, getting{origin: h.base, url: at, credentials: h.credentials, limit: h.limits.MaxArchive})
 	}
 	return nil, fmt.Errorf("the index names %q, and charts are fetched by https alone", at.Redacted())
 }
@@ -140,7 +119,7 @@ func (h *helmRepository) provenance(ctx context.Context, _ Request, r release) (
 		return nil, nil
 	}
 	at.Path, at.RawPath = at.Path+".prov", ""
-	_, data, err := get(ctx, h.client, getting{origin: h.base, url: at, credentials: h.credentials, limit: maxProvenance})
+	data, err := get(ctx, h.client, getting{origin: h.base, url: at, credentials: h.credentials, limit: maxProvenance})
 	if missing := (*statusError)(nil); errors.As(err, &missing) && missing.status == http.StatusNotFound {
 		return nil, nil
 	}

@@ -1,6 +1,7 @@
 package chartsource
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -32,6 +33,7 @@ const (
 // ociRegistry is a remote whose charts are artifacts below a place in a registry. Versions are tags, with "_" for "+".
 type ociRegistry struct {
 	place       string // host and path, without a protocol
+	home        string // the host of the repository that names it; empty for itself
 	credentials credentials
 	limits      Options
 	cache       auth.Cache
@@ -52,7 +54,7 @@ func (r *ociRegistry) repository(chart string) (*remote.Repository, error) {
 	if repository.PlainHTTP = loopback(origin.Hostname()); repository.PlainHTTP {
 		origin.Scheme = "http"
 	}
-	client := &auth.Client{Client: newClient(origin), Cache: r.cache}
+	client := &auth.Client{Client: newClient(origin, cmp.Or(r.home, origin.Hostname())), Cache: r.cache}
 	client.SetUserAgent("nave")
 	if r.credentials.password != "" {
 		client.Credential = auth.StaticCredential(repository.Reference.Registry, auth.Credential{
@@ -203,14 +205,16 @@ func (r *ociRegistry) provenance(ctx context.Context, request Request, found rel
 	return r.pull(ctx, request, found.Location, func(l layers) (ocispec.Descriptor, int64) { return l.provenance, maxProvenance })
 }
 
-// pullReference reads the archive of a chart at oci://HOST/PATH:TAG, without a credential.
-func pullReference(ctx context.Context, at *url.URL, limits Options) ([]byte, error) {
+// pullReference reads the archive of a chart at oci://HOST/PATH:TAG, which the index of a repository names, without a
+// credential.
+func pullReference(ctx context.Context, from, at *url.URL, limits Options) ([]byte, error) {
 	place, tag, ok := cutLast(at.Host+at.Path, ":")
 	parent, name, below := cutLast(place, "/")
 	if !ok || !below || strings.Contains(tag, "/") {
 		return nil, fmt.Errorf("the index names %q, which has no tag", at.Redacted())
 	}
 	r := newRegistry(Remote{URL: ociScheme + parent}, credentials{}, limits)
+	r.home = from.Hostname()
 	return r.archive(ctx, Request{Chart: name}, release{Location: tag})
 }
 

@@ -21,20 +21,23 @@ import (
 //	state.json  how fetching goes
 //
 // Each file is replaced in one step, and none depends on two being replaced together. The Repository is safe for
-// concurrent use. No archive is ever removed, unless it is damaged: a version that its remote has dropped may be the
-// one to go back to.
+// concurrent use. An archive that its remote has dropped may be the one to go back to, so that it is kept for a month
+// after it was last used.
 type Repository struct {
 	opts   Options
 	source string
 	dir    string
 
-	turn chan struct{} // holds an element while a fetch runs
+	turn      chan struct{} // holds an element while a fetch runs
+	unpacking *sync.Mutex   // of all repositories
+	began     time.Time
 
 	mu     sync.Mutex
 	remote Remote
 	state  State
 	open   map[string]*archive.Chart // by digest
 	opened int64                     // their size in bytes
+	used   map[string]time.Time      // when archives were last used by this process, by digest
 }
 
 const (
@@ -46,7 +49,7 @@ const (
 const maxOpen = 32 << 20
 
 func newRepository(opts Options, source, dir string, remote Remote) *Repository {
-	r := &Repository{opts: opts, source: source, dir: dir, remote: remote, turn: make(chan struct{}, 1), open: map[string]*archive.Chart{}}
+	r := &Repository{opts: opts, source: source, dir: dir, remote: remote, turn: make(chan struct{}, 1), open: map[string]*archive.Chart{}, used: map[string]time.Time{}, began: opts.Now()}
 	readJSON(r.file("state.json"), &r.state)
 	r.state.Source, r.state.URL = source, remote.URL
 	return r
@@ -114,6 +117,7 @@ func (r *Repository) Resolve(request Request) (Resolution, error) {
 		return Resolution{}, wrap(err)
 	}
 	if known.Digest != "" && exists(r.kept(known.Digest, archiveExtension)) {
+		r.use(known.Digest)
 		return known.Resolution, nil
 	}
 	if known.Err != "" {
@@ -158,17 +162,21 @@ const (
 // Chart returns an archive that was fetched as a file system, whose root is the chart's directory. The digest is that of
 // a Resolution. An archive that is damaged is removed, so that the next fetch brings it again.
 func (r *Repository) Chart(digestOf string) (*archive.Chart, error) {
-	r.mu.Lock()
-	chart, ok := r.open[digestOf]
-	r.mu.Unlock()
-	if ok {
+	r.use(digestOf)
+	if chart := r.opening(digestOf); chart != nil {
+		return chart, nil
+	}
+	r.unpacking.Lock()
+	defer r.unpacking.Unlock()
+	if chart := r.opening(digestOf); chart != nil { // another did it meanwhile
 		return chart, nil
 	}
 	data, err := r.readArchive(digestOf)
 	if err != nil {
 		return nil, fmt.Errorf("source %q: %w", r.source, err)
 	}
-	if chart, err = archive.Read(data, r.opts.Limits); err != nil {
+	chart, err := archive.Read(data, r.opts.Limits)
+	if err != nil {
 		return nil, fmt.Errorf("source %q: the archive %.12s: %w", r.source, digestOf, err)
 	}
 	r.mu.Lock()
@@ -179,6 +187,13 @@ func (r *Repository) Chart(digestOf string) (*archive.Chart, error) {
 	}
 	r.open[digestOf] = chart
 	return chart, nil
+}
+
+// opening returns an archive that is unpacked, or nil.
+func (r *Repository) opening(digestOf string) *archive.Chart {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.open[digestOf]
 }
 
 // readArchive reads an archive and holds it against its name.
