@@ -37,7 +37,7 @@ type entries struct {
 // repair.
 func (e *entries) add(chart string, v entry) {
 	hex, err := digits(v.Digest)
-	if err == nil && v.Version != "" && len(v.URLs) > 0 && e.wanted[chart] {
+	if err == nil && v.Version != "" && len(v.URLs) > 0 && v.URLs[0] != "" && e.wanted[chart] {
 		e.charts[chart] = append(e.charts[chart], release{Version: v.Version, Digest: hex, Location: v.URLs[0]})
 	}
 }

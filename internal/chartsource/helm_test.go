@@ -280,6 +280,7 @@ func TestHostileRepository(t *testing.T) {
 		"a large index":     {"entries: {web: []}\n" + strings.Repeat("#", 2000), "more than 1000 bytes"},
 		"no such chart":     {"entries: {other: []}\n", `does not name "web"`},
 		"no URL":            {"entries: {web: [{version: 1.0.0}]}\n", `does not name "web"`},
+		"an empty URL":      {"entries: {web: [{version: 1.0.0, urls: ['']}]}\n", `does not name "web"`},
 		"a digest of MD5":   {"entries: {web: [{version: 1.0.0, digest: 'md5:1', urls: [a]}]}\n", `does not name "web"`},
 		"a file":            {"entries: {web: [{version: 1.0.0, urls: ['file:///etc/passwd']}]}\n", "fetched by https alone"},
 		"a large archive":   {"entries: {web: [{version: 1.0.0, urls: [large]}]}\n", "more than 1000 bytes"},
