@@ -31,7 +31,8 @@ type wanted struct {
 	place     string    // for errors: object, and file if known
 	wave      int
 	warnings  []string
-	keep      bool // objects stay when the app goes, whatever the finalizers say
+	keep      bool     // objects stay when the app goes, whatever the finalizers say
+	looked    []string // repositories that its generators looked into
 	malformed error
 }
 

@@ -26,6 +26,7 @@ func (q *question) generated(o Object) ([]*wanted, error) {
 		if _, stated := w.Metadata.Annotations[annotationPrefix+"sync-wave"]; stated {
 			w.warnings = append(w.warnings, "metadata.annotations["+annotationPrefix+"sync-wave]: Applications of an ApplicationSet have its wave")
 		}
+		w.looked = set.Repositories
 		w.keep, w.wave, w.id = set.Keep, object.Wave(o.Manifest), idIn(o.Manifest, q.Namespace)
 		all = append(all, w)
 	}

@@ -266,3 +266,56 @@ func TestAnotherDefinitionTakesNothing(t *testing.T) {
 		})
 	}
 }
+
+// TestGeneratorsLookWhereTheProjectAllows: what a git generator reads is a source
+// of the Applications that it makes, and of the app that has it.
+func TestGeneratorsLookWhereTheProjectAllows(t *testing.T) {
+	set := func(project string) string {
+		return `
+apiVersion: argoproj.io/v1alpha1
+kind: ApplicationSet
+metadata: {name: set}
+spec:
+  generators: [{git: {repoURL: secret, revision: HEAD, directories: [{path: "*"}]}}]
+  template:
+    metadata: {name: "{{path}}"}
+    spec: {project: ` + project + `, source: {repoURL: git, path: x}, destination: {name: in-cluster, namespace: a}}
+`
+	}
+	const project = `
+apiVersion: argoproj.io/v1alpha1
+kind: AppProject
+metadata: {name: narrow}
+spec: {sourceRepos: [git], destinations: [{server: "*", name: "*", namespace: "*"}]}
+`
+	const tenant = `
+---
+apiVersion: argoproj.io/v1alpha1
+kind: Application
+metadata: {name: tenant}
+spec: {project: narrow, source: {repoURL: git, path: x}, destination: {name: in-cluster, namespace: a}}
+`
+	for _, test := range []struct {
+		reason string
+		of     map[string]string
+		want   string
+	}{
+		{"the project that they are in", map[string]string{"root": project + "---" + set("narrow")}, `the repository "secret" of a generator is not in the list`},
+		{"that of the app that has the set", map[string]string{"root": project + tenant, "tenant": set("default")}, `app "tenant" may not have it: project "narrow" does not allow it: spec.sourceRepos: the repository "secret"`},
+		{"a project that is not narrow", map[string]string{"root": project + tenant + "---" + set("default")}, ""},
+	} {
+		t.Run(test.reason, func(t *testing.T) {
+			request := argocd.Request{Delivery: "root", Path: "argocd", Cluster: "prod", Members: []argocd.Member{{Name: "prod"}},
+				Files: repositories{"secret": {"found/x": {}}}}
+			for name, text := range test.of {
+				for _, manifest := range manifests(t, []byte(text)) {
+					request.Objects = append(request.Objects, argocd.Object{Manifest: manifest, App: name})
+				}
+			}
+			result := argocd.Read(request)
+			if why := failure(result, "found"); (why == "") != (test.want == "") || !strings.Contains(why, test.want) || told(result, "found") != (test.want == "") {
+				t.Errorf("%q, want %q", why, test.want)
+			}
+		})
+	}
+}

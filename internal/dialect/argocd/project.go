@@ -161,6 +161,9 @@ func (q *question) admit(w *wanted, m *Member, child *app.Child) error {
 			return refuse("spec.sourceRepos", "the source %q is %s", origin.Repository, rule)
 		}
 	}
+	if reason := p.deniesLook(w); reason != "" {
+		return refuse("spec.sourceRepos", "%s", reason)
+	}
 	names, servers := q.calledBy(m, w.Spec.Destination)
 	limits, err := p.limits(names, servers)
 	if err != nil {
@@ -213,6 +216,17 @@ func (p *project) allowsSource(repository string) (reason string, ok bool) {
 		}
 	}
 	return "not in the list", ok
+}
+
+// deniesLook says why a project does not allow what the generators of an
+// Application's set looked into, if so.
+func (p *project) deniesLook(w *wanted) string {
+	for _, repository := range w.looked {
+		if rule, ok := p.allowsSource(repository); !ok {
+			return fmt.Sprintf("the repository %q of a generator is %s", repository, rule)
+		}
+	}
+	return ""
 }
 
 // normalURL is what Argo CD makes of the address of a repository before it

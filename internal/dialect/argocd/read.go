@@ -86,7 +86,13 @@ func (q *question) generations(of map[string][]*wanted) []*wanted {
 		var children []string
 		for _, parent := range parents {
 			for _, w := range of[parent] {
-				if reason, _ := q.mayHave(byName[parent], w.id); reason != "" {
+				reason, _ := q.mayHave(byName[parent], w.id)
+				if p := q.projectOf(byName[parent]); reason == "" && p != nil {
+					if reason = p.deniesLook(w); reason != "" {
+						reason = fmt.Sprintf("app %q may not have it: project %q does not allow it: spec.sourceRepos: %s", parent, byName[parent].project(), reason)
+					}
+				}
+				if reason != "" {
 					w.malformed = errors.Join(w.malformed, errors.New(reason))
 					refused = append(refused, w)
 					continue
@@ -122,6 +128,15 @@ func (q *question) generations(of map[string][]*wanted) []*wanted {
 		}
 	}
 	return found
+}
+
+// projectOf returns the project that narrows an app, nil if none does. A nil app is
+// the Delivery's own.
+func (q *question) projectOf(w *wanted) *project {
+	if w == nil || w.name == q.Delivery {
+		return nil
+	}
+	return q.project[w.project()]
 }
 
 // contested decides between two Applications of a name, and reports whether the

@@ -48,8 +48,10 @@ type Files interface {
 type Generated struct {
 	Applications []map[string]any // manifests, in the order of generators and parameters
 	// Keep leaves the objects of an Application where they are when it goes.
-	Keep     bool
-	Warnings []string
+	Keep bool
+	// Repositories are those that generators looked into, as they name them.
+	Repositories []string
+	Warnings     []string
 }
 
 // parameters are what one Application is made with.
@@ -59,9 +61,10 @@ type parameters = map[string]any
 type set struct {
 	applicationSet
 	Inputs
-	fill     *templates.Set
-	count    int
-	warnings []string
+	fill         *templates.Set
+	count        int
+	repositories []string
+	warnings     []string
 }
 
 // warn adds a warning, once.
@@ -76,7 +79,7 @@ func (s *set) warn(text string) {
 func Generate(object map[string]any, inputs Inputs) (Generated, error) {
 	s := &set{Inputs: inputs}
 	out, err := s.generate(object)
-	out.Warnings = s.warnings
+	out.Warnings, out.Repositories = s.warnings, s.repositories
 	return out, err
 }
 

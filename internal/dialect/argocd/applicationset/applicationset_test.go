@@ -2,6 +2,7 @@ package applicationset
 
 import (
 	"io/fs"
+	"strconv"
 	"strings"
 	"testing"
 	"testing/fstest"
@@ -46,6 +47,58 @@ func TestGeneratorsAreBounded(t *testing.T) {
 		}
 		if out, err := matrix(); err == nil || !strings.Contains(err.Error(), "too much work") {
 			t.Errorf("%s: %d Applications, %v", reason, len(out.Applications), err)
+		}
+	}
+}
+
+// TestCopiesTakeFromTheBudget: a large set of parameters that is made many times
+// over is stopped long before it fills the memory, and so is one that is so deep
+// that its paths do.
+func TestCopiesTakeFromTheBudget(t *testing.T) {
+	large := map[string]any{"key": "a"}
+	for i := range 1000 {
+		large[strings.Repeat("k", i+1)] = map[string]any{"x": "y"}
+	}
+	var many, others []any
+	for i := range 20 {
+		many = append(many, map[string]any{"n": strconv.Itoa(i), "key": "a"})
+		others = append(others, map[string]any{"n": strconv.Itoa(i), "large": large})
+	}
+	deep := any("x")
+	for range deepest {
+		deep = map[string]any{"a": deep}
+	}
+	list := func(elements ...any) map[string]any {
+		return map[string]any{"list": map[string]any{"elements": elements}}
+	}
+	flat := map[string]any{"key": "a"}
+	for i := range 1000 {
+		flat[strings.Repeat("k", i+1)] = "y"
+	}
+	for _, test := range []struct {
+		reason     string
+		goTemplate bool
+		generator  map[string]any
+		want       string
+	}{
+		{"a matrix", true, map[string]any{"matrix": map[string]any{"generators": []any{list(many...), list(large)}}}, "too much work"},
+		{"a matrix of texts", false, map[string]any{"matrix": map[string]any{"generators": []any{list(many...), list(flat)}}}, "too much work"},
+		{"a merge", true, map[string]any{"merge": map[string]any{"mergeKeys": []any{"n"}, "generators": []any{list(many...), list(others...)}}}, "too much work"},
+		{"a matrix of little", true, map[string]any{"matrix": map[string]any{"generators": []any{list(many...), list(map[string]any{"key": "a"})}}}, ""},
+		{"a selector of what is deep", true, map[string]any{"list": map[string]any{"elements": []any{map[string]any{"a": deep}}}, "selector": map[string]any{}}, "more than 32 times"},
+		{"a selector of what is not too deep", true, map[string]any{"list": map[string]any{"elements": []any{deep}}, "selector": map[string]any{}}, ""},
+	} {
+		budget := templates.NewBudget()
+		for budget.Spend(10_000) == nil { // all but some
+		}
+		if err := budget.Spend(-200_000); err != nil {
+			t.Fatal(err)
+		}
+		_, err := Generate(map[string]any{"spec": map[string]any{
+			"goTemplate": test.goTemplate, "template": map[string]any{"metadata": map[string]any{"name": "x"}}, "generators": []any{test.generator},
+		}}, Inputs{Budget: budget})
+		if test.want == "" && err != nil || test.want != "" && (err == nil || !strings.Contains(err.Error(), test.want)) {
+			t.Errorf("%s: %v, want %q", test.reason, err, test.want)
 		}
 	}
 }

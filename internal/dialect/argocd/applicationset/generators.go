@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"maps"
-	"slices"
 
 	"dario.cat/mergo"
 	"sigs.k8s.io/yaml"
@@ -63,7 +62,17 @@ func (s *set) generator(raw any, at string, depth int) ([]parameters, error) {
 		if err := g.Selector.check(); err != nil {
 			return nil, fmt.Errorf("%s.selector: %w", at, err)
 		}
-		found = slices.DeleteFunc(found, func(p parameters) bool { return !g.Selector.matches(flat(p)) })
+		var fitting []parameters
+		for _, p := range found {
+			labels, err := s.flat(p)
+			if err != nil {
+				return nil, fmt.Errorf("%s.selector: %w", at, err)
+			}
+			if g.Selector.matches(labels) {
+				fitting = append(fitting, p)
+			}
+		}
+		found = fitting
 	}
 	if s.count += len(found); s.count > maxGenerated {
 		return nil, fmt.Errorf("%s: the ApplicationSet makes more than %d sets of parameters", at, maxGenerated)
@@ -118,6 +127,9 @@ func (s *set) clusters(g *clusterGenerator, at string) ([]parameters, error) {
 	}
 	var found []parameters
 	for _, cluster := range s.Clusters {
+		if err := s.Budget.Spend(lookCost); err != nil {
+			return nil, fmt.Errorf("%s: %w", at, err)
+		}
 		labels := maps.Clone(cluster.Labels)
 		if labels == nil {
 			labels = map[string]string{}
@@ -294,8 +306,18 @@ func (s *set) interpolated(value any, p parameters, key string) (any, error) {
 // combine puts two sets of parameters together, of which the first wins.
 func (s *set) combine(a, b parameters) (parameters, error) {
 	if s.Spec.GoTemplate {
-		out := manifest.Copy(b).(parameters)
-		return out, mergo.Merge(&out, manifest.Copy(a).(parameters), mergo.WithOverride)
+		out, err := s.copied(b)
+		if err != nil {
+			return nil, err
+		}
+		over, err := s.copied(a)
+		if err != nil {
+			return nil, err
+		}
+		return out, mergo.Merge(&out, over, mergo.WithOverride)
+	}
+	if err := s.Budget.Spend(weight(a) + weight(b)); err != nil {
+		return nil, err
 	}
 	out := parameters{}
 	for key, value := range a {
@@ -351,19 +373,25 @@ func (s *set) merge(raw any, keys []string, at string, depth int) ([]parameters,
 			continue
 		}
 		for key, p := range base {
-			if over := byKey[key]; over == nil {
+			over := byKey[key]
+			if over == nil {
 				continue
-			} else if !s.Spec.GoTemplate {
-				p = maps.Clone(p)
-				maps.Copy(p, over)
-				base[key] = p
-			} else {
-				merged := manifest.Copy(p).(parameters)
-				if err := mergo.Merge(&merged, manifest.Copy(over).(parameters), mergo.WithOverride); err != nil {
-					return nil, fmt.Errorf("%s: %w", field, err)
-				}
-				base[key] = merged
 			}
+			merged, err := s.copied(p)
+			if err == nil {
+				over, err = s.copied(over)
+			}
+			switch {
+			case err != nil:
+			case s.Spec.GoTemplate:
+				err = mergo.Merge(&merged, over, mergo.WithOverride)
+			default:
+				maps.Copy(merged, over)
+			}
+			if err != nil {
+				return nil, fmt.Errorf("%s: %w", field, err)
+			}
+			base[key] = merged
 		}
 	}
 	var found []parameters

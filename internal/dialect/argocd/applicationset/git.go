@@ -37,6 +37,9 @@ func (s *set) git(g *gitGenerator, at string) ([]parameters, error) {
 			return nil, fmt.Errorf("%s: %q is no pattern of paths", at, item.Path)
 		}
 	}
+	if !slices.Contains(s.repositories, g.RepoURL) {
+		s.repositories = append(s.repositories, g.RepoURL)
+	}
 	files, err := s.Files.Open(g.RepoURL, g.Revision)
 	if err != nil {
 		return nil, fmt.Errorf("%s.repoURL: opening %s: %w", at, g.RepoURL, err)
@@ -99,7 +102,11 @@ func (s *set) gitFiles(g *gitGenerator, files fs.FS, at string) ([]parameters, e
 					p[key] = value
 				}
 			} else {
-				for key, text := range flat(content) {
+				texts, err := s.flat(content)
+				if err != nil {
+					return fmt.Errorf("%s: %w", name, err)
+				}
+				for key, text := range texts {
 					if _, isPath := p[key]; !isPath {
 						p[key] = text
 					}

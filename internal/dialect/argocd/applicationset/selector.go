@@ -4,31 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strconv"
-	"strings"
 )
-
-// flat returns parameters as texts by their path.
-func flat(p parameters) map[string]string {
-	out := map[string]string{}
-	var walk func(at string, value any)
-	walk = func(at string, value any) {
-		switch value := value.(type) {
-		case map[string]any:
-			for key, item := range value {
-				walk(strings.TrimPrefix(at+"."+key, "."), item)
-			}
-		case []any:
-			for i, item := range value {
-				walk(strings.TrimPrefix(at+"."+strconv.Itoa(i), "."), item)
-			}
-		default:
-			out[at] = fmt.Sprint(value)
-		}
-	}
-	walk("", p)
-	return out
-}
 
 // check says what is wrong with a selector.
 func (l labelSelector) check() error {
