@@ -311,6 +311,13 @@ metadata: {name: b, namespace: PREFIX-new}
 	}
 	again := g.sync(target)
 	g.want("unchanged ConfigMap a; unchanged ConfigMap b; unchanged Namespace PREFIX-new", "it is the app's now", again.Changes)
+
+	refused := g.target("other", strings.ReplaceAll(configMaps("c"), "NS", "PREFIX-none"))
+	refused.Options.CreateNamespace, refused.Options.Limits = true, app.Limits{NamespacedOnly: true}
+	failed := g.sync(refused).Changes.With(change.Failed)
+	if len(failed) == 0 || !strings.Contains(failed[0].Reason, "Namespace is cluster-wide\nhint: make the namespace before") {
+		t.Errorf("an app that may make no namespace says %v", failed)
+	}
 }
 
 func TestClusterGoneMidApplyReturnsWhatWasDone(t *testing.T) {

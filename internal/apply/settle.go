@@ -30,6 +30,9 @@ func (r *run) settle(ctx context.Context, it *item) {
 				return
 			}
 		}
+		if it.optional {
+			reason += "\nhint: make the namespace before, in an app that may, or let the limits of the app allow it"
+		}
 		it.fail(reason)
 		return
 	}
