@@ -42,11 +42,12 @@ type Dialect struct {
 
 // Source says where an app's files are. Repository is the name of a source of
 // the Fleet, empty for the fleet repository itself; Commit is what its revision
-// resolved to.
+// resolved to. Chart is the name of a chart, whose root the Path is below then.
 type Source struct {
 	Repository string `json:"repository,omitempty"`
 	Commit     string `json:"commit"`
 	Path       string `json:"path"` // slash-separated, "." for the root
+	Chart      string `json:"chart,omitempty"`
 }
 
 // Facts are what a cluster says of itself that rendering may need. The zero

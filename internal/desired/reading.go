@@ -238,7 +238,7 @@ func (c *compilation) locateChart(ctx context.Context, delivery string, from app
 	}
 	text := v1alpha1.ChartVersion{Chart: from.Chart, Version: cmp.Or(from.Revision, "*")}.String()
 	commit, err := c.pinFetched(ctx, source, text)
-	return app.Source{Repository: source.Name, Commit: commit, Path: "."}, err
+	return app.Source{Repository: source.Name, Commit: commit, Path: ".", Chart: from.Chart}, err
 }
 
 // isRange reports whether a ref is none that Git could have, or also a range of

@@ -93,7 +93,7 @@ func (f *Fleet) spec(d *delivery, c *cluster, resolve Resolve) (app.Spec, error)
 		maps.Copy(render.Variables, c.Spec.Variables)
 		maps.Copy(render.Variables, filled.variables)
 	}
-	spec.Parts = []app.Part{{Source: app.Source{Repository: s.Source.Name, Commit: commit, Path: filled.path}, Render: render}}
+	spec.Parts = []app.Part{{Source: app.Source{Repository: s.Source.Name, Commit: commit, Path: filled.path, Chart: filled.chart}, Render: render}}
 	return spec, nil
 }
 
@@ -188,6 +188,7 @@ func (d *delivery) options(c *cluster) app.Options {
 // filled is what the templates of a Delivery become for one cluster.
 type filled struct {
 	path      string
+	chart     string
 	revision  string
 	variables map[string]string
 	helm      app.HelmOptions
@@ -218,7 +219,7 @@ func (d *delivery) fill(context v1alpha1.Context) (filled, []obstacle) {
 		if err == nil {
 			check("spec.source.version", checkRange(chart.Version))
 		}
-		out.path, out.revision = ".", chart.String()
+		out.path, out.chart, out.revision = ".", chart.Chart, chart.String()
 	} else {
 		out.path, err = v1alpha1.FillPath(s.Source.Path, context)
 		check("spec.source.path", err)

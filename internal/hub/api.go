@@ -223,6 +223,10 @@ func (h *Hub) action(do func(context.Context, *spoke.Spoke, Action) error) http.
 			}
 		}
 		h.mu.Unlock()
+		if len(targets) == 0 && a.Cluster != "" {
+			h.absent(w, a.Cluster)
+			return
+		}
 		if len(targets) == 0 {
 			http.Error(w, "no cluster that is concerned", http.StatusNotFound)
 			return

@@ -80,6 +80,11 @@ func TestChartFollowsItsRange(t *testing.T) {
 	if value, _ := w.object("b"); value != "1.0.0" {
 		t.Fatalf("the chart is at %q", value)
 	}
+	for _, app := range w.state().Clusters[0].Apps {
+		if app.Name == "b" && app.Source != "charts:web" {
+			t.Errorf("its source is shown as %q", app.Source)
+		}
+	}
 
 	repository.set(func() { repository.versions = append(repository.versions, "1.1.0") })
 	w.refresh()

@@ -1,6 +1,7 @@
 package hub
 
 import (
+	"cmp"
 	"context"
 	"maps"
 	"slices"
@@ -163,7 +164,7 @@ func describeSources(sources map[string][]app.Source) map[string]string {
 		for _, source := range parts {
 			text := source.Path
 			if source.Repository != "" {
-				text = source.Repository + ":" + source.Path
+				text = source.Repository + ":" + cmp.Or(source.Chart, source.Path)
 			}
 			texts = append(texts, text)
 		}

@@ -3,6 +3,7 @@ package hub
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/http"
 	"slices"
 	"strings"
@@ -37,12 +38,27 @@ func (h *Hub) running(cluster string) map[string]*spoke.Spoke {
 	return found
 }
 
+// absent answers that a cluster cannot be asked, and why: the fleet has none of the
+// name, as far as the hub has read it, or there is no way to it.
+func (h *Hub) absent(w http.ResponseWriter, cluster string) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	switch m := h.members[cluster]; {
+	case m != nil:
+		http.Error(w, fmt.Sprintf("cluster %q cannot be asked: %s", cluster, m.err), http.StatusBadGateway)
+	case h.pinned == nil:
+		http.Error(w, fmt.Sprintf("the hub has not read the fleet repository yet, and knows no cluster %q\nhint: nave status says how that goes", cluster), http.StatusServiceUnavailable)
+	default:
+		http.Error(w, "no such cluster", http.StatusNotFound)
+	}
+}
+
 // serveDiff answers with what syncs would change on a cluster now.
 func (h *Hub) serveDiff(w http.ResponseWriter, r *http.Request) {
 	cluster := r.FormValue("cluster")
 	s := h.running(cluster)[cluster]
 	if s == nil {
-		http.Error(w, "no such cluster", http.StatusNotFound)
+		h.absent(w, cluster)
 		return
 	}
 	ctx, cancel := context.WithTimeoutCause(r.Context(), inspectTimeout, errInspectTimeout)
@@ -61,7 +77,7 @@ func (h *Hub) serveOrphans(w http.ResponseWriter, r *http.Request) {
 	cluster := r.FormValue("cluster")
 	spokes := h.running(cluster)
 	if cluster != "" && len(spokes) == 0 {
-		http.Error(w, "no such cluster", http.StatusNotFound)
+		h.absent(w, cluster)
 		return
 	}
 	ctx, cancel := context.WithTimeoutCause(r.Context(), inspectTimeout, errInspectTimeout)
