@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 
@@ -66,9 +67,10 @@ func TestWhy(t *testing.T) {
 func TestWatchIsTriedAgain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
-		r, attempts := New(), 0
+		r := New()
+		var attempts atomic.Int32
 		go r.Watch(ctx, func(ctx context.Context, kind schema.GroupKind, marked bool, tell func(apply.Event)) error {
-			if attempts++; attempts < 3 {
+			if attempts.Add(1) < 3 {
 				return errors.New("may not be watched\nby you")
 			}
 			tell(apply.Event{Type: apply.Listed})
@@ -79,7 +81,7 @@ func TestWatchIsTriedAgain(t *testing.T) {
 		if why := r.Why("shop"); !strings.HasSuffix(why, ": may not be watched") {
 			t.Errorf("of a cluster that refuses: %q", why)
 		}
-		for attempts < 3 {
+		for attempts.Load() < 3 {
 			<-r.Changed()
 			synctest.Wait()
 		}
