@@ -29,7 +29,7 @@ func TestLargeIndex(t *testing.T) {
 	}
 	inJSON.Entries = map[string][]entry{"last": {{Version: "1.0.0", URLs: []string{"a"}}}}
 	for _, chart := range []string{"other", "web"} {
-		for i := range 20_000 {
+		for i := range 8_000 {
 			inJSON.Entries[chart] = append(inJSON.Entries[chart], entry{Version: fmt.Sprintf("1.%d.0", i), URLs: []string{fmt.Sprintf("https://charts.example.com/%s-%d.tgz", chart, i)}})
 		}
 	}
