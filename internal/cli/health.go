@@ -26,7 +26,8 @@ func newHealth(s *settings) *cobra.Command {
 		Short: "Show the health of objects in a file, as Nave judges it, and by which check",
 		Long: `health judges objects as they were read from a cluster, status and all, without a
 cluster or a hub. With --repo, the health checks of that fleet repository come
-before those that Nave ships.
+before those that Nave ships. With -o json each is an object of group (if any),
+kind, namespace, name, status, message and check.
 
 Exit code 3 says that an object is neither Healthy nor Suspended.`,
 		Example: "  kubectl get deployment web -o yaml | nave health -f -\n  nave health -f dump.yaml --repo . -o json",
@@ -125,9 +126,12 @@ func repositoryChecks(dir string) (spoke.Checker, error) {
 
 // verdict is the health of one object.
 type verdict struct {
-	Object  object.ID `json:"object"`
-	Status  string    `json:"status"`
-	Message string    `json:"message,omitempty"`
+	Group     string `json:"group,omitempty"`
+	Kind      string `json:"kind"`
+	Namespace string `json:"namespace"`
+	Name      string `json:"name"`
+	Status    string `json:"status"`
+	Message   string `json:"message"`
 	// Check is the kind of rule that decided, and its file if it is a Lua check.
 	Check string `json:"check"`
 }
@@ -135,12 +139,13 @@ type verdict struct {
 func judge(ctx context.Context, checks spoke.Checker, objects []*unstructured.Unstructured) []verdict {
 	verdicts := make([]verdict, 0, len(objects))
 	for _, u := range objects {
-		result := checks.Check(ctx, u)
+		result := checks.Verdict(ctx, u)
 		check := string(result.Source)
 		if result.Rule != "" {
 			check += " " + result.Rule
 		}
-		verdicts = append(verdicts, verdict{object.Of(u), string(result.Status), result.Message, check})
+		id := object.Of(u)
+		verdicts = append(verdicts, verdict{id.Group, id.Kind, id.Namespace, id.Name, string(result.Status), result.Message, check})
 	}
 	return verdicts
 }
@@ -148,7 +153,8 @@ func judge(ctx context.Context, checks spoke.Checker, objects []*unstructured.Un
 func writeVerdicts(w io.Writer, verdicts []verdict) {
 	fmt.Fprintln(w, "OBJECT\tSTATUS\tCHECK\tMESSAGE")
 	for _, v := range verdicts {
-		fmt.Fprintf(w, "%s\t%s\t%s\t%s\n", v.Object, v.Status, v.Check, firstLine(v.Message))
+		id := object.ID{Group: v.Group, Kind: v.Kind, Namespace: v.Namespace, Name: v.Name}
+		fmt.Fprintf(w, "%s\t%s\t%s\t%s\n", id, v.Status, v.Check, firstLine(v.Message))
 	}
 }
 

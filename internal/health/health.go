@@ -142,9 +142,22 @@ func New(opts Options) (*Checker, error) {
 }
 
 // Check returns the health of obj; nil stands for an object that is not in the cluster. It does not change obj and does
-// not fail: what cannot be found out is Unknown, with the reason as message. A cancelled ctx ends a running Lua check,
-// and the result, Unknown, is then worth nothing.
+// not fail: what cannot be found out is Unknown, with the reason as message. One that is being deleted is never Healthy.
+// A cancelled ctx ends a running Lua check, and the result, Unknown, is then worth nothing.
 func (c *Checker) Check(ctx context.Context, obj *unstructured.Unstructured) Result {
+	result := c.Verdict(ctx, obj)
+	if result.Status != Healthy {
+		return result
+	}
+	if message, deleting := c.deleting(object(obj.Object)); deleting {
+		result.Status, result.Message, result.Source, result.Rule = Progressing, shorten(message), SourceBuiltin, ""
+	}
+	return result
+}
+
+// Verdict is Check for a person who asks what an object is, and not for who waits for it: a Lua check may call Healthy
+// what is being deleted.
+func (c *Checker) Verdict(ctx context.Context, obj *unstructured.Unstructured) Result {
 	if obj == nil {
 		return Result{Status: Missing, Message: "not in the cluster", Source: SourceNone}
 	}
@@ -153,16 +166,22 @@ func (c *Checker) Check(ctx context.Context, obj *unstructured.Unstructured) Res
 		return Result{Status: Unknown, Message: "the object states no apiVersion and kind", Source: SourceNone}
 	}
 	o := object(obj.Object)
-	var result Result
-	if message, deleting := c.deleting(o); deleting {
+	result := c.decide(ctx, c.rule(gvk.GroupKind()), obj)
+	if message, deleting := c.deleting(o); deleting && !result.ofCheck() {
 		result = Result{Status: Progressing, Message: message, Source: SourceBuiltin}
-	} else {
-		result = c.decide(ctx, c.rule(gvk.GroupKind()), obj)
 	}
 	result.Message = shorten(result.Message)
 	result.Ignored = o.text("metadata", "annotations", IgnoreAnnotation) == "true"
 	return result
 }
+
+// ofCheck reports whether a Lua check has come to the result, and not only failed to.
+func (r Result) ofCheck() bool {
+	return (r.Source == SourceCustom || r.Source == SourceLua) && r.Status != Unknown && r.Message != noStatusYet
+}
+
+// noStatusYet is the message of an object without a status whose check takes one for granted.
+const noStatusYet = "waiting for its first status"
 
 // deleting says whether o is being deleted, and what holds it.
 func (c *Checker) deleting(o object) (message string, deleting bool) {
@@ -227,7 +246,7 @@ func (c *Checker) runScript(ctx context.Context, s *script, obj map[string]any) 
 	switch {
 	case err != nil && !errors.Is(err, sandbox.ErrLimit) && ctx.Err() == nil && len(object(obj).object("status")) == 0:
 		// Many checks take a status for granted. Before a controller has written one, that is no failure.
-		result.Status, result.Message = Progressing, "waiting for its first status"
+		result.Status, result.Message = Progressing, noStatusYet
 		return result, true
 	case err != nil:
 		result.Message = err.Error()

@@ -55,6 +55,34 @@ func TestCheckBeforeRules(t *testing.T) {
 	}
 }
 
+// What is being deleted is never Healthy to who waits for it. A check may say what it waits for.
+func TestCheckOfDeleted(t *testing.T) {
+	const going = `{apiVersion: example.org/v1, kind: Thing, metadata: {deletionTimestamp: "2024-05-01T10:00:00Z"}, status: {x: "1"}}`
+	const rule = "example.org/Thing/health.lua"
+	deleted := Result{Status: Progressing, Message: "being deleted since 2024-05-01T10:00:00Z", Source: SourceBuiltin}
+	for _, test := range []struct {
+		reason, script string
+		check, verdict Result
+	}{
+		{"healthy", `return {status = "Healthy", message = "well"}`, deleted, Result{Status: Healthy, Message: "well", Source: SourceCustom, Rule: rule}},
+		{"waiting", `return {status = "Progressing", message = "waits for others"}`,
+			Result{Status: Progressing, Message: "waits for others", Source: SourceCustom, Rule: rule}, Result{Status: Progressing, Message: "waits for others", Source: SourceCustom, Rule: rule}},
+		{"failed", `return {status = "Degraded", message = "cannot"}`,
+			Result{Status: Degraded, Message: "cannot", Source: SourceCustom, Rule: rule}, Result{Status: Degraded, Message: "cannot", Source: SourceCustom, Rule: rule}},
+		{"an error", `return {status = obj.a.b}`, deleted, deleted},
+		{"no status that is one", `return {status = "Fine"}`, deleted, deleted},
+		{"nothing", `return nil`, deleted, deleted},
+	} {
+		c := newChecker(t, Options{Custom: files(map[string]string{rule: test.script})})
+		if got := c.Check(t.Context(), parse(t, going)); got != test.check {
+			t.Errorf("%s:\ngot  %+v\nwant %+v", test.reason, got, test.check)
+		}
+		if got := c.Verdict(t.Context(), parse(t, going)); got != test.verdict {
+			t.Errorf("%s: the verdict\ngot  %+v\nwant %+v", test.reason, got, test.verdict)
+		}
+	}
+}
+
 func TestCustomChecks(t *testing.T) {
 	const thing = `{apiVersion: example.org/v1, kind: Thing, status: {x: "1"}}`
 	tests := []struct {
