@@ -23,8 +23,9 @@ type Render struct {
 	Substitute bool        `json:"substitute,omitempty"`
 	Helm       HelmOptions `json:"helm,omitzero"`
 	// Directory reads a directory of plain manifests, and with Auto tells which way to
-	// render it is, as Argo CD does: a kustomization file comes before a Chart.yaml. nil
-	// does as Nave does.
+	// render it is, as Argo CD does: a kustomization file comes before a Chart.yaml.
+	// Whatever the way, it refuses files that Argo CD changes an Application's options
+	// by. nil does as Nave does.
 	Directory *Directory        `json:"directory,omitempty"`
 	Kustomize *KustomizeOptions `json:"kustomize,omitempty"` // nil changes nothing
 	// Refs are other trees from which "$NAME/…" in a path of a value file or a file

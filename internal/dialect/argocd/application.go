@@ -99,8 +99,11 @@ func (w *wanted) child(options app.Options) (app.Child, error) {
 	}
 	child := app.Child{Name: w.name, Options: r.keeping()}
 	r.origins(&child)
-	if problems := validation.IsDNS1123Subdomain(strings.ReplaceAll(w.name, "_", "-")); len(problems) > 0 {
-		r.refuse("metadata.name", "lower-case letters, digits, \"-\" and \".\"", "%q cannot name an app", w.name)
+	if len(validation.IsDNS1123Subdomain(w.Metadata.Name)) > 0 || len(w.name) > validation.DNS1123SubdomainMaxLength {
+		r.refuse("metadata.name", "lower-case letters, digits, \"-\" and \".\"", "%q cannot name an app", w.Metadata.Name)
+	}
+	if namespace := w.Metadata.Namespace; namespace != "" && len(validation.IsDNS1123Label(namespace)) > 0 {
+		r.refuse("metadata.namespace", "lower-case letters, digits and \"-\"", "%q is no namespace", namespace)
 	}
 	if w.Operation != nil {
 		r.refuse("operation", "remove it; nave sync begins a sync by hand", "an operation in Git would run at each commit, and is not supported")
@@ -237,17 +240,17 @@ func (r *reading) origin(s source, at string, refs map[string]string) app.Origin
 	if kinds > 1 {
 		r.refuse(at, "", "only one of helm, kustomize and directory can be meant")
 	}
-	// Even where the files decide, a directory of plain manifests is read as Argo CD does.
+	// Even where the files decide, a directory is read as Argo CD does.
 	origin.Render.Directory = &app.Directory{}
 	origin.Render.Helm.ReleaseName = r.Metadata.Name // without the namespace: a release has no "_" in its name
 	switch {
 	case s.Chart != "" || s.Helm != nil:
-		origin.Render.Kind, origin.Render.Directory = app.Helm, nil
+		origin.Render.Kind = app.Helm
 		if s.Helm != nil {
 			r.helm(*s.Helm, at+".helm", refs, &origin.Render.Helm)
 		}
 	case s.Kustomize != nil:
-		origin.Render.Kind, origin.Render.Directory = app.Kustomize, nil
+		origin.Render.Kind = app.Kustomize
 		origin.Render.Kustomize = r.kustomize(*s.Kustomize, at+".kustomize")
 	case s.Directory != nil:
 		origin.Render.Kind = app.Plain

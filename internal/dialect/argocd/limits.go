@@ -7,7 +7,7 @@ import (
 	"strings"
 
 	"nave.dev/internal/app"
-	"nave.dev/internal/dialect/argocd/glob"
+	"nave.dev/internal/glob"
 )
 
 // projectLimits are what a project lets an app touch on one cluster.
@@ -21,7 +21,7 @@ func (p *project) limits(names, servers []string) (projectLimits, error) {
 		byServer, deniedServer := destinationMatch(d.Server, servers)
 		byName, deniedName := destinationMatch(d.Name, names)
 		if deniedServer || deniedName {
-			if d.Namespace == "" || d.Namespace == "*" {
+			if deniedName || d.Namespace == "" || d.Namespace == "*" { // by its name a cluster is denied whole, as in Argo CD
 				return projectLimits{}, fmt.Errorf("cluster %s is denied", strings.Join(slices.Concat(names, servers), ", "))
 			}
 			patterns, err := glob.Plain(d.Namespace)
@@ -67,7 +67,7 @@ func destinationMatch(pattern string, texts []string) (matched, denied bool) {
 	}
 	text, negative := strings.CutPrefix(pattern, "!")
 	hit := slices.ContainsFunc(texts, func(name string) bool {
-		return glob.Match(text, name, "") || sameServer(text, name)
+		return glob.Match(text, name, glob.Whole) || sameServer(text, name)
 	})
 	return hit != negative, hit && negative
 }

@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
-	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -12,7 +11,7 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
 	"nave.dev/internal/app"
-	"nave.dev/internal/dialect/argocd/glob"
+	"nave.dev/internal/glob"
 	"nave.dev/internal/object"
 	"nave.dev/internal/window"
 )
@@ -86,16 +85,7 @@ func (p *project) check() error {
 	if p.Spec.PermitOnlyProjectScopedClusters {
 		refuse("spec.permitOnlyProjectScopedClusters", "name the clusters in spec.destinations", "clusters belong to no project")
 	}
-	for i, d := range p.Spec.Destinations {
-		for _, part := range []struct{ field, pattern string }{{"server", d.Server}, {"name", d.Name}, {"namespace", d.Namespace}} {
-			if part.pattern == "!*" {
-				refuse(fmt.Sprintf("spec.destinations[%d].%s", i, part.field), "leave the destination out", "\"!*\" would deny all")
-			}
-		}
-		if _, err := glob.Plain(strings.TrimPrefix(d.Namespace, "!")); err != nil {
-			refuse(fmt.Sprintf("spec.destinations[%d].namespace", i), "use several destinations", "%v", err)
-		}
-	}
+	p.checkPatterns(refuse)
 	for field, rules := range map[string][]resourceRule{
 		"clusterResourceWhitelist": p.Spec.ClusterResourceWhitelist, "clusterResourceBlacklist": p.Spec.ClusterResourceBlacklist,
 		"namespaceResourceWhitelist": p.Spec.NamespaceResourceWhitelist, "namespaceResourceBlacklist": p.Spec.NamespaceResourceBlacklist,
@@ -194,24 +184,15 @@ func allOrigins(child *app.Child) []app.Origin {
 	return all
 }
 
-// namespaceMatch matches a glob, or a regular expression between slashes.
-func namespaceMatch(pattern, namespace string) bool {
-	if expression, ok := strings.CutPrefix(pattern, "/"); ok && strings.HasSuffix(expression, "/") && len(pattern) > 1 {
-		compiled, err := regexp.Compile(strings.TrimSuffix(expression, "/"))
-		return err == nil && compiled.MatchString(namespace)
-	}
-	return glob.Match(pattern, namespace, "")
-}
-
 // allowsSource reports whether a repository may be a source, and if not, why.
 func (p *project) allowsSource(repository string) (reason string, ok bool) {
 	repository = normalURL(repository)
 	for _, pattern := range p.Spec.SourceRepos {
 		denied, negative := strings.CutPrefix(pattern, "!")
 		switch {
-		case negative && glob.Match(normalURL(denied), repository, "/"):
+		case negative && glob.Match(normalURL(denied), repository, glob.Parts):
 			return fmt.Sprintf("denied by %q", pattern), false
-		case negative, glob.Match(normalURL(pattern), repository, "/"):
+		case negative, glob.Match(normalURL(pattern), repository, glob.Parts):
 			ok = true // a denial allows all else, as in Argo CD
 		}
 	}
@@ -243,7 +224,7 @@ func normalURL(address string) string {
 func (w syncWindow) concerns(a *wanted, names, servers []string) bool {
 	any := func(patterns, texts []string) bool {
 		return slices.ContainsFunc(patterns, func(pattern string) bool {
-			return slices.ContainsFunc(texts, func(text string) bool { return glob.Match(pattern, text, "") })
+			return slices.ContainsFunc(texts, func(text string) bool { return glob.Match(pattern, text, glob.Whole) })
 		})
 	}
 	matched := 0
@@ -272,8 +253,8 @@ func (w syncWindow) concerns(a *wanted, names, servers []string) bool {
 // all rights would be more than it allows.
 func (q *question) impersonate(p *project, w *wanted, servers []string, child *app.Child) error {
 	for i, rule := range p.Spec.DestinationServiceAccounts {
-		fits := slices.ContainsFunc(servers, func(server string) bool { return glob.Match(rule.Server, server, "") })
-		if !fits || !glob.Match(rule.Namespace, w.Spec.Destination.Namespace, "") {
+		fits := slices.ContainsFunc(servers, func(server string) bool { return glob.Match(rule.Server, server, glob.Whole) })
+		if !fits || !glob.Match(rule.Namespace, w.Spec.Destination.Namespace, glob.Whole) {
 			continue
 		}
 		namespace, name, ok := strings.Cut(rule.DefaultServiceAccount, ":")

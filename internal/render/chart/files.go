@@ -10,7 +10,7 @@ import (
 	"slices"
 	"strings"
 
-	"nave.dev/internal/render/glob"
+	"nave.dev/internal/glob"
 	"nave.dev/internal/render/manifest"
 	"nave.dev/internal/render/tree"
 )

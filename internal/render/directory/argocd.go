@@ -9,7 +9,7 @@ import (
 	"strings"
 	"unicode/utf16"
 
-	"nave.dev/internal/render/glob"
+	"nave.dev/internal/glob"
 	"nave.dev/internal/render/manifest"
 	"nave.dev/internal/render/tree"
 )

@@ -14,7 +14,7 @@ import (
 	"sigs.k8s.io/kustomize/api/types"
 
 	"nave.dev/internal/app"
-	"nave.dev/internal/render/glob"
+	"nave.dev/internal/glob"
 	"nave.dev/internal/render/manifest"
 	"nave.dev/internal/render/tree"
 )

@@ -12,9 +12,9 @@ import (
 
 	"sigs.k8s.io/yaml"
 
-	"nave.dev/internal/dialect/argocd/glob"
 	"nave.dev/internal/dialect/argocd/manifest"
 	"nave.dev/internal/dialect/argocd/templates"
+	"nave.dev/internal/glob"
 )
 
 // maxFile is how large a file with parameters may be.
@@ -146,14 +146,14 @@ func matchPath(pattern, name string) bool {
 	return err == nil && fits
 }
 
-// literal are the characters of globs that mean themselves to Git.
-var literal = strings.NewReplacer("{", `\{`, "}", `\}`)
+// ofGit makes a glob of a pattern of Git's, to which braces mean themselves and "^" the same as "!".
+var ofGit = strings.NewReplacer(`\\`, `\\`, `\{`, `\{`, `\}`, `\}`, "{", `\{`, "}", `\}`, "[^", "[!")
 
 // matchFile matches as git ls-files does: "*" is a slash as well, and a directory
 // is all that is in it.
 func matchFile(pattern, name string) bool {
 	pattern = strings.TrimPrefix(pattern, "./")
-	return glob.Match(literal.Replace(pattern), name, "") || strings.HasPrefix(name, strings.TrimSuffix(pattern, "/")+"/")
+	return glob.Match(ofGit.Replace(pattern), name, glob.Whole) || strings.HasPrefix(name, strings.TrimSuffix(pattern, "/")+"/")
 }
 
 // readParameters reads a file of YAML or JSON: a mapping, or a list of them.

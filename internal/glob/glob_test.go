@@ -3,7 +3,11 @@ package glob
 import (
 	"strings"
 	"testing"
+
+	"github.com/google/go-cmp/cmp"
 )
+
+var dialects = []Dialect{Whole, Parts, ByName}
 
 func TestMatch(t *testing.T) {
 	tests := []struct {
@@ -35,6 +39,13 @@ func TestMatch(t *testing.T) {
 		{"", "", Whole, true, "nothing is nothing"},
 		{"*", "a\nb", Whole, true, "any text, line breaks among it"},
 
+		{"https://git.example/*", "https://git.example/shop", Parts, true, "any text in a part"},
+		{"https://git.example/*", "https://git.example/shop/web", Parts, false, "a wildcard ends at a slash"},
+		{"https://git.example/**", "https://git.example/shop/web", Parts, true, "two asterisks do not"},
+		{"a**", "ab/c", Parts, true, "wherever they stand"},
+		{"a?c", "a/c", Parts, false, "one character is no slash"},
+		{"*a", "b/a", Parts, false, "an asterisk at the beginning"},
+
 		{"*.yaml", "a/b.yaml", ByName, false, "a wildcard ends at a slash"},
 		{"**/*.yaml", "b.yaml", ByName, true, "two asterisks may stand for no directory"},
 		{"**/*.yaml", "a/b/c.yaml", ByName, true, "and for several"},
@@ -58,6 +69,48 @@ func TestMatch(t *testing.T) {
 		if have := g.Match(test.path); have != test.want {
 			t.Errorf("%s: %q matches %q: %t, want %t", test.reason, test.pattern, test.path, have, test.want)
 		}
+		for range 2 { // the second time it is remembered
+			if have := Match(test.pattern, test.path, test.dialect); have != test.want {
+				t.Errorf("%s: Match(%q, %q): %t, want %t", test.reason, test.pattern, test.path, have, test.want)
+			}
+		}
+	}
+}
+
+func TestMatchAll(t *testing.T) {
+	for _, dialect := range dialects {
+		if !Match("*", "a/b", dialect) {
+			t.Errorf("an asterisk alone does not match all, dialect %d", dialect)
+		}
+	}
+}
+
+func TestPlain(t *testing.T) {
+	for _, test := range []struct {
+		pattern string
+		want    []string
+		refused string
+	}{
+		{"shop", []string{"shop"}, ""},
+		{"shop-**", []string{"shop-*"}, ""},
+		{"{a,b}-*", []string{"a-*", "b-*"}, ""},
+		{"{a,b}{c,}", []string{"ac", "a", "bc", "b"}, ""},
+		{"", []string{""}, ""},
+		{"a?", nil, "are read here"},
+		{"[ab]", nil, "are read here"},
+		{`a\*`, nil, "are read here"},
+		{"{a", nil, "not closed"},
+		{"a}", nil, "not opened"},
+		{"{a,{b,c}}", nil, "alternatives in alternatives"},
+		{strings.Repeat("{a,b,c,d,e,f,g,h,i,j}", 4), nil, "too many"},
+	} {
+		have, err := Plain(test.pattern)
+		if diff := cmp.Diff(test.want, have); diff != "" {
+			t.Errorf("%.40q (-want +have):\n%s", test.pattern, diff)
+		}
+		if (err != nil) != (test.refused != "") || err != nil && !strings.Contains(err.Error(), test.refused) {
+			t.Errorf("%.40q: %v, want %q", test.pattern, err, test.refused)
+		}
 	}
 }
 
@@ -66,9 +119,12 @@ func TestCompileRefuses(t *testing.T) {
 		"{a": "not closed", "a}": "not opened", "[a": "not closed", "[]": "holds nothing", "[b-a]": "backwards", `a\`: "backslash",
 		"[": "not closed", "[!": "not closed", "\xff": "UTF-8", strings.Repeat("a", maxPattern+1): "longer",
 	} {
-		for _, dialect := range []Dialect{Whole, ByName} {
+		for _, dialect := range dialects {
 			if _, err := Compile(pattern, dialect); err == nil || !strings.Contains(err.Error(), want) {
 				t.Errorf("%.20q: %v, want %q", pattern, err, want)
+			}
+			if Match(pattern, pattern, dialect) {
+				t.Errorf("%.20q matches, and cannot be read", pattern)
 			}
 		}
 	}
@@ -81,7 +137,7 @@ func FuzzCompile(f *testing.F) {
 		f.Add(seed, "a/b.yaml")
 	}
 	f.Fuzz(func(t *testing.T, pattern, path string) {
-		for _, dialect := range []Dialect{Whole, ByName} {
+		for _, dialect := range dialects {
 			if g, err := Compile(Quote(path), dialect); err == nil && (!g.Match(path) || g.Match(pattern) != (pattern == path)) {
 				t.Errorf("%q does not match itself alone", path)
 			}

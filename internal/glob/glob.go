@@ -1,5 +1,5 @@
-// Package glob matches paths against patterns as those who write for Argo CD mean them. The main type is Glob. A
-// pattern is translated to a regular expression without backtracking, so that a hostile one costs no more than its
+// Package glob matches paths and names against patterns as those who write for Argo CD mean them. The main type is Glob.
+// A pattern is translated to a regular expression without backtracking, so that a hostile one costs no more than its
 // length. It reads no files.
 package glob
 
@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"regexp"
 	"strings"
+	"sync"
 	"unicode/utf8"
 )
 
@@ -19,8 +20,11 @@ type Dialect int
 
 const (
 	// Whole has wildcards that match slashes as well: "*.yaml" matches "a/b.yaml". So does Argo CD for the files of a
-	// directory.
+	// directory, and for names in projects.
 	Whole Dialect = iota
+	// Parts has wildcards that end at a slash, save "**", which stands for any text. So does Argo CD for the addresses of
+	// repositories.
+	Parts
 	// ByName has wildcards that end at a slash, save "**" as a whole name, which stands for any number of names, none
 	// among them. So does Argo CD for value files.
 	ByName
@@ -57,6 +61,40 @@ func Compile(pattern string, dialect Dialect) (*Glob, error) {
 // Match reports whether the whole of a path matches.
 func (g *Glob) Match(path string) bool { return g.expression.MatchString(path) }
 
+// memory remembers what patterns were compiled to, for as long as there are few.
+var memory struct {
+	sync.Mutex
+	compiled map[key]*Glob
+}
+
+type key struct {
+	pattern string
+	dialect Dialect
+}
+
+// maxMemory is how many patterns are remembered.
+const maxMemory = 4096
+
+// Match reports whether the whole of a text matches a pattern that is asked about often. "*" alone matches any text in
+// each dialect, as in Argo CD's rules; a pattern that cannot be read matches nothing.
+func Match(pattern, text string, dialect Dialect) bool {
+	if pattern == "*" {
+		return true
+	}
+	of := key{pattern, dialect}
+	memory.Lock()
+	defer memory.Unlock()
+	g, known := memory.compiled[of]
+	if !known {
+		if len(memory.compiled) >= maxMemory || memory.compiled == nil {
+			memory.compiled = map[key]*Glob{}
+		}
+		g, _ = Compile(pattern, dialect) // nil with an error
+		memory.compiled[of] = g
+	}
+	return g != nil && g.Match(text)
+}
+
 // IsPattern reports whether a path holds what makes it a pattern to Argo CD: braces alone do not.
 func IsPattern(path string) bool { return strings.ContainsAny(path, "*?[") }
 
@@ -64,6 +102,44 @@ func IsPattern(path string) bool { return strings.ContainsAny(path, "*?[") }
 func Quote(path string) string { return special.ReplaceAllString(path, `\$0`) }
 
 var special = regexp.MustCompile(`[][*?{},\\]`)
+
+// maxPlain is how many patterns one may stand for.
+const maxPlain = 1000
+
+// Plain returns the patterns, with "*" alone, that together are a pattern of the dialect Whole: alternatives are written
+// out. One that cannot be said so is an error.
+func Plain(pattern string) ([]string, error) {
+	if strings.ContainsAny(pattern, `?[]\`) {
+		return nil, fmt.Errorf("of patterns only \"*\" and \"{a,b}\" are read here, not %q", pattern)
+	}
+	if _, err := Compile(pattern, Whole); err != nil {
+		return nil, err
+	}
+	return plain(pattern)
+}
+
+// plain takes the first alternatives apart, and then the others.
+func plain(pattern string) ([]string, error) {
+	head, rest, open := strings.Cut(pattern, "{")
+	if !open {
+		return []string{strings.ReplaceAll(pattern, "**", "*")}, nil
+	}
+	inner, tail, _ := strings.Cut(rest, "}")
+	if strings.Contains(inner, "{") {
+		return nil, fmt.Errorf("alternatives in alternatives are not read, as in %q", pattern)
+	}
+	var out []string
+	for alternative := range strings.SplitSeq(inner, ",") {
+		all, err := plain(head + alternative + tail)
+		if err != nil {
+			return nil, err
+		}
+		if out = append(out, all...); len(out) > maxPlain {
+			return nil, fmt.Errorf("%q stands for too many patterns", pattern)
+		}
+	}
+	return out, nil
+}
 
 // translator turns a pattern into a regular expression.
 type translator struct {
@@ -146,10 +222,10 @@ func (t *translator) step() error {
 
 // any is the expression for one character.
 func (t *translator) any() string {
-	if t.dialect == ByName {
-		return "[^/]"
+	if t.dialect == Whole {
+		return "."
 	}
-	return "."
+	return "[^/]"
 }
 
 // star translates one or more asterisks, the first of which is taken off.
@@ -159,7 +235,7 @@ func (t *translator) star() {
 	t.rest = strings.TrimLeft(t.rest, "*")
 	t.inside = true
 	switch {
-	case t.dialect == Whole:
+	case t.dialect == Whole, t.dialect == Parts && double:
 		t.out.WriteString(".*")
 	case double && begins && strings.HasPrefix(t.rest, "/"):
 		t.next()
