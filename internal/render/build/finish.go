@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"reflect"
 	"slices"
 	"strconv"
 	"strings"
@@ -56,7 +57,10 @@ func (f *finisher) finish(objects []manifest.Object) error {
 		}
 		f.settleNamespace(o, unknown)
 		if id := object.Of(o.Unstructured); !hook {
-			if other, ok := seen[id]; ok {
+			if other, ok := seen[id]; ok && reflect.DeepEqual(other.Object, o.Object) {
+				f.warn("%s", o.Problem("", "is there twice%s, and the same: one of them is left out", elsewhere(other)).String())
+				continue
+			} else if ok {
 				problems = append(problems, o.Problem("remove or rename one of them", "is there twice%s", elsewhere(other)))
 				continue
 			}

@@ -103,6 +103,11 @@ func (r *reader) file(name string) error {
 		return r.evaluate(name)
 	}
 	found, bad := r.decoder.Decode(name, data)
+	for _, o := range found {
+		if o.GetKind() == "ConfigManagementPlugin" && strings.HasPrefix(o.GetAPIVersion(), "argoproj.io/") {
+			bad = append(bad, o.Problem("render with the plugin beforehand, and name the directory of what comes of it", "is the definition of a plugin of Argo CD: plugins are not run"))
+		}
+	}
 	if len(bad) > 0 && len(found) == 0 && path.Ext(name) != ".json" && !looksLikeManifest(data) {
 		r.warn("%s: is left out: it is no manifest", name)
 		return nil
