@@ -174,15 +174,23 @@ func TestRevisionsOfTheFleetRepository(t *testing.T) {
 	r := newRepository(t)
 	r.commit(map[string]string{"web/web.yaml": deployment("web:0")})
 	r.git("", "tag", "v1.0.0")
+	r.git("", "tag", "part/v0.1.0")
 	old := r.head()
+	r.commit(map[string]string{"web/web.yaml": deployment("web:2")})
+	r.git("", "tag", "part/v0.1.2")
+	r.git("", "tag", "v0.1.9", old)
+	newer := r.head()
 	files := argoFiles()
 	files["argocd/web.yaml"] = strings.Replace(application("web", "web", ""), "targetRevision: HEAD", "targetRevision: v1.x", 1)
-	files["argocd/more.yaml"] = strings.Replace(application("deep", "deep", ""), "targetRevision: HEAD", "targetRevision: main", 1)
+	files["argocd/more.yaml"] = strings.Replace(application("deep", "deep", ""), "targetRevision: HEAD", "targetRevision: main", 1) +
+		strings.Replace(application("part", "web", ""), "targetRevision: HEAD", "targetRevision: v0.1.*, tagPrefix: part/", 1) +
+		strings.Replace(application("pinned", "web", ""), "targetRevision: HEAD", "targetRevision: v0.1.0, tagPrefix: part/", 1)
 	r.commit(files)
 	p := r.open(nil)
 	pinned := pin(t, p)
 	c := compile(t, p, pinned, "dev-1")["dev-1"]
 	want := map[string][]app.Source{
+		"part": {{Commit: newer, Path: "web"}}, "pinned": {{Commit: old, Path: "web"}},
 		"web": {{Commit: old, Path: "web"}}, "deep": {{Commit: r.head(), Path: "deep"}}, "root": {{Commit: r.head(), Path: "argocd"}},
 	}
 	if diff := cmp.Diff(want, c.Sources); diff != "" {

@@ -20,7 +20,6 @@ import (
 	"nave.dev/internal/desired/parts"
 	"nave.dev/internal/desired/remotes"
 	"nave.dev/internal/dialect/argocd"
-	"nave.dev/internal/gitsource"
 	"nave.dev/internal/gitsource/webhook"
 	"nave.dev/internal/object"
 )
@@ -209,9 +208,7 @@ func (c *compilation) locate(ctx context.Context, delivery string, from app.Orig
 	if err != nil {
 		return app.Source{}, "", err
 	}
-	if from.TagPrefix != "" && isRange(ref) {
-		return app.Source{}, "", fmt.Errorf("tagPrefix %q: tags with a prefix are not held against a range of versions\nhint: name the tag", from.TagPrefix)
-	}
+	ref = remotes.Prefixed(from.TagPrefix, ref)
 	commit, err := c.pinFetched(ctx, source, ref)
 	return app.Source{Repository: source.Name, Commit: commit, Path: from.Path}, ref, err
 }
@@ -239,10 +236,4 @@ func (c *compilation) locateChart(ctx context.Context, delivery string, from app
 	text := v1alpha1.ChartVersion{Chart: from.Chart, Version: cmp.Or(from.Revision, "*")}.String()
 	commit, err := c.pinFetched(ctx, source, text)
 	return app.Source{Repository: source.Name, Commit: commit, Path: ".", Chart: from.Chart}, err
-}
-
-// isRange reports whether a ref is none that Git could have, or also a range of
-// versions.
-func isRange(ref string) bool {
-	return slices.ContainsFunc(remotes.Revisions(ref), func(r gitsource.Revision) bool { return r.SemVer != "" }) && ref != ""
 }

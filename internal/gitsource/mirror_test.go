@@ -23,6 +23,9 @@ func TestFetchResolveRead(t *testing.T) {
 	u.git("", "tag", "v2.0.0-rc.1", second)
 	u.git("", "tag", "1.1.5", first)
 	u.git("", "tag", "nightly", second)
+	u.git("", "tag", "web/v1.0.0", first)
+	u.git("", "tag", "web/1.0.1", second)
+	u.git("", "tag", "web-api/v1.9.0", second)
 	feature := u.commit("team/feature", "app.yaml", "three")
 	u.git("", "update-ref", "refs/pull/7/head", feature)
 
@@ -42,12 +45,16 @@ func TestFetchResolveRead(t *testing.T) {
 		"narrow range":   {"a version without a v", Revision{SemVer: "~1.1"}, "refs/tags/1.1.5", first, ""},
 		"no pre-release": {"a pre-release is for who asks", Revision{SemVer: "*"}, "refs/tags/v1.2.0", second, ""},
 		"pre-release":    {"a pre-release is for who asks", Revision{SemVer: ">=2.0.0-0"}, "refs/tags/v2.0.0-rc.1", second, ""},
+		"prefix":         {"versions of tags with a prefix", Revision{SemVer: "1.x", TagPrefix: "web/"}, "refs/tags/web/1.0.1", second, ""},
+		"prefix with v":  {"a v after the prefix", Revision{SemVer: "1.0.0", TagPrefix: "web/"}, "refs/tags/web/v1.0.0", first, ""},
 		"commit":         {"a commit is itself", Revision{Commit: first}, "", first, ""},
 
 		"no branch":     {"a name that is none", Revision{Branch: "gone"}, "", "", "resolving branch gone of source \"fleet\": the source has no such revision: the remote has no branch gone"},
 		"tag as branch": {"branches and tags are apart", Revision{Branch: "v1.0.0"}, "", "", "the remote has no branch v1.0.0"},
 		"no tag":        {"a name that is none", Revision{Tag: "main"}, "", "", "the remote has no tag main"},
 		"no version":    {"a range with nothing in it", Revision{SemVer: ">=3"}, "", "", `none of the 4 versions among the tags of the remote is in ">=3"`},
+		"no prefix":     {"another prefix with nothing in it", Revision{SemVer: "1.x", TagPrefix: "api/"}, "", "", `none of the 0 versions among the tags of the remote that begin with "api/" is in "1.x"`},
+		"prefix alone":  {"a prefix of what?", Revision{TagPrefix: "web/"}, "", "", "goes with a range of versions"},
 		"no range":      {"not a range", Revision{SemVer: "latest"}, "", "", `semver "latest" is not a range of versions`},
 		"no commit":     {"a commit that is nowhere", Revision{Commit: strings.Repeat("1", 40)}, "", "", "the repository has no such commit"},
 		"short commit":  {"a hash may not be ambiguous", Revision{Commit: first[:12]}, "", "", "is not a full hash"},

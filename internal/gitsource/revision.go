@@ -11,13 +11,16 @@ import (
 	"github.com/Masterminds/semver/v3"
 )
 
-// Revision says which commit of a source to use. At most one field is set; the zero value is the default branch.
+// Revision says which commit of a source to use. At most one field is set, and TagPrefix beside SemVer; the zero value is
+// the default branch.
 type Revision struct {
 	Branch string
 	Tag    string
 	// SemVer is a range of versions such as "~1.4" or ">=1.0 <2.0": the highest version that a tag names and that lies
 	// in it. A "v" before a tag's version does not count; a pre-release counts only if the range names one.
 	SemVer string
+	// TagPrefix is what the tags begin with that SemVer is held against, such as "web/"; the version follows it.
+	TagPrefix string
 	// Commit is a full hash.
 	Commit string
 }
@@ -33,6 +36,9 @@ func (r Revision) Validate() error {
 	if set > 1 {
 		return errors.New("a revision is one of branch, tag, semver and commit, not several")
 	}
+	if r.TagPrefix != "" && r.SemVer == "" {
+		return fmt.Errorf("a prefix of tags, %q, goes with a range of versions", r.TagPrefix)
+	}
 	if r.Commit != "" && !isHash(r.Commit) {
 		return fmt.Errorf("commit %q is not a full hash of 40 or 64 digits in lower case", r.Commit)
 	}
@@ -44,13 +50,15 @@ func (r Revision) Validate() error {
 	return nil
 }
 
-// String is "branch main", "tag v1", "semver ~1.4", "commit 1a2b…" or "default branch".
+// String is "branch main", "tag v1", "semver ~1.4", "semver ~1.4 of tags web/", "commit 1a2b…" or "default branch".
 func (r Revision) String() string {
 	switch {
 	case r.Branch != "":
 		return "branch " + r.Branch
 	case r.Tag != "":
 		return "tag " + r.Tag
+	case r.TagPrefix != "":
+		return "semver " + r.SemVer + " of tags " + r.TagPrefix
 	case r.SemVer != "":
 		return "semver " + r.SemVer
 	case r.Commit != "":
@@ -120,7 +128,7 @@ func (r *refs) find(rev Revision) (string, error) {
 	case rev.Tag != "":
 		ref = "refs/tags/" + rev.Tag
 	case rev.SemVer != "":
-		return r.highest(rev.SemVer)
+		return r.highest(rev)
 	case r.head == "":
 		return "", fmt.Errorf("%w: the remote has no default branch", ErrNoRevision)
 	default:
@@ -134,8 +142,8 @@ func (r *refs) find(rev Revision) (string, error) {
 
 // highest returns the tag of the highest version in a range. Of tags for one version, such as v1.0.0 and 1.0.0, it is
 // the first by name.
-func (r *refs) highest(versions string) (string, error) {
-	within, err := semver.NewConstraint(versions)
+func (r *refs) highest(rev Revision) (string, error) {
+	within, err := semver.NewConstraint(rev.SemVer)
 	if err != nil {
 		return "", err
 	}
@@ -147,7 +155,7 @@ func (r *refs) highest(versions string) (string, error) {
 	}
 	slices.Sort(names)
 	for _, name := range names {
-		tag, ok := strings.CutPrefix(name, "refs/tags/")
+		tag, ok := strings.CutPrefix(name, "refs/tags/"+rev.TagPrefix)
 		if !ok {
 			continue
 		}
@@ -161,7 +169,11 @@ func (r *refs) highest(versions string) (string, error) {
 		}
 	}
 	if best == nil {
-		return "", fmt.Errorf("%w: none of the %d versions among the tags of the remote is in %q", ErrNoRevision, all, versions)
+		among := "the tags of the remote"
+		if rev.TagPrefix != "" {
+			among += fmt.Sprintf(" that begin with %q", rev.TagPrefix)
+		}
+		return "", fmt.Errorf("%w: none of the %d versions among %s is in %q", ErrNoRevision, all, among, rev.SemVer)
 	}
 	return bestRef, nil
 }
