@@ -81,7 +81,12 @@ func Match(pattern, text string, dialect Dialect) bool {
 	if pattern == "*" {
 		return true
 	}
-	of := key{pattern, dialect}
+	g := remembered(key{pattern, dialect})
+	return g != nil && g.Match(text)
+}
+
+// remembered compiles a pattern, unless that was done; nil is one that cannot be read.
+func remembered(of key) *Glob {
 	memory.Lock()
 	defer memory.Unlock()
 	g, known := memory.compiled[of]
@@ -89,10 +94,10 @@ func Match(pattern, text string, dialect Dialect) bool {
 		if len(memory.compiled) >= maxMemory || memory.compiled == nil {
 			memory.compiled = map[key]*Glob{}
 		}
-		g, _ = Compile(pattern, dialect) // nil with an error
+		g, _ = Compile(of.pattern, of.dialect)
 		memory.compiled[of] = g
 	}
-	return g != nil && g.Match(text)
+	return g
 }
 
 // IsPattern reports whether a path holds what makes it a pattern to Argo CD: braces alone do not.
