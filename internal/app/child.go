@@ -52,6 +52,8 @@ type Lineage struct {
 	// Cascade deletes the app's objects when the app is no longer asked for, within
 	// the safety rules. Otherwise they stay as orphans.
 	Cascade bool `json:"cascade,omitempty"`
+	// Confirm holds these deletions until a person confirms them.
+	Confirm bool `json:"confirm,omitempty"`
 }
 
 // Gate keeps the objects of a wave and of later ones from being applied before

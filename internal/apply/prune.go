@@ -102,7 +102,7 @@ func (r *run) prunePlan(ctx context.Context) (prune.Plan, error) {
 		}
 		// The same object may be served by two groups.
 		if o.Owner == r.owner && !o.Deleting && !wanted[o.UID] {
-			request.Tracked = append(request.Tracked, prune.Object{ID: o.ID, UID: o.UID, Adopted: o.Adopted, Kept: o.Kept, Confirm: o.Confirm, Extraneous: o.Extraneous})
+			request.Tracked = append(request.Tracked, prune.Object{ID: o.ID, UID: o.UID, Adopted: o.Adopted, Kept: o.Kept, Confirm: o.Confirm, Extraneous: o.Extraneous, Removal: o.Removal})
 		}
 	}
 	// The share of an app counts what it wants and has, not what is left over.
@@ -253,6 +253,8 @@ func (r *run) refuses(o prune.Object, live *unstructured.Unstructured) string {
 		return "it is marked as adopted now"
 	case prune.Confirm(live) && !o.Confirm:
 		return "it asks for confirmation now"
+	case r.target.Removed && prune.RemovalOf(live) != o.Removal:
+		return "what its annotation says of its deletion is not what it was"
 	case prune.Kept(live) != "":
 		return prune.Kept(live)
 	case live.GetDeletionTimestamp() != nil:

@@ -139,6 +139,7 @@ type Tracked struct {
 	Kept       string // why it is never pruned; empty if it may be
 	Confirm    bool   // its author wants its deletion confirmed
 	Extraneous bool   // its author does not mind if it is there without Git
+	Removal    prune.Removal
 	Generation int64
 	Version    string // the resource version
 	Fields     string // as in Baseline
@@ -166,7 +167,7 @@ func (c *Client) track(u *unstructured.Unstructured) Tracked { return c.tracked(
 func (c *Client) tracked(o ownership.Object) Tracked {
 	u := o.Unstructured
 	t := Tracked{
-		ID: object.Of(u), UID: u.GetUID(), Kept: prune.Kept(u), Confirm: prune.Confirm(u), Extraneous: prune.Extraneous(u),
+		ID: object.Of(u), UID: u.GetUID(), Kept: prune.Kept(u), Confirm: prune.Confirm(u), Extraneous: prune.Extraneous(u), Removal: prune.RemovalOf(u),
 		Generation: u.GetGeneration(), Version: u.GetResourceVersion(),
 		Fields: o.Applied(), Foreign: o.Foreign(ownership.Rules{Former: c.options.FormerManagers}),
 		Deleting: u.GetDeletionTimestamp() != nil,

@@ -339,6 +339,27 @@ func TestAChildThatIsNoLongerAskedFor(t *testing.T) {
 	}
 }
 
+// What a child's objects were asked to wait for, its removal waits for.
+func TestRemovalThatIsConfirmed(t *testing.T) {
+	r := newRepository(t)
+	files := argoFiles()
+	files["argocd/web.yaml"] = strings.Replace(files["argocd/web.yaml"], "{prune: true}", "{prune: true}, syncOptions: [Delete=confirm]", 1)
+	r.commit(files)
+	p := r.open(nil)
+	bundles := map[string]*app.Bundle{}
+	first := fromGit(t, p, ledger.Entry{}, bundles, nil)
+	r.commit(map[string]string{"argocd/web.yaml": "", "argocd/more.yaml": configMap("beside", "a")})
+	removed := map[string]bool{}
+	for _, d := range fromGit(t, p, first.Entry, bundles, nil).Apps {
+		if d.Removed {
+			removed[d.Name] = d.Options.HoldPrunes
+		}
+	}
+	if diff := cmp.Diff(map[string]bool{"web": true, "more": false, "deep": false}, removed); diff != "" {
+		t.Errorf("removed, and whether its deletions are held (-want +have):\n%s", diff)
+	}
+}
+
 func TestPlanShowsWhichChildrenGo(t *testing.T) {
 	r := newRepository(t)
 	files := argoFiles()

@@ -46,7 +46,7 @@ func marked(bundle *app.Bundle) (objects []prune.Object) {
 		return nil
 	}
 	for _, u := range bundle.Objects {
-		objects = append(objects, prune.Object{ID: object.Of(u), Kept: prune.Kept(u)})
+		objects = append(objects, prune.Object{ID: object.Of(u), Kept: prune.Kept(u), Removal: prune.RemovalOf(u)})
 	}
 	return objects
 }

@@ -52,5 +52,6 @@ func removal(name string, options app.Options) app.Desired {
 	options.Prune, options.CreateNamespace = true, false
 	options.DependsOn, options.Gates, options.After = nil, nil, nil
 	options.Manual = false
+	options.HoldPrunes = options.HoldPrunes || options.Lineage.Confirm
 	return app.Desired{Name: name, Options: options, Removed: true, Bundle: parts.Nothing}
 }

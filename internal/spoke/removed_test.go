@@ -4,6 +4,7 @@ import (
 	"testing"
 
 	"nave.dev/internal/app"
+	"nave.dev/internal/object"
 )
 
 // TestARemovedAppGoesWithItsObjects: it has come out empty by intent, unlike one
@@ -11,7 +12,10 @@ import (
 func TestARemovedAppGoesWithItsObjects(t *testing.T) {
 	g := on(t)
 	s, _ := g.spoke("one")
-	web, other := g.desired("web", g.configMap("a", "1"), g.configMap("b", "1")), g.desired("other", g.configMap("c", "1"))
+	stays, asks := g.configMap("stays", "1"), g.configMap("asks", "1")
+	stays.SetAnnotations(map[string]string{object.SyncOptionsAnnotation: "Delete=false"})
+	asks.SetAnnotations(map[string]string{object.SyncOptionsAnnotation: "Delete=confirm"})
+	web, other := g.desired("web", g.configMap("a", "1"), g.configMap("b", "1"), stays, asks), g.desired("other", g.configMap("c", "1"))
 	web.Options.Lineage = app.Lineage{Delivery: "other", Parent: "other", Cascade: true}
 	s.Assign(assigned(other, web))
 	g.synced(s)
@@ -21,7 +25,7 @@ func TestARemovedAppGoesWithItsObjects(t *testing.T) {
 	s.Assign(assigned(other, empty))
 	g.until("the empty app says that nothing is deleted", func() bool {
 		for _, a := range s.State().Apps {
-			if a.Name == "web" && len(a.Problems) == 2 {
+			if a.Name == "web" && len(a.Problems) == 4 {
 				return true
 			}
 		}
@@ -35,9 +39,28 @@ func TestARemovedAppGoesWithItsObjects(t *testing.T) {
 	gone := assigned(other, empty)
 	s.Assign(gone)
 	g.until("its objects are gone", func() bool { return g.value("a") == "" && g.value("b") == "" })
+	held := ""
+	g.until("what asks is held", func() bool {
+		for _, a := range s.State().Apps {
+			if a.Name == "web" && a.Held != nil {
+				held = a.Held.Digest
+			}
+		}
+		return held != ""
+	})
+	if g.value("asks") == "" || s.Settled(gone)["web"] == empty.Bundle.Digest {
+		t.Fatal("what asks for confirmation was not waited for")
+	}
+	if err := s.Confirm(t.Context(), held); err != nil {
+		t.Fatal(err)
+	}
+	g.until("what was confirmed is gone", func() bool { return g.value("asks") == "" })
 	g.until("nothing is left of it", func() bool { return s.Settled(gone)["web"] == empty.Bundle.Digest })
 	if g.value("c") == "" {
 		t.Error("another app lost an object")
+	}
+	if g.value("stays") == "" {
+		t.Error("an object that stays when its app goes went")
 	}
 	for _, a := range s.State().Apps {
 		if a.Name == "web" && (!a.Removed || a.Parent != "other") {

@@ -32,6 +32,27 @@ func Confirm(u *unstructured.Unstructured) bool {
 	return slices.Contains(object.SyncOptions(u.GetAnnotations()[syncOptions]), "Prune=confirm")
 }
 
+// Removal is what an object's author says of its deletion when its app goes as a
+// whole; empty is nothing.
+type Removal string
+
+// What an author may say: the object stays, or its deletion is to be confirmed.
+const (
+	Stays Removal = "Delete=false"
+	Asks  Removal = "Delete=confirm"
+)
+
+// RemovalOf returns what an object's author says of its deletion with its app.
+func RemovalOf(u *unstructured.Unstructured) Removal {
+	options := object.SyncOptions(u.GetAnnotations()[syncOptions])
+	for _, r := range []Removal{Stays, Asks} {
+		if slices.Contains(options, string(r)) {
+			return r
+		}
+	}
+	return ""
+}
+
 // Extraneous reports whether an object's author does not mind if it stays on the
 // cluster once Git no longer has it.
 func Extraneous(u *unstructured.Unstructured) bool {

@@ -26,12 +26,13 @@ type Object struct {
 	Confirm bool   // its author wants its deletion confirmed
 	// Extraneous: its author does not mind if it is there without Git.
 	Extraneous bool
+	Removal    Removal // what its author says of its deletion with the whole app
 }
 
 // Read returns what pruning wants to know of an object from its metadata.
 func Read(u *unstructured.Unstructured) Object {
 	_, adopted, _ := object.OwnerOf(u)
-	return Object{ID: object.Of(u), UID: u.GetUID(), Adopted: adopted, Kept: Kept(u), Confirm: Confirm(u), Extraneous: Extraneous(u)}
+	return Object{ID: object.Of(u), UID: u.GetUID(), Adopted: adopted, Kept: Kept(u), Confirm: Confirm(u), Extraneous: Extraneous(u), Removal: RemovalOf(u)}
 }
 
 // Request is what a plan depends on.
@@ -168,6 +169,8 @@ func (r Request) stays(o Object, in wanted) (reason string, action change.Action
 		return fmt.Sprintf("left to the app %q, which claims it", claimant(r.ClaimedBy)), change.Orphaned
 	case o.Kept != "":
 		return o.Kept, change.Orphaned
+	case r.Removed && o.Removal == Stays:
+		return fmt.Sprintf("kept though its app goes, as its annotation %s: %s asks", syncOptions, Stays), change.Orphaned
 	case !r.Complete:
 		return "no longer seen, but the evaluation is not complete, so its absence means nothing", change.Skipped
 	case r.LeavesAlone != nil && r.LeavesAlone(o.ID):
@@ -192,7 +195,7 @@ func (r Request) split(plan *Plan, candidates []Object, in wanted) {
 	for _, o := range candidates {
 		base, generated := generationOf(o.ID)
 		switch {
-		case AlwaysHeld(o.ID) || o.Adopted || o.Confirm || r.HoldAll:
+		case AlwaysHeld(o.ID) || o.Adopted || o.Confirm || r.asks(o) || r.HoldAll:
 			always = append(always, o)
 		case generated && in.bases[base]:
 			free = append(free, o)
@@ -233,13 +236,16 @@ func (r Request) split(plan *Plan, candidates []Object, in wanted) {
 	plan.Held, plan.WhyHeld = held, strings.Join(reasons, "; ")
 }
 
+// asks reports whether an object's author wants its deletion with the app confirmed.
+func (r Request) asks(o Object) bool { return r.Removed && o.Removal == Asks }
+
 // whyAlways says which rule holds objects whatever their number.
 func (r Request) whyAlways(held []Object) string {
 	switch {
 	case r.HoldAll:
 		return "deletions of this app wait for confirmation"
-	case slices.ContainsFunc(held, func(o Object) bool { return o.Confirm }):
-		return "namespaces, definitions, volumes, adopted objects and those whose annotation " + syncOptions + " says Prune=confirm are deleted only after confirmation"
+	case slices.ContainsFunc(held, func(o Object) bool { return o.Confirm || r.asks(o) }):
+		return "namespaces, definitions, volumes, adopted objects and those whose annotation " + syncOptions + " says Prune=confirm or Delete=confirm are deleted only after confirmation"
 	}
 	return "namespaces, definitions, volumes and adopted objects are deleted only after confirmation"
 }

@@ -131,6 +131,18 @@ func TestNew(t *testing.T) {
 		name: "author keeps it", wanted: []string{"ConfigMap shop/z"}, tracked: []string{"ConfigMap shop/a kept"},
 		kept: []string{"ConfigMap shop/a"}, whyKept: "its author", reason: "annotations keep objects",
 	}, {
+		name: "author keeps it when the app goes", tracked: []string{"ConfigMap shop/a stays", "ConfigMap shop/b asks", "ConfigMap shop/c"},
+		adjust: func(r *Request) { r.Removed = true },
+		delete: []string{"ConfigMap shop/c"}, held: []string{"ConfigMap shop/b"}, kept: []string{"ConfigMap shop/a"}, wantCounted: 1,
+		whyKept: "Delete=false", whyHeld: "Delete=confirm", reason: "annotations keep objects of an app that goes, or ask first",
+	}, {
+		name: "confirmed when the app goes", tracked: []string{"ConfigMap shop/a stays", "ConfigMap shop/b asks"}, confirm: []string{"ConfigMap shop/b"},
+		adjust: func(r *Request) { r.Removed = true },
+		delete: []string{"ConfigMap shop/b"}, kept: []string{"ConfigMap shop/a"}, whyKept: "Delete=false", reason: "who asks is answered, who stays is not asked about",
+	}, {
+		name: "author speaks of the app alone", wanted: []string{"ConfigMap shop/z"}, tracked: []string{"ConfigMap shop/a stays", "ConfigMap shop/b asks"},
+		delete: []string{"ConfigMap shop/a", "ConfigMap shop/b"}, wantCounted: 2, reason: "what Git drops from an app that stays is deleted",
+	}, {
 		name: "claimed by another app", wanted: []string{"ConfigMap shop/z"}, tracked: []string{"ConfigMap shop/a"},
 		adjust: func(r *Request) { r.ClaimedBy = func(object.ID) (string, bool) { return "other", true } },
 		kept:   []string{"ConfigMap shop/a"}, whyKept: `"other"`, reason: "an object that another app claims is left to it",
@@ -154,7 +166,14 @@ func TestNew(t *testing.T) {
 			for _, text := range test.tracked {
 				text, adopted := strings.CutSuffix(text, " adopted")
 				text, kept := strings.CutSuffix(text, " kept")
+				text, stays := strings.CutSuffix(text, " stays")
+				text, asks := strings.CutSuffix(text, " asks")
 				o := Object{ID: id(t, text), Adopted: adopted}
+				if stays {
+					o.Removal = Stays
+				} else if asks {
+					o.Removal = Asks
+				}
 				if kept {
 					o.Kept = "kept, as its author asks"
 				}
@@ -255,6 +274,22 @@ func TestKept(t *testing.T) {
 				t.Errorf("kept because %q, want kept %v", reason, test.kept)
 			}
 		})
+	}
+}
+
+func TestRead(t *testing.T) {
+	for options, want := range map[string]Object{
+		"Prune=confirm":               {Confirm: true},
+		"Validate=false,Delete=false": {Removal: Stays},
+		"Delete=confirm":              {Removal: Asks},
+		"Delete=confirm,Delete=false": {Removal: Stays},
+		"Delete=true":                 {},
+	} {
+		u := &unstructured.Unstructured{Object: map[string]any{}}
+		u.SetAnnotations(map[string]string{object.SyncOptionsAnnotation: options})
+		if diff := cmp.Diff(want, Read(u)); diff != "" {
+			t.Errorf("%s (-want +have):\n%s", options, diff)
+		}
 	}
 }
 

@@ -66,10 +66,7 @@ func (r *reading) syncOption(option, at string, o *app.Options) {
 	case "Delete=false":
 		o.Lineage.Cascade = false
 	case "Delete=confirm":
-		if o.Lineage.Cascade {
-			o.Lineage.Cascade = false
-			r.warn(at, "there is nobody to ask once the app is gone: its objects stay as orphans, to be deleted by hand")
-		}
+		o.Lineage.Confirm = o.Lineage.Cascade
 	case "CreateNamespace=true":
 		o.CreateNamespace = true
 	case "RespectIgnoreDifferences=true":
