@@ -13,8 +13,7 @@ import (
 	"nave.dev/internal/window"
 )
 
-// requested reports whether somebody has asked for what is wanted of the app now,
-// and it is yet to be done.
+// requested reports whether what is wanted of the app now was asked for, and is yet to be done.
 func (s *session) requested(w *work) bool {
 	asked := s.records.Record.Asked[w.name]
 	return w.bundle != nil && asked.Digest == w.bundle.Digest && !asked.Done

@@ -6,7 +6,9 @@ import (
 	"testing"
 	"time"
 
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/types"
 
 	"nave.dev/internal/app"
 )
@@ -85,6 +87,32 @@ func TestAppThatIsSyncedByHand(t *testing.T) {
 	g.synced(s)
 	if g.value("a") != "two" {
 		t.Error("it was asked for, and is not done")
+	}
+}
+
+// A sync that was asked for brings back what others changed, whether Git has changed
+// too or not.
+func TestAskedSyncUndoesDrift(t *testing.T) {
+	g := on(t)
+	s, _ := g.spoke("a")
+	for _, test := range []struct{ reason, value, message string }{
+		{"it is not there yet", "one", "waits for nave sync: 1 objects differ"},
+		{"somebody changed it", "one", "1 objects differ, which is only reported"},
+		{"somebody and Git changed it", "two", "waits for nave sync: 1 objects differ"},
+	} {
+		s.Assign(assigned(g.byHand("web", g.configMap("a", test.value))))
+		g.waits(s, "web", test.message)
+		if err := s.Sync(t.Context(), "web"); err != nil {
+			t.Fatal(err)
+		}
+		g.until(test.reason+", and Git's value is back", func() bool { return g.value("a") == test.value })
+		g.synced(s)
+		g.until("the cluster remembers that it is done", func() bool { return g.record().Asked["web"].Done })
+		drift := []byte(`{"data":{"key":"by hand"}}`)
+		if _, err := g.person.CoreV1().ConfigMaps(g.namespace).Patch(t.Context(), "a", types.MergePatchType, drift, metav1.PatchOptions{FieldManager: "kubectl-edit"}); err != nil {
+			t.Fatal(err)
+		}
+		g.waits(s, "web", "1 objects differ, which is only reported")
 	}
 }
 
