@@ -38,7 +38,7 @@ func (s *session) unasked(w *work) bool {
 // request keeps on the cluster that somebody asks for what is wanted of an app
 // now, if that matters: a process that ends does not forget it.
 func (s *session) request(ctx context.Context, w *work) error {
-	if w.removed || !w.options.Manual && len(w.options.Windows) == 0 {
+	if w.removed || !w.options.Manual && w.options.CorrectDrift && len(w.options.Windows) == 0 {
 		return nil
 	}
 	if w.bundle == nil {

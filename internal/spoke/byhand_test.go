@@ -45,6 +45,16 @@ func (g *ground) waits(s *Spoke, name, message string) {
 	})
 }
 
+// change changes a ConfigMap as a person does.
+func (g *ground) change(name string) {
+	g.Helper()
+	patch := []byte(`{"data":{"key":"by hand"}}`)
+	_, err := g.person.CoreV1().ConfigMaps(g.namespace).Patch(g.Context(), name, types.MergePatchType, patch, metav1.PatchOptions{FieldManager: "kubectl-edit"})
+	if err != nil {
+		g.Fatal(err)
+	}
+}
+
 func TestAppThatIsSyncedByHand(t *testing.T) {
 	g := on(t)
 	s, stop := g.spoke("a")
@@ -108,11 +118,27 @@ func TestAskedSyncUndoesDrift(t *testing.T) {
 		g.until(test.reason+", and Git's value is back", func() bool { return g.value("a") == test.value })
 		g.synced(s)
 		g.until("the cluster remembers that it is done", func() bool { return g.record().Asked["web"].Done })
-		drift := []byte(`{"data":{"key":"by hand"}}`)
-		if _, err := g.person.CoreV1().ConfigMaps(g.namespace).Patch(t.Context(), "a", types.MergePatchType, drift, metav1.PatchOptions{FieldManager: "kubectl-edit"}); err != nil {
+		g.change("a")
+		g.waits(s, "web", "1 objects differ, which is only reported")
+	}
+}
+
+// The same goes for an app that is synced by itself and only reports drift.
+func TestAskedSyncUndoesReportedDrift(t *testing.T) {
+	g := on(t)
+	s, _ := g.spoke("a")
+	desired := g.desired("web", g.configMap("a", "one"))
+	desired.Options.CorrectDrift = false
+	s.Assign(assigned(desired))
+	g.synced(s)
+	for range 2 {
+		g.change("a")
+		g.waits(s, "web", "1 objects differ, which is only reported")
+		if err := s.Sync(t.Context(), "web"); err != nil {
 			t.Fatal(err)
 		}
-		g.waits(s, "web", "1 objects differ, which is only reported")
+		g.until("Git's value is back", func() bool { return g.value("a") == "one" })
+		g.synced(s)
 	}
 }
 

@@ -160,7 +160,7 @@ func (s *session) sync(ctx context.Context, w *work) {
 	}
 	w.late, w.roused = false, false
 	target := s.target(ctx, w)
-	target.Options.CorrectDrift = target.Options.CorrectDrift || w.options.Manual && s.requested(w) // who asks, asks for that too
+	target.Options.CorrectDrift = target.Options.CorrectDrift || s.requested(w) // who asks, asks for that too
 	w.closed = s.closed(w)
 	digest, options := w.bundle.Digest, w.optionsDigest
 	if w.began.IsZero() {

@@ -56,8 +56,8 @@ type Record struct {
 	// hooks somebody asked to be run again.
 	Hooks map[string]hook.Run `json:"hooks,omitempty"`
 	Rerun map[string]bool     `json:"rerun,omitempty"`
-	// Asked are the syncs that people asked for, by app, where an app is not synced
-	// without.
+	// Asked are the syncs that people asked for, by app, where they do more than would be
+	// done without.
 	Asked map[string]Asked `json:"asked,omitempty"`
 	// DigestKey veils secret values in what is shown of this cluster.
 	DigestKey []byte `json:"digestKey"`
