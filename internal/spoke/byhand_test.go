@@ -2,7 +2,10 @@ package spoke
 
 import (
 	"context"
+	"fmt"
+	"net/http"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -46,9 +49,9 @@ func (g *ground) waits(s *Spoke, name, message string) {
 }
 
 // change changes a ConfigMap as a person does.
-func (g *ground) change(name string) {
+func (g *ground) change(name, value string) {
 	g.Helper()
-	patch := []byte(`{"data":{"key":"by hand"}}`)
+	patch := fmt.Appendf(nil, `{"data":{"key":%q}}`, value)
 	_, err := g.person.CoreV1().ConfigMaps(g.namespace).Patch(g.Context(), name, types.MergePatchType, patch, metav1.PatchOptions{FieldManager: "kubectl-edit"})
 	if err != nil {
 		g.Fatal(err)
@@ -118,7 +121,7 @@ func TestAskedSyncUndoesDrift(t *testing.T) {
 		g.until(test.reason+", and Git's value is back", func() bool { return g.value("a") == test.value })
 		g.synced(s)
 		g.until("the cluster remembers that it is done", func() bool { return g.record().Asked["web"].Done })
-		g.change("a")
+		g.change("a", "by hand")
 		g.waits(s, "web", "1 objects differ, which is only reported")
 	}
 }
@@ -132,13 +135,56 @@ func TestAskedSyncUndoesReportedDrift(t *testing.T) {
 	s.Assign(assigned(desired))
 	g.synced(s)
 	for range 2 {
-		g.change("a")
+		g.change("a", "by hand")
 		g.waits(s, "web", "1 objects differ, which is only reported")
 		if err := s.Sync(t.Context(), "web"); err != nil {
 			t.Fatal(err)
 		}
 		g.until("Git's value is back", func() bool { return g.value("a") == "one" })
 		g.synced(s)
+	}
+}
+
+// What is reported is read again when it changes, and not all the time.
+func TestReportedDriftIsLeftAlone(t *testing.T) {
+	for _, manual := range []bool{false, true} {
+		t.Run(fmt.Sprintf("by hand %t", manual), func(t *testing.T) {
+			g := on(t)
+			fault := &faulty{}
+			s, _ := g.through("a", fault)
+			desired := g.desired("web", g.configMap("a", "one"))
+			desired.Options.CorrectDrift, desired.Options.Manual = false, manual
+			s.Assign(assigned(desired, g.desired("zoo", g.configMap("b", "one"))))
+			g.until("the cluster has it", func() bool { return g.value("b") == "one" })
+			if err := s.Sync(t.Context(), "web"); err != nil {
+				t.Fatal(err)
+			}
+			g.synced(s)
+			for _, value := range []string{"theirs", "another"} {
+				g.change("a", value)
+				g.until("it is reported", func() bool {
+					drift := stateOf(s, "web").Drift
+					return len(drift) == 1 && len(drift[0].Fields) == 1 && drift[0].Fields[0].From == value
+				})
+			}
+			var reads atomic.Int32
+			fault.set(func(r *http.Request) (*http.Response, error) {
+				if strings.HasSuffix(r.URL.Path, "/configmaps/a") {
+					reads.Add(1)
+				}
+				return nil, nil
+			})
+			for range 3 {
+				g.ahead.Add(int64(time.Minute))
+				g.change("b", "by hand")
+				g.until("the other app is corrected", func() bool { return g.value("b") == "one" })
+			}
+			if n := reads.Load(); n > 0 {
+				t.Errorf("%d requests for what nobody touched", n)
+			}
+			g.change("a", "one") // which is seen, and is no drift
+			g.synced(s)
+		})
 	}
 }
 

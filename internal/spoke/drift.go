@@ -17,8 +17,7 @@ import (
 	"nave.dev/internal/object"
 )
 
-// kindRetry is the time after which a kind that the cluster did not serve is
-// asked for again.
+// kindRetry is when a kind that the cluster did not serve is asked for again.
 const kindRetry = 2 * time.Second
 
 // Events of this package's own.
@@ -126,7 +125,7 @@ func (s *session) observe(ctx context.Context, event apply.Event) {
 		}
 		if w != nil {
 			w.seen = false
-			w.compare(event.Tracked, s.now())
+			w.compare(event.Tracked, s.now(), true)
 		}
 	}
 }
@@ -209,17 +208,15 @@ func (s *session) arrived(kind schema.GroupKind) {
 	}
 }
 
-// compare finds out whether an object as a watch shows it may differ from what
-// was applied, and then has it looked at from some time on.
-func (w *work) compare(t apply.Tracked, from time.Time) {
-	baseline, known := w.known[t.ID]
-	if !known {
-		return // the sync that is under way, or to come, reads it
-	}
+// compare finds out whether an object as a watch shows it may differ from what was
+// applied, or with news from what is reported, and then has it looked at from some time on.
+func (w *work) compare(t apply.Tracked, from time.Time, news bool) {
 	reported := slices.ContainsFunc(w.state.Drift, func(e change.Entry) bool { return e.Object == t.ID })
-	if reported || t.Owner.App != w.name || baseline.Differs(apply.Event{Type: apply.Modified, Tracked: t}) {
+	baseline, known := w.known[t.ID] // or the sync that is under way, or to come, reads it
+	switch {
+	case reported && news, known && (t.Owner.App != w.name || baseline.Differs(apply.Event{Type: apply.Modified, Tracked: t})):
 		w.drift(t.ID, from)
-	} else {
+	case known && !reported:
 		delete(w.drifted, t.ID)
 	}
 }
@@ -254,17 +251,18 @@ func (s *session) repair(ctx context.Context, w *work) {
 		result, err := s.applier.Repair(ctx, target, ids)
 		stopped := ctx.Err() != nil
 		return func() {
-			s.learn(w, result)
 			if stopped {
+				s.learn(w, result)
 				w.forget()
 				return
 			}
+			s.report(w, ids, result, err)
+			s.learn(w, result)
 			for _, id := range ids { // one that Git does not have was passed over
 				if err == nil && !slices.ContainsFunc(result.Changes, func(e change.Entry) bool { return e.Object == id }) {
 					delete(w.known, id)
 				}
 			}
-			s.report(w, ids, result, err)
 		}
 	})
 }

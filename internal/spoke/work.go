@@ -175,8 +175,8 @@ func (s *session) sync(ctx context.Context, w *work) {
 				s.pruning = false
 			}
 			w.fresh = false
-			s.learn(w, result)
 			s.judge(w, result, err)
+			s.learn(w, result)
 			w.state.SyncedAt = s.now()
 			switch {
 			case stopped:
@@ -308,8 +308,8 @@ func (s *session) trackedOf(w *work) []apply.Tracked {
 	return s.tracked.Of(w.name)
 }
 
-// learn keeps what is now known of the app's objects. Events that came during the
-// work were judged by what was known before it.
+// learn keeps what is now known of the app's objects, what is reported of them being in
+// its state. Events that came during the work were judged by what was known before it.
 func (s *session) learn(w *work, result apply.Result) {
 	w.seen = false
 	for id, baseline := range result.Baselines {
@@ -318,7 +318,7 @@ func (s *session) learn(w *work, result apply.Result) {
 		}
 		w.known[id] = baseline
 		if t, there := s.tracked.Get(id); there {
-			w.compare(t, s.now().Add(beat)) // its event may be on the way
+			w.compare(t, s.now().Add(beat), false) // its event may be on the way
 		}
 	}
 	s.spoke.pruned += result.Pruned
