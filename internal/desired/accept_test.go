@@ -6,9 +6,6 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/google/go-cmp/cmp"
-	"github.com/google/go-cmp/cmp/cmpopts"
-
 	"nave.dev/api/v1alpha1"
 )
 
@@ -195,26 +192,4 @@ func TestSourceSignatures(t *testing.T) {
 	if pinned, err := p.Pin(t.Context()); err != nil || pinned.Sources["team@branch:main"] != signed {
 		t.Errorf("pinned %+v, %v, want %s", pinned, err, signed)
 	}
-}
-
-// FuzzDecodeAcceptance reads the file as a disk or a person may have left it. What
-// is not whole is no beginning, since that would ask for no signature.
-func FuzzDecodeAcceptance(f *testing.F) {
-	for _, seed := range []string{`{"commit":"c"}`, `{"commit":"c","signersFile":"s","signers":"YQ=="}`, `{}`, `null`, `{"commit":""}`, `{"commit":1}`, "", "{"} {
-		f.Add([]byte(seed))
-	}
-	f.Fuzz(func(t *testing.T, data []byte) {
-		a, err := decodeAcceptance(data)
-		if err == nil && a.Commit == "" {
-			t.Errorf("%q was read as no commit at all", data)
-		}
-		file := filepath.Join(t.TempDir(), acceptanceFile)
-		if err != nil || a.write(file) != nil {
-			return
-		}
-		again, err := readAcceptance(file)
-		if diff := cmp.Diff(a, again, cmpopts.EquateEmpty()); err != nil || diff != "" {
-			t.Errorf("written and read again: %v\n%s", err, diff)
-		}
-	})
 }

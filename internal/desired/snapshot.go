@@ -15,6 +15,7 @@ import (
 
 	"nave.dev/api/v1alpha1"
 	"nave.dev/internal/app"
+	"nave.dev/internal/desired/acceptance"
 	"nave.dev/internal/desired/checks"
 	"nave.dev/internal/desired/remotes"
 	"nave.dev/internal/fleet"
@@ -149,7 +150,7 @@ func (p *Pipeline) Pin(ctx context.Context) (*Pinned, error) {
 // last: what is in force while the newest one is refused. The error is
 // fs.ErrNotExist if none ever was.
 func (p *Pipeline) PinAccepted(ctx context.Context) (*Pinned, error) {
-	last, err := readAcceptance(filepath.Join(p.opts.Dir, acceptanceFile))
+	last, err := acceptance.Read(filepath.Join(p.opts.Dir, acceptanceFile))
 	if err != nil {
 		return nil, err
 	}
@@ -293,11 +294,11 @@ func (o origin) resolve(ctx context.Context, revisions ...gitsource.Revision) (s
 	if o.signers == nil {
 		return resolution.Commit, nil
 	}
-	list, err := readSigners(o.files, o.signers)
+	list, err := acceptance.Signers(o.files, o.signers)
 	if err != nil {
 		return "", err
 	}
-	return resolution.Commit, verify(ctx, o.mirror, resolution.Commit, o.signers.AllowedSignersFile, list)
+	return resolution.Commit, acceptance.Verify(ctx, o.mirror, resolution.Commit, o.signers.AllowedSignersFile, list)
 }
 
 func revision(r v1alpha1.Revision) gitsource.Revision {
