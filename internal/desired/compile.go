@@ -90,6 +90,8 @@ func (p *Pipeline) CompileFor(ctx context.Context, pinned *Pinned, members map[s
 		})
 	}
 	group.Wait()
+	p.cutter.Turn()
+	p.readings.Turn()
 	return compiled, context.Cause(ctx)
 }
 

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"maps"
 	"slices"
-	"sync"
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
@@ -16,41 +15,6 @@ import (
 	"nave.dev/internal/object"
 	"nave.dev/internal/render"
 )
-
-// Memo are values by the digest of what they were made of. It is safe for
-// concurrent use.
-type Memo[V any] struct {
-	mu     sync.Mutex
-	values map[string]V
-}
-
-// mostRemembered bounds what is remembered; past it, all is forgotten.
-const mostRemembered = 8192
-
-// Find returns what was kept under a key.
-func (m *Memo[V]) Find(key string) (value V, ok bool) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	value, ok = m.values[key]
-	return value, ok
-}
-
-// Keep keeps a value under a key, perhaps in place of all others.
-func (m *Memo[V]) Keep(key string, value V) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	if m.values == nil || len(m.values) >= mostRemembered {
-		m.values = map[string]V{}
-	}
-	m.values[key] = value
-}
-
-// Len counts what is kept.
-func (m *Memo[V]) Len() int {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	return len(m.values)
-}
 
 // Split is a bundle, taken apart by what becomes of its objects. It is not changed
 // once made.
@@ -77,13 +41,35 @@ var Nothing = func() *app.Bundle {
 // Cutter takes bundles apart, and makes one of several, and remembers. Its zero
 // value is ready, and safe for concurrent use.
 type Cutter struct {
-	splits Memo[Split]
+	splits Memo[*Split] // nil of a bundle of which nothing is taken
 	wholes Memo[*render.Result]
+}
+
+// Turn says that all bundles that are in use were asked about since the last call.
+func (c *Cutter) Turn() {
+	c.splits.Turn()
+	c.wholes.Turn()
 }
 
 // Split takes a bundle apart.
 func (c *Cutter) Split(bundle *app.Bundle) (*Split, error) {
-	s := &Split{Digest: bundle.Digest, plain: bundle, bare: bundle}
+	known, ok := c.splits.Find(bundle.Digest)
+	if !ok {
+		var err error
+		if known, err = cut(bundle); err != nil {
+			return nil, err
+		}
+		c.splits.Keep(bundle.Digest, known)
+	}
+	if known == nil {
+		known = &Split{Digest: bundle.Digest, plain: bundle, bare: bundle}
+	}
+	return known, nil
+}
+
+// cut takes a bundle apart, and returns nil if nothing is taken.
+func cut(bundle *app.Bundle) (*Split, error) {
+	s := &Split{Digest: bundle.Digest}
 	var plain, bare []*unstructured.Unstructured
 	for _, u := range bundle.Objects {
 		id := object.Of(u)
@@ -99,20 +85,13 @@ func (c *Cutter) Split(bundle *app.Bundle) (*Split, error) {
 		}
 	}
 	if len(s.Asks)+len(s.Leaves) == 0 {
-		return s, nil
-	}
-	if known, ok := c.splits.Find(bundle.Digest); ok {
-		return &known, nil
+		return nil, nil
 	}
 	var err error
 	if s.plain, err = app.NewBundle(plain, bundle.Hooks, bundle.Encrypted...); err == nil {
 		s.bare, err = app.NewBundle(bare, bundle.Hooks, bundle.Encrypted...)
 	}
-	if err != nil {
-		return nil, err
-	}
-	c.splits.Keep(bundle.Digest, *s)
-	return s, nil
+	return s, err
 }
 
 // Rest is the bundle of what is applied, of an app of a tree or of any other.
