@@ -218,6 +218,58 @@ func TestRandomValuesAreNotShared(t *testing.T) {
 	}
 }
 
+// What a release is called makes another render of a chart, and of nothing else.
+func TestReleaseNamesOfCharts(t *testing.T) {
+	r := New(Options{})
+	defer r.Close()
+	for reason, c := range map[string]struct {
+		path   string
+		params app.Render
+		shared bool
+	}{
+		"a kustomization":           {"overlays/prod", app.Render{}, true},
+		"one that is said to be so": {"base", app.Render{Kind: app.Kustomize}, true},
+		"plain files":               {"plain", app.Render{Directory: &app.Directory{}}, true},
+		"a chart":                   {"chart", app.Render{}, false},
+		"one of an Application":     {"chart", app.Render{Directory: &app.Directory{}}, false},
+		"one that is said to be":    {"version", app.Render{Kind: app.Helm}, false},
+	} {
+		var last *Result
+		for _, name := range []string{"one", "two"} {
+			params := c.params
+			params.Helm.ReleaseName = name
+			result, err := r.Render(t.Context(), Request{Files: sample(), Path: c.path, Params: params})
+			if err != nil {
+				t.Fatalf("%s: %v", reason, err)
+			}
+			last = result
+		}
+		if last.FromCache != c.shared {
+			t.Errorf("%s: rendered once for two names: %t", reason, last.FromCache)
+		}
+	}
+}
+
+// Of a cluster nothing counts for an object of Argo CD's that states its namespace.
+func TestArgoCDsKindsHaveNamespaces(t *testing.T) {
+	r := New(Options{})
+	defer r.Close()
+	for manifest, used := range map[string]bool{
+		"{apiVersion: argoproj.io/v1alpha1, kind: Application, metadata: {name: a, namespace: argocd}}": false,
+		"{apiVersion: argoproj.io/v1alpha1, kind: Application, metadata: {name: a}}":                    true,
+		"{apiVersion: argoproj.io/v1alpha1, kind: Rollout, metadata: {name: a, namespace: argocd}}":     true,
+	} {
+		files := (&repository{MapFS: fstest.MapFS{}}).with(map[string]string{"app/a.yaml": manifest})
+		result, err := r.Render(t.Context(), Request{Files: files, Path: "app"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if result.FactsUsed != used || len(result.Bundle.Objects) != 1 {
+			t.Errorf("%s: depends on the cluster: %t, %q", manifest, result.FactsUsed, result.Warnings)
+		}
+	}
+}
+
 func TestCacheGoesBack(t *testing.T) {
 	r := New(Options{})
 	old := sample()

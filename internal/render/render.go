@@ -120,16 +120,28 @@ func (r *Renderer) Render(ctx context.Context, request Request) (*Result, error)
 	if err := context.Cause(ctx); err != nil {
 		return nil, err
 	}
-	job, key, err := r.plan(request)
-	if err != nil {
-		return nil, err
-	}
 	source := tree.Source{Files: request.Files, Hashes: request.Hashes, Remotes: request.Remotes}
 	if hashes, ok := request.Files.(Hashes); ok && source.Hashes == nil {
 		source.Hashes = hashes
 	}
+	// The release has another name for each app. One of no chart is the same by any.
+	unnamed := request.Params.Kind != app.Helm && request.Params.Helm.ReleaseName != ""
+	job, key, err := r.plan(request, unnamed)
+	if err != nil {
+		return nil, err
+	}
 	if found, ok := r.cache.Find(key, source, job.Facts); ok {
 		return r.remembered(found)
+	}
+	if unnamed {
+		if kind, err := build.KindOf(source, job); err == nil && kind == app.Helm { // an error is that of the render
+			if job, key, err = r.plan(request, false); err != nil {
+				return nil, err
+			}
+			if found, ok := r.cache.Find(key, source, job.Facts); ok {
+				return r.remembered(found)
+			}
+		}
 	}
 	// Whoever wants the same meanwhile waits, and then finds it remembered.
 	landed, err := r.flights.board(ctx, key)
@@ -160,8 +172,8 @@ var engineVersion = sync.OnceValue(func() string {
 })
 
 // plan makes a job of a request, and the key under which its renders are remembered: all that the outcome depends on
-// besides the tree and the cluster's facts.
-func (r *Renderer) plan(request Request) (build.Job, string, error) {
+// besides the tree and the cluster's facts. An unnamed one is of no chart.
+func (r *Renderer) plan(request Request, unnamed bool) (build.Job, string, error) {
 	job := build.Job{Path: path.Clean(request.Path), Params: request.Params, Facts: request.Facts, MaxObjects: r.options.MaxObjects, MaxBytes: r.options.MaxBytes}
 	if !fs.ValidPath(job.Path) {
 		return job, "", Problem{File: request.Path, Message: "is no path in the repository", Hint: "write it relative to the repository's root, without \"..\""}
@@ -169,11 +181,14 @@ func (r *Renderer) plan(request Request) (build.Job, string, error) {
 	if !job.Params.Substitute {
 		job.Params.Variables = nil // they change nothing
 	}
+	if unnamed {
+		job.Params.Helm = app.HelmOptions{}
+	}
 	params, err := json.Marshal(job.Params)
 	if err != nil {
 		return job, "", fmt.Errorf("encoding the parameters of %q: %w", job.Path, err)
 	}
-	limits := fmt.Sprintf("%d %d", job.MaxObjects, job.MaxBytes)
+	limits := fmt.Sprintf("%d %d %t", job.MaxObjects, job.MaxBytes, unnamed)
 	return job, object.Digest([]byte(engineVersion()), []byte(job.Path), params, []byte(limits)), nil
 }
 

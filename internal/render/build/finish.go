@@ -175,6 +175,9 @@ func (f *finisher) classify(o manifest.Object) (hook, keep bool, problem manifes
 // settleNamespace gives objects of namespaced kinds a namespace and takes it from those of cluster-wide kinds, so that
 // one object has one identity.
 func (f *finisher) settleNamespace(o manifest.Object, unknown map[schema.GroupKind]bool) {
+	if o.GetNamespace() != "" && app.AsksForApps(object.Of(o.Unstructured)) {
+		return // these kinds have namespaces, whoever says so
+	}
 	kind := o.GroupVersionKind().GroupKind()
 	namespaced, known := f.scope(kind)
 	switch {

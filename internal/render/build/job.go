@@ -103,7 +103,7 @@ func crashSite(stack []byte) string {
 // render runs the way to render that the job asks for, or that its files call for.
 func (f *finisher) render(t tree.Tree) ([]manifest.Object, error) {
 	job := f.job
-	kind, err := kindOf(t, job)
+	kind, err := KindOf(t, job)
 	if err != nil {
 		return nil, err
 	}
@@ -141,8 +141,8 @@ func (f *finisher) render(t tree.Tree) ([]manifest.Object, error) {
 	return nil, fmt.Errorf("rendering %q: there is no kind %q", job.Path, kind)
 }
 
-// kindOf decides how to render, and that there is something to render.
-func kindOf(t tree.Tree, job Job) (app.Kind, error) {
+// KindOf decides how to render a job, and that there is something to render.
+func KindOf(t tree.Tree, job Job) (app.Kind, error) {
 	at, err := t.Stat(job.Path)
 	if err != nil {
 		return "", fmt.Errorf("looking for %q: %w", job.Path, err)
