@@ -83,7 +83,7 @@ func (p *Pipeline) CompileFor(ctx context.Context, pinned *Pinned, members map[s
 		group.Go(func() {
 			known := work.facts(cluster)
 			apps := work.appsOf(ctx, cluster, known, newEarly(members[cluster], out.Assignment, placement))
-			if fuller, more := withDefinitions(known, apps.rendered); more {
+			if fuller, more := apps.define(known); more {
 				apps = work.appsOf(ctx, cluster, fuller, nil) // what does not depend on it is remembered
 			}
 			out.fill(apps, placement)

@@ -6,7 +6,9 @@ import (
 	"sync"
 
 	"nave.dev/internal/app"
+	"nave.dev/internal/dialect/argocd"
 	"nave.dev/internal/fleet"
+	"nave.dev/internal/render"
 )
 
 // firstEarly is how many apps are told early at first, and after that whenever
@@ -15,10 +17,10 @@ const firstEarly = 32
 
 // early tells what is rendered of one cluster before all is. A nil one does not.
 type early struct {
-	tell  func(*Compiled)
-	total int
+	tell func(*Compiled)
 
 	mu      sync.Mutex
+	total   int
 	ready   *Compiled
 	next    int // how many are to be ready for the next call
 	telling bool
@@ -57,4 +59,115 @@ func (e *early) rendered(spec app.Spec, r rendered) {
 	e.tell(&now)
 	e.mu.Lock()
 	e.telling, e.next = false, 2*n
+}
+
+// brood tells early what the trees of a cluster bring, once it is known which apps
+// all of them are. A nil one does not.
+type brood struct {
+	*early
+	placed fleet.Placement
+	others *clusterApps // of the cluster, beside those of the trees
+	names  []string     // of the apps of trees of the fleet that are on the cluster
+
+	specs map[string]app.Spec // as they stay, by name; nil until all apps are known
+}
+
+// newBrood returns nil where nothing is told early.
+func newBrood(tell *early, placed fleet.Placement, others *clusterApps, shared map[string]*family) *brood {
+	if tell == nil {
+		return nil
+	}
+	b := &brood{early: tell, placed: placed, others: others}
+	for _, t := range shared {
+		for _, l := range t.on[tell.ready.Cluster] {
+			b.names = append(b.names, l.child.Name)
+		}
+	}
+	return b
+}
+
+// settle is told of the leaves that are to be rendered next. If these are the last
+// ones, whatever they render to, it tells of all apps that are rendered, and from
+// then on of each leaf.
+func (b *brood) settle(trees []*family, fresh []*leaf) {
+	if b == nil || b.specs != nil || !closed(trees, fresh) {
+		return
+	}
+	all := newClusterApps()
+	for i, spec := range b.others.specs {
+		all.add(spec, b.others.rendered[i])
+	}
+	for _, t := range trees {
+		all.addRoot(t.root, t, b.ready.Cluster)
+	}
+	taken := slices.Clone(b.names)
+	for _, t := range trees {
+		for _, failure := range t.found.Failed {
+			taken = append(taken, failure.Name)
+		}
+		for _, l := range t.leaves {
+			all.addChild(l.specOn(t.root.Options), l.rendered)
+		}
+	}
+	isTaken := func(name string) bool { _, known := all.index[name]; return known || b.placed.Failed[name] != nil }
+	if len(all.problems) > 0 || slices.ContainsFunc(taken, isTaken) {
+		return // who of them has the name is for the whole to say
+	}
+	all.expand()
+	b.specs = map[string]app.Spec{}
+	for _, spec := range all.specs {
+		b.specs[spec.Name] = spec
+	}
+	b.mu.Lock()
+	b.total = len(all.specs) + len(taken)
+	b.mu.Unlock()
+	for _, t := range trees {
+		waiting := func(s app.Spec) bool { return slices.Contains(s.Options.DependsOn, t.root.Name) }
+		if t.asks == nil || len(t.asks.Asks) == 0 || slices.ContainsFunc(b.placed.Apps, waiting) {
+			continue // whoever waits for all of the tree may know of its root alone
+		}
+		b.rendered(b.specs[t.root.Name], all.rendered[all.index[t.root.Name]])
+		for _, l := range t.leaves {
+			if l.asks != nil { // what it asks for is known
+				b.give(l, l.asks.Without(l.result, true))
+			}
+		}
+	}
+}
+
+// leaf takes in what came of a leaf. One that asks for apps all the same is one in
+// error.
+func (b *brood) leaf(l *leaf) {
+	if b != nil && b.specs != nil && l.err == nil && len(l.asks.Asks) == 0 {
+		b.give(l, l.result)
+	}
+}
+
+// give tells of a leaf. One that waits for others of a tree waits for the whole, and
+// so does one with objects of Argo CD itself.
+func (b *brood) give(l *leaf, result *render.Result) {
+	spec := b.specs[l.spec.Name]
+	waits := func(name string) bool { return b.specs[name].Options.Lineage.Parent != "" }
+	if len(l.asks.Leaves) == 0 && !slices.ContainsFunc(spec.Options.DependsOn, waits) {
+		b.rendered(spec, rendered{result: result})
+	}
+}
+
+// closed reports whether nothing that leaves render to, or that is learnt of the
+// cluster meanwhile, can ask for further apps or say what apps may do.
+func closed(trees []*family, fresh []*leaf) bool {
+	var objects []argocd.Object
+	for _, t := range trees {
+		depends := t.asks != nil && len(t.asks.Asks) > 0 && t.own.result.FactsUsed
+		for _, a := range t.asking() {
+			objects = append(objects, projectsOf(a.asks, a.name, app.Options{})...)
+		}
+		for _, l := range t.leaves {
+			depends = depends || l.asks != nil && len(l.asks.Asks) > 0 && l.result.FactsUsed
+		}
+		if depends {
+			return false
+		}
+	}
+	return !slices.ContainsFunc(fresh, func(l *leaf) bool { return l.err == nil && argocd.MayAsk(l.child.Options.Project, objects) })
 }

@@ -12,6 +12,7 @@ import (
 	"sync"
 
 	"nave.dev/internal/app"
+	"nave.dev/internal/desired/definitions"
 	"nave.dev/internal/desired/ledger"
 	"nave.dev/internal/desired/parts"
 	"nave.dev/internal/dialect/argocd"
@@ -35,6 +36,12 @@ type family struct {
 	leaves  map[stand]*leaf
 	found   argocd.Result
 	deep    error // why there may be more apps than were looked for
+
+	// When it has grown: its leaves by cluster, in the order of their names, and what
+	// every cluster is told of it.
+	on   map[string][]*leaf
+	tree Tree
+	open error // why there may be more apps than are known
 }
 
 // stand is an app on a cluster.
@@ -49,8 +56,8 @@ type leaf struct {
 }
 
 // grow finds the apps of trees whose own apps are rendered. AppProjects count for
-// all of them.
-func (c *compilation) grow(ctx context.Context, trees []*family, facts func(cluster string) app.Facts) {
+// all of them. What can be told early is.
+func (c *compilation) grow(ctx context.Context, trees []*family, facts func(cluster string) app.Facts, tell *brood) {
 	for generation := 0; ; generation++ {
 		var projects []argocd.Object
 		var digests []string
@@ -75,8 +82,9 @@ func (c *compilation) grow(ctx context.Context, trees []*family, facts func(clus
 			fresh = append(fresh, more...)
 		}
 		if len(fresh) == 0 {
-			return
+			break
 		}
+		tell.settle(trees, fresh)
 		var group sync.WaitGroup
 		for _, l := range fresh {
 			if l.err != nil {
@@ -89,10 +97,32 @@ func (c *compilation) grow(ctx context.Context, trees []*family, facts func(clus
 				if l.err == nil {
 					l.asks, l.err = c.cutter.Split(l.result.Bundle)
 				}
+				tell.leaf(l)
 			})
 		}
 		group.Wait()
 	}
+	for _, t := range trees {
+		t.grown()
+	}
+}
+
+// grown notes what clusters are told of the tree.
+func (t *family) grown() {
+	t.on, t.tree, t.open = map[string][]*leaf{}, t.summary(), t.incomplete()
+	for at, l := range t.leaves {
+		t.on[at.cluster] = append(t.on[at.cluster], l)
+	}
+	for _, leaves := range t.on {
+		slices.SortFunc(leaves, func(a, b *leaf) int { return cmp.Compare(a.child.Name, b.child.Name) })
+	}
+}
+
+// specOn returns the app of a leaf on its cluster, where the Delivery has options.
+func (l *leaf) specOn(delivery app.Options) app.Spec {
+	spec := l.spec
+	spec.Options.Suspend = spec.Options.Suspend || delivery.Suspend
+	return spec
 }
 
 // asking is an app that has objects that ask for apps.
@@ -240,7 +270,7 @@ func (c *compilation) fleetTrees(ctx context.Context) map[string]*family {
 			})
 		}
 		group.Wait()
-		c.grow(ctx, trees, c.facts)
+		c.grow(ctx, trees, c.facts, nil)
 	})
 	return c.shared.trees
 }
@@ -282,10 +312,14 @@ type clusterApps struct {
 	open     []error // why there may be more apps
 }
 
+func newClusterApps() *clusterApps {
+	return &clusterApps{index: map[string]int{}, warnings: map[string][]string{}, trees: map[string]Tree{}}
+}
+
 // appsOf finds and renders the apps of a cluster.
 func (c *compilation) appsOf(ctx context.Context, cluster string, facts app.Facts, tell *early) *clusterApps {
 	placement := c.placed[cluster]
-	all := &clusterApps{index: map[string]int{}, warnings: map[string][]string{}, trees: map[string]Tree{}}
+	all := newClusterApps()
 	shared := c.fleetTrees(ctx)
 	var specs []app.Spec
 	for _, spec := range placement.Apps {
@@ -307,7 +341,7 @@ func (c *compilation) appsOf(ctx context.Context, cluster string, facts app.Fact
 		}
 		trees = append(trees, t)
 	}
-	c.grow(ctx, trees, func(string) app.Facts { return facts })
+	c.grow(ctx, trees, func(string) app.Facts { return facts }, newBrood(tell, placement, all, shared))
 	for _, t := range trees {
 		all.addRoot(t.root, t, cluster)
 	}
@@ -378,9 +412,9 @@ func (a *clusterApps) addTree(c *compilation, ctx context.Context, cluster strin
 	if t.own.err != nil {
 		return
 	}
-	a.trees[t.root.Name] = t.summary()
-	if err := t.incomplete(); err != nil {
-		a.open = append(a.open, err)
+	a.trees[t.root.Name] = t.tree
+	if t.open != nil {
+		a.open = append(a.open, t.open)
 	}
 	if err := errors.Join(t.found.Incomplete, t.deep); err != nil {
 		a.problems = append(a.problems, fmt.Errorf("%s: %w", t.root.Name, err))
@@ -394,14 +428,10 @@ func (a *clusterApps) addTree(c *compilation, ctx context.Context, cluster strin
 			a.addChild(app.Spec{Name: failure.Name, Delivery: t.root.Name, Options: app.Options{Lineage: lineage, Suspend: options.Suspend}}, rendered{err: failure.Err})
 		}
 	}
-	for _, at := range slices.SortedFunc(maps.Keys(t.leaves), func(a, b stand) int { return cmp.Compare(a.name, b.name) }) {
-		if at.cluster != cluster {
-			continue
-		}
-		l := t.leaves[at]
-		spec, r := l.spec, l.rendered
-		spec.Options.Suspend = spec.Options.Suspend || options.Suspend
-		if r.err == nil && t.cluster == "" { // with what is known of the cluster by now
+	a.specs, a.rendered = slices.Grow(a.specs, len(t.on[cluster])), slices.Grow(a.rendered, len(t.on[cluster]))
+	for _, l := range t.on[cluster] {
+		spec, r := l.specOn(options), l.rendered
+		if r.err == nil && r.result.FactsUsed && t.cluster == "" { // with what is known of the cluster by now
 			r.result, r.err = c.renderApp(ctx, spec, facts)
 		}
 		if r.err == nil {
@@ -458,6 +488,26 @@ func (a *clusterApps) expand() {
 			o.DependsOn = slices.Compact(all)
 		}
 	}
+}
+
+// define returns facts with the kinds that the apps define, and whether a render may
+// come out otherwise with them: some render depends on facts, and these say more, or
+// other things.
+func (a *clusterApps) define(facts app.Facts) (app.Facts, bool) {
+	var bundles []*app.Bundle
+	depends := false
+	for _, r := range a.rendered {
+		if r.err != nil {
+			depends = true // on what is not known
+			continue
+		}
+		depends = depends || r.result.FactsUsed
+		bundles = append(bundles, r.result.Bundle)
+	}
+	if !depends {
+		return facts, false
+	}
+	return definitions.Add(facts, bundles)
 }
 
 // fill enters what was found of a cluster's apps.

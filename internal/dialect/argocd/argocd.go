@@ -8,6 +8,7 @@ package argocd
 
 import (
 	"io/fs"
+	"slices"
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
@@ -24,6 +25,20 @@ const Namespace = "argocd"
 // Interprets reports whether an object is of a kind that is read here: it is then
 // not applied. Other kinds of the group, such as Rollout, are ordinary objects.
 func Interprets(id object.ID) bool { return app.AsksForApps(id) }
+
+// MayAsk reports whether objects of an app in a project could be among those that
+// Read takes into account. They could not if the project keeps the app out of Argo
+// CD's namespace, where the objects are, unless one of all the projects, which are
+// the given objects, has Applications in other namespaces.
+func MayAsk(project app.Limits, projects []Object) bool {
+	elsewhere := func(o Object) bool {
+		namespaces, found, err := unstructured.NestedSlice(o.Manifest.Object, "spec", "sourceNamespaces")
+		return err != nil || found && len(namespaces) > 0
+	}
+	places := app.Limits{Namespaces: project.Namespaces, DeniedNamespaces: project.DeniedNamespaces}
+	_, may := places.Permits(object.ID{Group: Group, Kind: "AppProject", Namespace: Namespace}, true, true)
+	return may || slices.ContainsFunc(projects, elsewhere)
+}
 
 // Request asks which apps the objects of a Delivery ask for.
 type Request struct {

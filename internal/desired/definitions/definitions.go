@@ -1,4 +1,7 @@
-package desired
+// Package definitions reads which kinds objects define. What a cluster's apps define
+// counts before what the cluster says that it has, since it is what the cluster will
+// be. The package renders nothing and asks no cluster.
+package definitions
 
 import (
 	"maps"
@@ -13,22 +16,14 @@ import (
 // definitionKind is the kind of the objects that define kinds.
 var definitionKind = schema.GroupKind{Group: "apiextensions.k8s.io", Kind: "CustomResourceDefinition"}
 
-// withDefinitions returns facts with the scopes of the kinds that a cluster's apps
-// define, and whether a render may come out otherwise with them: some render
-// depends on facts, and these say more, or other things. Git comes before the
-// cluster, since it is what the cluster will be. Apps that define one kind
-// differently leave it to the cluster.
-func withDefinitions(facts app.Facts, all []rendered) (app.Facts, bool) {
+// Add returns facts with the scopes of the kinds that bundles define, and whether
+// these say more, or other things. Apps that define one kind differently leave it to
+// the cluster.
+func Add(facts app.Facts, bundles []*app.Bundle) (app.Facts, bool) {
 	defined := map[string]bool{}
 	disputed := map[string]bool{}
-	depends := false
-	for _, r := range all {
-		if r.err != nil {
-			depends = true // on what is not known
-			continue
-		}
-		depends = depends || r.result.FactsUsed
-		for _, u := range r.result.Bundle.Objects {
+	for _, bundle := range bundles {
+		for _, u := range bundle.Objects {
 			if object.Of(u).GroupKind() != definitionKind {
 				continue
 			}
@@ -43,9 +38,6 @@ func withDefinitions(facts app.Facts, all []rendered) (app.Facts, bool) {
 			defined[name] = scope == "Namespaced"
 			disputed[name] = disputed[name] || twice && namespaced != defined[name]
 		}
-	}
-	if !depends {
-		return facts, false
 	}
 	more := false
 	scopes := maps.Clone(facts.Scopes)
