@@ -53,6 +53,8 @@ func All() []Bench {
 		{"cold-1x1000", "1 cluster, 1,000 apps of 4 objects in plain files, from nothing", 1, cold(fleet{apps: 1000, form: plain})},
 		{"configmaps", "1 cluster, one app of 10,000 ConfigMaps, from nothing", 1, cold(fleet{apps: 1, objects: 10_000, form: plain})},
 		{"chart", "1 cluster, one Helm chart of 300 templates, from nothing", 1, cold(fleet{apps: 1, objects: 300, form: chart})},
+		{"argocd-root", "1 cluster, a root Application of 50 others in Kustomize and Helm, from nothing", 1, argoRoot},
+		{"argocd-1x1000", "1 cluster, 1,000 Applications of 4 objects, from nothing, and after a commit", 1, argoApplications},
 		{"cold-24x50", "24 clusters, 50 apps of 4 objects in Kustomize overlays, from nothing", 24, cold(large)},
 		{"readme", "a commit that changes nothing for 24 clusters with 50 apps each", 24, readme},
 		{"one-line", "a line in a base that changes one object on each of 24 clusters", 24, oneLine},
@@ -61,6 +63,7 @@ func All() []Bench {
 		{"restart", "a hub that is stopped and started again", 24, restart},
 		{"growth", "how cost grows with clusters, apps, and objects in an app", 24, growth},
 		{"render", "nave validate of 24 clusters x 50 apps, and of 5,000 Kustomize directories", 0, render},
+		{"argocd-set", "nave validate of an ApplicationSet of 1,200 Applications on 24 clusters", 0, argoSet},
 		{"lab", "the lab itself: ready, memory, idle", 0, labItself},
 	}
 }

@@ -35,7 +35,7 @@ func (f Figure) Over() bool {
 
 // String returns the figure as a line.
 func (f Figure) String() string {
-	line := fmt.Sprintf("%-12s %-40s %10s %s", f.Bench, f.Name, number(f.Value), f.Unit)
+	line := fmt.Sprintf("%-13s %-40s %10s %s", f.Bench, f.Name, number(f.Value), f.Unit)
 	if f.Floor != nil {
 		line += fmt.Sprintf("  floor %s, ratio %s", number(*f.Floor), ratio(f.Ratio))
 	}

@@ -14,17 +14,23 @@ const (
 	plain    form = iota // a directory of YAML files
 	overlays             // a Kustomize base, with an overlay for each environment
 	chart                // a Helm chart with a template for each object
+	mixed                // overlays and charts in turn
 )
 
-// fleet is a fleet repository to generate: one Delivery an app, which every
-// cluster has.
+// fleet is a fleet repository to generate, whose apps every cluster has.
 type fleet struct {
 	clusters []string
 	apps     int
+	by       asker
 	// objects is how many ConfigMaps an app has; 0 gives it a ServiceAccount, a
 	// Service, an Ingress and a Deployment without replicas.
 	objects int
 	form    form
+}
+
+// same reports whether another fleet has the same files, clusters aside.
+func (f fleet) same(other fleet) bool {
+	return f.apps == other.apps && f.by == other.by && f.objects == other.objects && f.form == other.form
 }
 
 // revisionKey is an annotation of every generated object, by which the watcher
@@ -82,9 +88,9 @@ func (f fleet) files() files {
 		all["clusters/"+cluster+".yaml"] = fmt.Sprintf("apiVersion: nave.dev/v1alpha1\nkind: Cluster\nmetadata:\n  name: %s\n  labels:\n    env: %s\n",
 			cluster, environments[i%len(environments)])
 	}
+	f.ask(all)
 	for app := range f.apps {
-		f.delivery(all, app)
-		switch f.form {
+		switch f.formOf(app) {
 		case plain:
 			for name, content := range f.objectsOf(app) {
 				all["apps/"+appName(app)+"/"+name] = content
@@ -98,10 +104,18 @@ func (f fleet) files() files {
 	return all
 }
 
+// formOf returns how an app's files are written.
+func (f fleet) formOf(app int) form {
+	if f.form != mixed {
+		return f.form
+	}
+	return []form{overlays, chart}[app%2]
+}
+
 func (f fleet) delivery(all files, app int) {
 	path := "apps/" + appName(app)
 	kind := ""
-	switch f.form {
+	switch f.formOf(app) {
 	case overlays:
 		path += "/overlays/${cluster.labels.env}"
 		kind = "  kind: kustomize\n"
@@ -118,6 +132,14 @@ spec:
     path: %s
 %s  namespace: %s
 `, appName(app), path, kind, namespaceOf(app))
+}
+
+// deploymentFile is where the Deployment of an app is, for all clusters.
+func (f fleet) deploymentFile(app int) string {
+	if f.formOf(app) == overlays {
+		return "apps/" + appName(app) + "/base/deployment.yaml"
+	}
+	return "apps/" + appName(app) + "/deployment.yaml"
 }
 
 // overlays writes an app as users with several environments do.
@@ -175,6 +197,9 @@ app.kubernetes.io/instance: {{ .Release.Name }}
 team: {{ .Values.team | quote }}
 {{- end }}
 `
+	if f.objects == 0 {
+		f.service(all, dir)
+	}
 	for i := range f.objects {
 		all[dir+fmt.Sprintf("templates/settings-%04d.yaml", i)] = fmt.Sprintf(`apiVersion: v1
 kind: ConfigMap
@@ -197,7 +222,7 @@ data:
 // objectsOf returns an app's objects by file.
 func (f fleet) objectsOf(app int) files {
 	namespace := namespaceOf(app)
-	if f.form == overlays {
+	if f.formOf(app) == overlays {
 		namespace = "" // the overlays say
 	}
 	if f.objects == 0 {

@@ -21,11 +21,12 @@ func render(ctx context.Context, s *site) ([]Figure, error) {
 		{"24 x 50 apps", 24, large},
 		{"5,000 directories", 1, fleet{apps: 5000 / (len(environments) + 1), form: overlays}},
 	} {
-		f := c.f.scaled(s.opts)
-		for i := range s.opts.scaled(c.clusters) {
-			f.clusters = append(f.clusters, fmt.Sprintf("lab-%d", i+1))
-		}
-		found, err := s.rendering(ctx, c.name, f)
+		f := c.f.scaled(s.opts).on(s.opts.scaled(c.clusters))
+		changed := strings.Replace(f.objectsOf(0)["deployment.yaml"], "value: info", "value: debug", 1)
+		found, err := s.rendering(ctx, f, []state{
+			{name: c.name + ", cold"}, {name: c.name + ", warm"},
+			{name: c.name + ", after one change", changes: files{f.deploymentFile(0): changed}},
+		})
 		if err != nil {
 			return nil, err
 		}
@@ -34,7 +35,25 @@ func render(ctx context.Context, s *site) ([]Figure, error) {
 	return figures, nil
 }
 
-func (s *site) rendering(ctx context.Context, name string, f fleet) (figures []Figure, err error) {
+// on returns the fleet with clusters by number, of which there need be none.
+func (f fleet) on(clusters int) fleet {
+	f.clusters = nil
+	for i := range clusters {
+		f.clusters = append(f.clusters, fmt.Sprintf("lab-%d", i+1))
+	}
+	return f
+}
+
+// state is one of a fleet repository in which it is rendered: after some files have
+// changed.
+type state struct {
+	name    string
+	changes files
+}
+
+// rendering measures nave validate in each of some states, one after the other,
+// from empty caches on.
+func (s *site) rendering(ctx context.Context, f fleet, states []state) (figures []Figure, err error) {
 	for _, dir := range []string{"caches", "fleet"} {
 		if err := os.RemoveAll(filepath.Join(s.dir, dir)); err != nil {
 			return nil, err
@@ -43,21 +62,17 @@ func (s *site) rendering(ctx context.Context, name string, f fleet) (figures []F
 	if err := f.write(s.repository()); err != nil {
 		return nil, err
 	}
-	for _, state := range []string{"cold", "warm", "after one change"} {
-		if state == "after one change" {
-			changed := strings.Replace(f.objectsOf(0)["deployment.yaml"], "value: info", "value: debug", 1)
-			if err := (files{"apps/" + appName(0) + "/base/deployment.yaml": changed}).write(s.repository()); err != nil {
-				return nil, err
-			}
+	for i, state := range states {
+		if err := state.changes.write(s.repository()); err != nil {
+			return nil, err
 		}
 		one, err := s.validate(ctx)
 		if err != nil {
 			return nil, err
 		}
-		label := name + ", " + state
-		figures = append(figures, seconds(label, one.took), seconds(label+", processor", one.cpu))
-		if state == "cold" {
-			figures = append(figures, Figure{Name: label + ", memory of the largest process", Value: float64(one.memory) / (1 << 20), Unit: "MiB"})
+		figures = append(figures, seconds(state.name, one.took), seconds(state.name+", processor", one.cpu))
+		if i == 0 {
+			figures = append(figures, Figure{Name: state.name + ", memory of the largest process", Value: float64(one.memory) / (1 << 20), Unit: "MiB"})
 		}
 	}
 	return figures, nil

@@ -272,7 +272,7 @@ func (s *site) settle(ctx context.Context, f fleet) error {
 	if err := s.rest(ctx, false); err != nil {
 		return err
 	}
-	if s.kept.apps != f.apps || s.kept.form != f.form || s.kept.objects != f.objects {
+	if !s.kept.same(f) {
 		s.say("bringing up %d apps on %d clusters", f.apps, len(f.clusters))
 		if err := s.clear(ctx); err != nil {
 			return err

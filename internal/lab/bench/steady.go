@@ -25,7 +25,10 @@ const quiet = 10 * time.Second
 // the hub beyond that of an equal time before, and requests to clusters beside
 // the renewal of leases.
 func readme(ctx context.Context, s *site) ([]Figure, error) {
-	f := large.scaled(s.opts)
+	return s.readme(ctx, large.scaled(s.opts))
+}
+
+func (s *site) readme(ctx context.Context, f fleet) ([]Figure, error) {
 	if err := s.settle(ctx, f); err != nil {
 		return nil, err
 	}
@@ -72,15 +75,13 @@ func readme(ctx context.Context, s *site) ([]Figure, error) {
 	}, nil
 }
 
-// watched has a hub keep the large fleet, and returns that fleet once it is as it
-// should be, with a watcher of its clusters, which the caller closes.
-func (s *site) watched(ctx context.Context) (fleet, *watcher, error) {
-	f := large.scaled(s.opts)
+// watched has a hub keep a fleet, and returns a watcher of its clusters once they
+// are as they should be, which the caller closes.
+func (s *site) watched(ctx context.Context, f fleet) (*watcher, error) {
 	if err := s.settle(ctx, f); err != nil {
-		return fleet{}, nil, err
+		return nil, err
 	}
-	w, err := watch(ctx, s.direct)
-	return f, w, err
+	return watch(ctx, s.direct)
 }
 
 // edits is how many commits are measured one after the other.
@@ -89,7 +90,12 @@ const edits = 20
 // oneLine measures how long a line in a base takes to be on all clusters, and what
 // is written.
 func oneLine(ctx context.Context, s *site) ([]Figure, error) {
-	f, w, err := s.watched(ctx)
+	return s.oneLine(ctx, large.scaled(s.opts), 2)
+}
+
+// oneLine is that of a fleet; the bar is in seconds, until the line is everywhere.
+func (s *site) oneLine(ctx context.Context, f fleet, bar float64) ([]Figure, error) {
+	w, err := s.watched(ctx, f)
 	if err != nil {
 		return nil, err
 	}
@@ -98,7 +104,7 @@ func oneLine(ctx context.Context, s *site) ([]Figure, error) {
 	var wrote counts = map[request]int{}
 	commits := min(edits, f.apps)
 	for i := range commits {
-		file := "apps/" + appName(i) + "/base/deployment.yaml"
+		file := f.deploymentFile(i)
 		revision := fmt.Sprintf("edit-%d", i)
 		old, replaced := f.objectsOf(i)["deployment.yaml"], fmt.Sprintf("%s: %q", revisionKey, revision)
 		changed := strings.Replace(old, revisionKey+`: "1"`, replaced, 1)
@@ -133,7 +139,7 @@ func oneLine(ctx context.Context, s *site) ([]Figure, error) {
 		seconds("after the push, one cluster, p50", quantile(each, 0.5)),
 		seconds("after the push, one cluster, p99", quantile(each, 0.99)),
 		seconds("after the push, everywhere, p50", quantile(all, 0.5)),
-		seconds("after the push, everywhere, p99", quantile(all, 0.99)).within(2),
+		seconds("after the push, everywhere, p99", quantile(all, 0.99)).within(bar),
 		count("writes", wrote.sum(verb("apply", "create", "update", "patch", "delete"))).against(objects).within(1),
 		count("reads", wrote.sum(verb("get", "list"))),
 		count("writes of the cluster record", wrote.sum(func(r request) bool { return r.name == recordName && r.verb == "update" })),
@@ -145,7 +151,8 @@ const damages = 200
 
 // drift measures how long a field that somebody changed stays changed.
 func drift(ctx context.Context, s *site) ([]Figure, error) {
-	f, w, err := s.watched(ctx)
+	f := large.scaled(s.opts)
+	w, err := s.watched(ctx, f)
 	if err != nil {
 		return nil, err
 	}
@@ -241,7 +248,8 @@ func restart(ctx context.Context, s *site) ([]Figure, error) {
 	if err := s.startHub(ctx); err != nil {
 		return nil, err
 	}
-	if err := s.lab.AwaitFleet(ctx, func(*exec.Cmd) {}); err != nil {
+	known, err := s.converged(ctx, f)
+	if err != nil {
 		return nil, err
 	}
 	usage, err := s.hubUsage()
@@ -249,16 +257,6 @@ func restart(ctx context.Context, s *site) ([]Figure, error) {
 		return nil, err
 	}
 	s.kept = kept
-	answer, err := s.ask(ctx)
-	if err != nil {
-		return nil, err
-	}
-	var known time.Time
-	for _, c := range answer.Clusters {
-		if c.ConvergedAt.After(known) {
-			known = c.ConvergedAt
-		}
-	}
 	requests := s.meter.read().since(before)
 	return []Figure{
 		seconds("until all clusters are Synced and Healthy", known.Sub(began)),
