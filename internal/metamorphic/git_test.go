@@ -236,7 +236,8 @@ func (w *world) assignment() *spoke.Assigned {
 		}
 		if t.broken {
 			desired.Err = errors.New("it does not render")
-		} else {
+		}
+		if !t.broken || t.known { // who assigns knows what it was, if anybody does
 			var objects []*unstructured.Unstructured
 			for thing, c := range t.claimed() {
 				objects = append(objects, w.object(thing, c))

@@ -222,6 +222,9 @@ func (w *world) forgotten() {
 	for _, t := range w.git.trees {
 		t.known = t.known && !t.broken
 	}
+	if w.current != nil {
+		w.current = w.assignment() // nor does who assigns
+	}
 	w.enact(true)
 }
 

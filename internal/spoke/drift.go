@@ -103,8 +103,10 @@ func (s *session) observe(ctx context.Context, event apply.Event) {
 	case apply.Deleted:
 		s.tracked.Drop(event.ID)
 	default:
+		before, _ := s.tracked.Get(event.ID)
 		s.tracked.Put(event.Tracked)
-		if w := s.apps[event.Owner.App]; w != nil && event.Type == apply.Added && w.options.Prune && s.leftOver(w, event.Tracked) {
+		fresh := event.Type == apply.Added || before.Owner != event.Owner
+		if w := s.apps[event.Owner.App]; w != nil && fresh && w.options.Prune && s.leftOver(w, event.Tracked) {
 			w.late = true
 		}
 	}

@@ -76,3 +76,23 @@ func TestErrorWithWhatWasLastAccepted(t *testing.T) {
 	g.delete("a")
 	g.until("it is repaired by what the spoke knows itself", func() bool { return g.value("a") == "one" })
 }
+
+// TestMovedIntoAnAppInError moves an object to an app that is in error by the time
+// the spoke hears of it. Who assigns has seen the move before: neither the app that
+// gave the object up nor anybody else deletes it.
+func TestMovedIntoAnAppInError(t *testing.T) {
+	g := on(t)
+	s, _ := g.spoke("first")
+	a, b, c, moved := g.configMap("a", "one"), g.configMap("b", "one"), g.configMap("c", "one"), g.configMap("moved", "one")
+	s.Assign(assigned(g.desired("from", a, c, moved), g.desired("to", b)))
+	g.synced(s)
+	broken := g.desired("to", b, moved)
+	broken.Err = errBroken
+	s.Assign(assigned(g.desired("from", a), broken))
+	g.until("what nobody has is deleted", func() bool { return g.value("c") == "" })
+	if g.value("moved") != "one" {
+		t.Error("what the app in error may have was deleted")
+	}
+	s.Assign(assigned(g.desired("from", a), g.desired("to", b)))
+	g.until("what nobody has any more is deleted", func() bool { return g.value("moved") == "" })
+}

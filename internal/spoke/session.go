@@ -240,11 +240,19 @@ func (s *session) take() {
 
 // claim works out anew which app has which object, and with that whose health.
 func (s *session) claim() {
-	bundles := make(map[string]*app.Bundle, len(s.apps)) // nil where an app's objects are not known
+	bundles := make(map[string][]*app.Bundle, len(s.apps))
 	for name, w := range s.apps {
-		bundles[name], w.seen = w.bundle, false
+		bundles[name], w.seen = slices.DeleteFunc([]*app.Bundle{w.bundle, w.given}, func(b *app.Bundle) bool { return b == nil }), false
 	}
+	before := s.claims
 	s.claims = claims.Of(bundles, s.assigned.Incomplete != nil, s.facts)
+	for name, w := range s.apps { // what another one gave up may be left over
+		for _, t := range s.tracked.Of(name) {
+			_, was := before.By(name, t.ID)
+			_, still := s.claims.By(name, t.ID)
+			w.late = w.late || was && !still && w.options.Prune && s.leftOver(w, t)
+		}
+	}
 }
 
 // writes reports whether this process may write to the cluster, and has read the

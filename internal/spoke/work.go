@@ -26,6 +26,7 @@ type work struct {
 	name    string
 	options app.Options
 	bundle  *app.Bundle // last good one; nil if there never was one
+	given   *app.Bundle // last good one of who assigns, if the app is in error; it may have been too brief to get here
 	removed bool        // the app is to go with all its objects
 	err     error       // why the present state of Git cannot be told
 	hold    string      // why nothing is deleted unasked
@@ -77,6 +78,7 @@ func newWork(name string, now time.Time) *work {
 func (w *work) want(desired app.Desired, source string, now time.Time) {
 	w.state.Source, w.err, w.seen = source, desired.Err, false
 	if desired.Err != nil && (w.bundle != nil || desired.Bundle == nil) {
+		w.given = cmp.Or(desired.Bundle, w.given)
 		w.options.Suspend = w.options.Suspend || desired.Options.Suspend
 		if w.bundle == nil {
 			w.state.Parent = desired.Options.Lineage.Parent
@@ -98,7 +100,7 @@ func (w *work) want(desired app.Desired, source string, now time.Time) {
 	if w.removed != desired.Removed {
 		w.forget()
 	}
-	w.bundle, w.options, w.optionsDigest, w.removed = desired.Bundle, desired.Options, string(options), desired.Removed
+	w.bundle, w.given, w.options, w.optionsDigest, w.removed = desired.Bundle, nil, desired.Options, string(options), desired.Removed
 	w.state.Parent, w.state.Removed = desired.Options.Lineage.Parent, desired.Removed
 	w.state.Digest, w.state.Objects = desired.Bundle.Digest, len(desired.Bundle.Objects)
 }

@@ -22,25 +22,27 @@ type Claims struct {
 	partial    bool                // there may be other apps
 }
 
-// Of returns the claims of apps by their bundles, nil where an app's objects are
-// not known. There may be other apps beside them if they are partial.
-func Of(apps map[string]*app.Bundle, partial bool, facts app.Facts) *Claims {
+// Of returns the claims of apps by their bundles, none where an app's objects are
+// not known, several where it may have those of any. There may be other apps beside
+// them if they are partial.
+func Of(apps map[string][]*app.Bundle, partial bool, facts app.Facts) *Claims {
 	c := &Claims{
 		owners: map[object.ID][]string{}, namespaces: map[string][]string{}, groups: map[string][]string{},
 		known: map[string]bool{}, unknown: map[string]bool{}, partial: partial,
 	}
 	for _, name := range slices.Sorted(maps.Keys(apps)) {
-		bundle := apps[name]
-		if bundle == nil {
+		if len(apps[name]) == 0 {
 			c.unknown[name] = true
 			continue
 		}
 		c.known[name] = true
-		for _, u := range bundle.Objects {
-			for _, id := range Identities(object.Of(u), facts) {
-				c.owners[id] = addLast(c.owners[id], name)
-				c.namespaces[id.Namespace] = addLast(c.namespaces[id.Namespace], name)
-				c.groups[id.Group] = addLast(c.groups[id.Group], name)
+		for _, bundle := range apps[name] {
+			for _, u := range bundle.Objects {
+				for _, id := range Identities(object.Of(u), facts) {
+					c.owners[id] = addLast(c.owners[id], name)
+					c.namespaces[id.Namespace] = addLast(c.namespaces[id.Namespace], name)
+					c.groups[id.Group] = addLast(c.groups[id.Group], name)
+				}
 			}
 		}
 	}

@@ -16,7 +16,7 @@ func TestClaims(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	c := Of(map[string]*app.Bundle{"web": bundle, "broken": nil}, false, app.Facts{})
+	c := Of(map[string][]*app.Bundle{"web": {bundle}, "broken": nil}, false, app.Facts{})
 	if c.Complete() {
 		t.Error("claims are complete though an app in error has no bundle")
 	}
