@@ -5,6 +5,9 @@ import (
 	"strings"
 	"testing"
 
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+
 	"nave.dev/internal/app"
 )
 
@@ -95,4 +98,31 @@ func TestMovedIntoAnAppInError(t *testing.T) {
 	}
 	s.Assign(assigned(g.desired("from", a), g.desired("to", b)))
 	g.until("what nobody has any more is deleted", func() bool { return g.value("moved") == "" })
+}
+
+// TestDriftFromBeforeCorrection has an app correct drift from now on: what somebody
+// added before goes, also what the syncs meanwhile took for the state of things.
+func TestDriftFromBeforeCorrection(t *testing.T) {
+	g := on(t)
+	s, _ := g.spoke("first")
+	web := func(value string, correct bool) *Assigned {
+		desired := g.desired("web", g.configMap("a", value))
+		desired.Options.CorrectDrift = correct
+		return assigned(desired)
+	}
+	s.Assign(web("one", false))
+	g.synced(s)
+	configMaps := g.person.CoreV1().ConfigMaps(g.namespace)
+	added := []byte(`{"data":{"by-hand":"yes"}}`)
+	if _, err := configMaps.Patch(t.Context(), "a", types.MergePatchType, added, metav1.PatchOptions{FieldManager: "kubectl-edit"}); err != nil {
+		t.Fatal(err)
+	}
+	s.Assign(web("two", false))
+	g.until("it is applied", func() bool { return g.value("a") == "two" && appOf(s).Message != "syncing" })
+	s.Assign(web("two", true))
+	g.until("what was added is removed", func() bool {
+		a, err := configMaps.Get(t.Context(), "a", metav1.GetOptions{})
+		return err == nil && a.Data["by-hand"] == ""
+	})
+	g.synced(s)
 }

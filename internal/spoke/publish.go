@@ -16,6 +16,10 @@ import (
 	"nave.dev/internal/spoke/claims"
 )
 
+// healthAgain is how often an app that is not healthy is judged without an event: an
+// object may have been another app's when it changed.
+const healthAgain = 5 * time.Second
+
 // defaultDeadline is how long an app may take to become healthy.
 const defaultDeadline = 10 * time.Minute
 
@@ -141,7 +145,11 @@ func (s *session) appHealth(w *work) (sum health.Summary, expires time.Time) {
 	for i, u := range w.bundle.Objects {
 		parts[i] = results[i].Part(object.Of(u).String())
 	}
-	return health.Aggregate(parts, 0), expires
+	sum = health.Aggregate(parts, 0)
+	if again := s.now().Add(healthAgain); sum.Status != health.Healthy && (expires.IsZero() || again.Before(expires)) {
+		expires = again
+	}
+	return sum, expires
 }
 
 // objectHealth is the health of one object as the watches show it.

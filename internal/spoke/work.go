@@ -100,6 +100,9 @@ func (w *work) want(desired app.Desired, source string, now time.Time) {
 	if w.removed != desired.Removed {
 		w.forget()
 	}
+	if desired.Options.CorrectDrift && !w.options.CorrectDrift {
+		clear(w.known) // drift that was there when it was applied has become what is known
+	}
 	w.bundle, w.given, w.options, w.optionsDigest, w.removed = desired.Bundle, nil, desired.Options, string(options), desired.Removed
 	w.state.Parent, w.state.Removed = desired.Options.Lineage.Parent, desired.Removed
 	w.state.Digest, w.state.Objects = desired.Bundle.Digest, len(desired.Bundle.Objects)
@@ -349,6 +352,7 @@ func (s *session) hand(id object.ID, to *work) bool {
 		return false
 	}
 	if from := s.apps[s.applied[id]]; from != nil && from != to {
+		from.seen = false
 		delete(from.known, id)
 		delete(from.drifted, id)
 	}
