@@ -260,8 +260,8 @@ func (s *session) repair(ctx context.Context, w *work) {
 			}
 			s.report(w, ids, result, err)
 			s.learn(w, result)
-			for _, id := range ids { // one that Git does not have was passed over
-				if err == nil && !slices.ContainsFunc(result.Changes, func(e change.Entry) bool { return e.Object == id }) {
+			for _, id := range ids { // what failed, or Git does not have, is read again by the next sync
+				if _, settled := result.Baselines[id]; !settled {
 					delete(w.known, id)
 				}
 			}

@@ -413,3 +413,30 @@ func TestKindThatComesLater(t *testing.T) {
 	g.define("Thing", "v1")
 	g.synced(s)
 }
+
+// TestRepairThatFails refuses the write that would undo drift: it is undone once
+// writes are let in again, though nothing happens to the object any more.
+func TestRepairThatFails(t *testing.T) {
+	g := on(t)
+	fault := &faulty{}
+	s, _ := g.through("first", fault)
+	s.Assign(assigned(g.desired("web", g.configMap("a", "one"))))
+	g.synced(s)
+	refused := make(chan struct{}, 1)
+	fault.set(func(r *http.Request) (*http.Response, error) {
+		if r.Method != http.MethodPatch || !strings.Contains(r.URL.Path, "/configmaps/a") {
+			return nil, nil
+		}
+		select {
+		case refused <- struct{}{}:
+		default:
+		}
+		return answer(r, 403, `{"kind":"Status","apiVersion":"v1","status":"Failure","reason":"Forbidden","message":"not now","code":403}`), nil
+	})
+	g.delete("a")
+	<-refused
+	g.until("the app says so", func() bool { return strings.Contains(describe(s.State()), "not now") })
+	fault.set(nil)
+	g.until("it is undone", func() bool { return g.value("a") == "one" })
+	g.synced(s)
+}
