@@ -143,11 +143,18 @@ func HookOf(u *unstructured.Unstructured) (owner Owner, run string, ok bool) {
 	return owner, parts[2], true
 }
 
-// weApplied looks for an annotation among the fields that Nave's manager applied.
-func weApplied(u *unstructured.Unstructured, annotation string) bool {
+// ManagedFields returns the entries of an object's managed fields as a decoder of
+// JSON left them, none where it has no list of them. They are not copied: typed ones
+// would have each set of fields encoded and parsed once more.
+func ManagedFields(u *unstructured.Unstructured) []any {
 	all, _, _ := unstructured.NestedFieldNoCopy(u.Object, "metadata", "managedFields")
 	list, _ := all.([]any)
-	for _, raw := range list {
+	return list
+}
+
+// weApplied looks for an annotation among the fields that Nave's manager applied.
+func weApplied(u *unstructured.Unstructured, annotation string) bool {
+	for _, raw := range ManagedFields(u) {
 		entry, _ := raw.(map[string]any)
 		if entry["manager"] != FieldManager || entry["operation"] != "Apply" || entry["subresource"] != nil {
 			continue

@@ -247,11 +247,11 @@ func (s *session) claim() {
 	before := s.claims
 	s.claims = claims.Of(bundles, s.assigned.Incomplete != nil, s.facts)
 	for name, w := range s.apps { // what another one gave up may be left over
-		for _, t := range s.tracked.Of(name) {
+		w.late = w.late || w.options.Prune && slices.ContainsFunc(s.tracked.Of(name), func(t apply.Tracked) bool {
 			_, was := before.By(name, t.ID)
 			_, still := s.claims.By(name, t.ID)
-			w.late = w.late || was && !still && w.options.Prune && s.leftOver(w, t)
-		}
+			return was && !still && s.leftOver(w, t)
+		})
 	}
 }
 

@@ -67,10 +67,9 @@ type Object struct {
 // Read decodes an object's managed fields. An entry that cannot be decoded owns
 // nothing.
 func Read(u *unstructured.Unstructured) Object {
-	all, _, _ := unstructured.NestedFieldNoCopy(u.Object, "metadata", "managedFields")
-	list, _ := all.([]any)
-	o := Object{Unstructured: u, managed: len(list) > 0}
-	for _, raw := range list {
+	all := object.ManagedFields(u)
+	o := Object{Unstructured: u, managed: len(all) > 0}
+	for _, raw := range all {
 		entry, ok := readEntry(raw)
 		if !ok {
 			continue

@@ -9,9 +9,7 @@ import (
 	"sigs.k8s.io/structured-merge-diff/v6/fieldpath"
 )
 
-// readEntry decodes an entry of managed fields as a decoder of JSON left it. Every
-// object that is applied or watched comes through here, and to make a typed entry
-// of it first would encode and parse its fields once more.
+// readEntry decodes an entry of [object.ManagedFields].
 func readEntry(raw any) (Entry, bool) {
 	values, _ := raw.(map[string]any)
 	text := func(name string) string {
