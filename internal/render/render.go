@@ -1,8 +1,8 @@
 // Package render turns an app's files into objects, as a build system would. The main type is Renderer: it records
 // which files, listings, misses and facts of the cluster a render used, and repeats one only where any of these
 // changed, so that a commit costs what it touched, equal renders of several clusters are done once, and a restart
-// costs none. Renders run in worker processes that can be stopped. It fetches nothing, decrypts nothing and applies
-// nothing: what is encrypted passes through, with the files that it came from.
+// costs none. Renders run in worker processes that can be stopped, save those of a few plain manifests. It fetches
+// nothing, decrypts nothing and applies nothing: what is encrypted passes through, with the files that it came from.
 package render
 
 import (
@@ -72,6 +72,7 @@ type Renderer struct {
 	cache   *memo.Cache
 	runner  runner
 	pool    *worker.Pool // nil without WorkerCommand
+	small   inProcess    // for what needs no worker; nil without WorkerCommand
 	flights flights
 
 	hits, renders, errors atomic.Int64
@@ -94,7 +95,7 @@ func New(options Options) *Renderer {
 	r.pool = worker.NewPool(worker.Options{
 		Command: options.WorkerCommand, Workers: options.Workers, Deadline: options.Deadline, MaxMemory: options.MaxMemory, Idle: options.Idle,
 	})
-	r.runner = r.pool
+	r.runner, r.small = r.pool, make(inProcess, runtime.GOMAXPROCS(0))
 	return r
 }
 
@@ -205,7 +206,10 @@ func (r *Renderer) remembered(found *memo.Found) (*Result, error) {
 func (r *Renderer) render(ctx context.Context, key string, source tree.Source, job build.Job) (*Result, error) {
 	r.renders.Add(1)
 	recorder := tree.Record(source)
-	out, facts, err := r.runner.Run(ctx, recorder, job)
+	out, facts, err, done := r.here(ctx, recorder, job)
+	if !done {
+		out, facts, err = r.runner.Run(ctx, recorder, job)
+	}
 	reads := recorder.Reads()
 	if err != nil {
 		r.errors.Add(1)

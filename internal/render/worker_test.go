@@ -74,10 +74,10 @@ func TestKilledWorkerIsNoticedByNobodyElse(t *testing.T) {
 	r := New(Options{WorkerCommand: workerCommand(t), Workers: 2})
 	t.Cleanup(r.Close)
 	files := sample()
-	held := &gate{FS: files, at: "plain/a.yaml", reached: make(chan struct{}), open: make(chan struct{})}
+	held := &gate{FS: files, at: "chart/templates/a.yaml", reached: make(chan struct{}), open: make(chan struct{})}
 	failed := make(chan error, 1)
 	go func() {
-		_, err := r.Render(t.Context(), Request{Files: held, Path: "plain"})
+		_, err := r.Render(t.Context(), Request{Files: held, Path: "chart"})
 		failed <- err
 	}()
 	<-held.reached
@@ -244,7 +244,7 @@ func TestTooMuchOutput(t *testing.T) {
 func TestWorkersAreUsedAgainAndEnd(t *testing.T) {
 	r := New(Options{WorkerCommand: workerCommand(t), Workers: 1})
 	files := sample()
-	for _, path := range []string{"plain", "overlays/prod", "chart"} {
+	for _, path := range []string{"overlays/prod", "version", "chart"} {
 		if _, err := r.Render(t.Context(), Request{Files: files, Path: path}); err != nil {
 			t.Fatal(err)
 		}
@@ -264,7 +264,7 @@ func TestWorkersAreUsedAgainAndEnd(t *testing.T) {
 func TestIdleWorkersEnd(t *testing.T) {
 	r := New(Options{WorkerCommand: workerCommand(t), Idle: time.Millisecond})
 	t.Cleanup(r.Close)
-	if _, err := r.Render(t.Context(), Request{Files: sample(), Path: "plain"}); err != nil {
+	if _, err := r.Render(t.Context(), Request{Files: sample(), Path: "chart"}); err != nil {
 		t.Fatal(err)
 	}
 	deadline := time.Now().Add(10 * time.Second)
@@ -280,10 +280,10 @@ func TestWorkerSeesNoSecretsAndNoNetwork(t *testing.T) {
 	t.Setenv("AWS_SECRET_ACCESS_KEY", "secret")
 	r := New(Options{WorkerCommand: workerCommand(t)})
 	t.Cleanup(r.Close)
-	held := &gate{FS: sample(), at: "plain/a.yaml", reached: make(chan struct{}), open: make(chan struct{})}
+	held := &gate{FS: sample(), at: "chart/templates/a.yaml", reached: make(chan struct{}), open: make(chan struct{})}
 	done := make(chan error, 1)
 	go func() {
-		_, err := r.Render(t.Context(), Request{Files: held, Path: "plain"})
+		_, err := r.Render(t.Context(), Request{Files: held, Path: "chart"})
 		done <- err
 	}()
 	<-held.reached
