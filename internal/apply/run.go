@@ -55,6 +55,7 @@ type run struct {
 	waits       []string
 	result      Result
 	trusting    bool // baselines count although nothing is written
+	paced       bool // objects wait for others to be healthy
 
 	mu      sync.Mutex
 	failing bool  // something that is waited for has failed
@@ -166,6 +167,7 @@ func (c *Client) begin(t Target, m mode) (*run, error) {
 			r.definitions[schema.GroupKind{Group: group, Kind: kind}] = it
 		}
 	}
+	r.paced = len(t.Bundle.Hooks) > 0 || slices.ContainsFunc(r.items, func(it *item) bool { return it.wave != 0 })
 	r.gateAll()
 	return r, nil
 }

@@ -139,7 +139,8 @@ func (r *run) shortcut(ctx context.Context, it *item) (settled bool, err error) 
 	if it.known.Adopted {
 		object.Mark(body, r.owner, it.id, true)
 	}
-	after, err := r.apply(ctx, it, body, it.known.UID)
+	body.SetUID(it.known.UID)
+	after, _, err := r.client.put(ctx, r.write(it, "apply", cluster.Request{Body: body, Force: true, Brief: r.brief(it)}))
 	if cluster.UIDMismatch(err) {
 		return false, nil
 	}
@@ -152,7 +153,26 @@ func (r *run) shortcut(ctx context.Context, it *item) (settled bool, err error) 
 	}
 	it.entry = change.Entry{Action: change.Updated}
 	r.done(it, after)
+	it.forget(r.brief(it))
 	return true, nil
+}
+
+// brief reports whether the metadata of an object that was applied is all that is
+// asked of it: its health is if others wait for it. What health needs and is not
+// at hand is read.
+func (r *run) brief(it *item) bool {
+	switch it.id.GroupKind() {
+	case namespaceKind, definitionKind:
+		return false
+	}
+	return lifeless[it.id.GroupKind()] || !r.paced
+}
+
+// forget drops a live object of which only the metadata is known.
+func (it *item) forget(brief bool) {
+	if brief {
+		it.live = nil
+	}
 }
 
 // delicate reports whether fields of the object may have to be handed over, so
@@ -181,7 +201,7 @@ func (r *run) create(ctx context.Context, it *item) (bool, error) {
 			return false, err
 		}
 	}
-	after, created, err := r.client.put(ctx, r.write(it, "apply", cluster.Request{Form: types.ApplyPatchType, Content: content}))
+	after, created, err := r.client.put(ctx, r.write(it, "apply", cluster.Request{Form: types.ApplyPatchType, Content: content, Brief: r.brief(it)}))
 	if apierrors.IsConflict(err) {
 		// An object that is only created was not written, so that marks on it are
 		// those of a creation whose answer was lost.
@@ -197,6 +217,7 @@ func (r *run) create(ctx context.Context, it *item) (bool, error) {
 	}
 	r.client.present.Appeared(it.id)
 	r.done(it, after)
+	it.forget(r.brief(it))
 	return true, nil
 }
 
@@ -214,7 +235,7 @@ func alone(o ownership.Object) bool {
 // done records that the object is as it should be.
 func (r *run) done(it *item, after *unstructured.Unstructured) {
 	it.live = after
-	if _, ok := autoscaler.Target(after); ok && r.mode != showing {
+	if _, ok := autoscaler.Target(it.source); ok && r.mode != showing {
 		r.client.autoscalers.Forget()
 	}
 	if after.GetDeletionTimestamp() != nil {

@@ -1,8 +1,11 @@
 package apply
 
 import (
+	"slices"
 	"strings"
 	"testing"
+
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
 	"nave.dev/internal/change"
 	"nave.dev/internal/object"
@@ -189,5 +192,44 @@ func TestWhatIsSettledIsLetGo(t *testing.T) {
 			}
 		}
 		target.Known = result.Baselines
+	}
+}
+
+// TestHealthIsAskedOfWholeObjects is about objects of whose apply only the metadata is answered.
+func TestHealthIsAskedOfWholeObjects(t *testing.T) {
+	g := on(t)
+	whole := func(u *unstructured.Unstructured) (bool, bool, string) {
+		if u.Object["spec"] == nil {
+			t.Errorf("%s is judged without its spec", object.Of(u))
+		}
+		return true, false, ""
+	}
+	reads := func() (found []string) {
+		all, _ := g.requests.take()
+		return slices.DeleteFunc(all, func(line string) bool {
+			return !strings.Contains(line, "/deployments/") || !strings.HasPrefix(line, "GET ")
+		})
+	}
+	target := g.target("web", web+"---\n"+configMaps("old"))
+	target.Health, target.FirstApply = whole, true
+	result := g.sync(target)
+	target.FirstApply = false
+	if found := reads(); len(found) > 0 {
+		t.Errorf("nothing waits for health, and yet %q", found)
+	}
+	target = g.knowing(g.with(target, strings.Replace(web, "web:1", "web:2", 1)), result)
+	g.want("deleted ConfigMap old; unchanged ConfigMap settings; unchanged Service web; updated Deployment web", "a prune waits for health", g.sync(target).Changes)
+	if found := reads(); len(found) != 1 {
+		t.Errorf("read %q, want the Deployment, once", found)
+	}
+
+	waves := g.target("waves", strings.NewReplacer("name: web", "name: other", "name: settings", "name: more").Replace(web)+
+		"---\n"+strings.Replace(configMaps("last"), "metadata: {name:", `metadata: {annotations: {argocd.argoproj.io/sync-wave: "1"}, name:`, 1))
+	waves.Health, waves.FirstApply = whole, true
+	if result := g.sync(waves); result.WaitsFor != "" {
+		t.Errorf("waits for %q", result.WaitsFor)
+	}
+	if found := reads(); len(found) > 0 {
+		t.Errorf("a wave waits for health, which the answers to applies tell, and yet %q", found)
 	}
 }

@@ -100,11 +100,18 @@ func (r Resource) path(namespace, name string) string {
 	return path + "/" + r.Resource + "/" + name
 }
 
+// The forms of an answer. An extension API server that knows no other form gives
+// the whole object for its metadata.
+const (
+	wholeObject   = "application/json"
+	metadataAlone = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1,application/json"
+)
+
 // Get reads an object.
 func (c *Connection) Get(ctx context.Context, r Resource, id object.ID) (*unstructured.Unstructured, error) {
 	var u *unstructured.Unstructured
 	err := c.call(ctx, func(ctx context.Context) (err error) {
-		u, _, err = decode(ctx, c.rest.Get().AbsPath(r.path(id.Namespace, id.Name)))
+		u, _, err = decode(ctx, c.rest.Get().SetHeader("Accept", wholeObject).AbsPath(r.path(id.Namespace, id.Name)))
 		return err
 	})
 	return u, Scrub(id, err)
@@ -122,6 +129,7 @@ type Request struct {
 	Body    *unstructured.Unstructured // what to apply
 	Manager string                     // the field manager
 	Force   bool                       // conflicts of an apply are overridden
+	Brief   bool                       // only the metadata is to be returned
 
 	Form    types.PatchType // of a patch
 	Content []byte          // of a patch or an update
@@ -131,8 +139,9 @@ type Request struct {
 	Propagation metav1.DeletionPropagation
 }
 
-// Send sends a request and returns the object as it is afterwards, and whether
-// it did not exist before. An error about a Secret repeats no value.
+// Send sends a request and returns the object as it is afterwards, its metadata
+// alone if that is enough, and whether it did not exist before. An error about a
+// Secret repeats no value.
 func (c *Connection) Send(ctx context.Context, r Request) (u *unstructured.Unstructured, created bool, err error) {
 	err = c.call(ctx, func(ctx context.Context) error {
 		request, err := r.encode(c.rest)
@@ -141,6 +150,9 @@ func (c *Connection) Send(ctx context.Context, r Request) (u *unstructured.Unstr
 		}
 		return err
 	})
+	if err == nil && r.Brief {
+		u.SetGroupVersionKind(r.Resource.GroupVersion().WithKind(r.Resource.Kind))
+	}
 	return u, created, Scrub(r.Object, err)
 }
 
@@ -181,13 +193,16 @@ func (r Request) encode(client *rest.RESTClient) (*rest.Request, error) {
 	if r.As != "" {
 		request.SetHeader("Impersonate-User", r.As)
 	}
+	if request.SetHeader("Accept", wholeObject); r.Brief {
+		request.SetHeader("Accept", metadataAlone)
+	}
 	return request, nil
 }
 
 // decode sends a request and reads the object that it is answered with.
 func decode(ctx context.Context, request *rest.Request) (u *unstructured.Unstructured, created bool, err error) {
 	code := 0
-	result := request.SetHeader("Accept", "application/json").MaxRetries(0).Do(ctx).StatusCode(&code)
+	result := request.MaxRetries(0).Do(ctx).StatusCode(&code)
 	if err := result.Error(); err != nil {
 		return nil, false, err
 	}
