@@ -118,6 +118,39 @@ func (s Set) With(actions ...Action) Set {
 	return found
 }
 
+// Besides returns the entries about objects of which others say nothing: an object
+// that fails again for another reason is no news.
+func (s Set) Besides(others Set) Set {
+	return slices.DeleteFunc(slices.Clone(s), func(e Entry) bool {
+		return slices.ContainsFunc(others, func(o Entry) bool { return o.Object == e.Object })
+	})
+}
+
+// First says what the first entry is about and why, or nothing.
+func (s Set) First() string {
+	if len(s) == 0 {
+		return ""
+	}
+	return s[0].Object.String() + ": " + s[0].Reason
+}
+
+// AsDrift returns what was not done, but would be, as a difference that is there now.
+func (s Set) AsDrift() Set {
+	var differ Set
+	for _, entry := range s {
+		switch entry.Action {
+		case Created, Updated, Adopted, Replaced, Deleted, Held, Corrected:
+			text := "would be " + string(entry.Action)
+			if entry.Reason != "" {
+				text += ": " + entry.Reason
+			}
+			entry.Action, entry.Reason = Drifted, text
+		}
+		differ = append(differ, entry)
+	}
+	return differ
+}
+
 // Summary counts the actions in words, such as "3 created, 1 updated, 40 unchanged".
 func (s Set) Summary() string {
 	var parts []string

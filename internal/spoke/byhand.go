@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"nave.dev/internal/apply"
-	"nave.dev/internal/change"
 	"nave.dev/internal/spoke/hours"
 	"nave.dev/internal/spoke/record"
 	"nave.dev/internal/window"
@@ -89,7 +88,7 @@ func (s *session) compare(ctx context.Context, w *work) {
 		stopped := task.Err() != nil
 		return func() {
 			w.comparing = false
-			result.Changes = wouldBe(result.Changes)
+			result.Changes = result.Changes.AsDrift()
 			s.learn(w, result)
 			if stopped || !s.compares(w) { // it was asked for meanwhile
 				w.forget()
@@ -106,23 +105,6 @@ func (s *session) compare(ctx context.Context, w *work) {
 	})
 }
 
-// wouldBe says of what a sync would do that it differs now.
-func wouldBe(changes change.Set) change.Set {
-	var differ change.Set
-	for _, entry := range changes {
-		switch entry.Action {
-		case change.Created, change.Updated, change.Adopted, change.Replaced, change.Deleted, change.Held, change.Corrected:
-			text := "would be " + string(entry.Action)
-			if entry.Reason != "" {
-				text += ": " + entry.Reason
-			}
-			entry.Action, entry.Reason = change.Drifted, text
-		}
-		differ = append(differ, entry)
-	}
-	return differ
-}
-
 // showDifferences enters what a comparison came to into the app's state. What
 // others changed since it was synced is told of.
 func (s *session) showDifferences(w *work, result apply.Result, err error) {
@@ -134,21 +116,13 @@ func (s *session) showDifferences(w *work, result apply.Result, err error) {
 	}
 	n := len(w.state.Drift)
 	if shut := s.shut(w); shut != "" {
-		w.state.Message = cmp.Or(problem(w.state.Problems), fmt.Sprintf("%s: %d objects differ from Git", shut, n))
+		w.state.Message = cmp.Or(w.state.Problems.First(), fmt.Sprintf("%s: %d objects differ from Git", shut, n))
 	}
 	if s.unasked(w) {
-		w.state.Message = cmp.Or(problem(w.state.Problems), fmt.Sprintf("waits for nave sync: %d objects differ from Git", n))
+		w.state.Message = cmp.Or(w.state.Problems.First(), fmt.Sprintf("waits for nave sync: %d objects differ from Git", n))
 		return
 	}
-	if news := notAmong(before, w.state.Drift); len(news) > 0 {
+	if news := w.state.Drift.Besides(before); len(news) > 0 {
 		s.event(w.name, EventDrift, news.Summary(), news)
 	}
-}
-
-// problem says what the first of some problems is, or nothing.
-func problem(problems change.Set) string {
-	if len(problems) == 0 {
-		return ""
-	}
-	return problems[0].Object.String() + ": " + problems[0].Reason
 }

@@ -107,12 +107,15 @@ func (s *session) observe(ctx context.Context, event apply.Event) {
 		s.tracked.Put(event.Tracked)
 		fresh := event.Type == apply.Added || before.Owner != event.Owner
 		if w := s.apps[event.Owner.App]; w != nil && fresh && w.options.Prune && s.leftOver(w, event.Tracked) {
-			w.late = true
+			s.late(w)
 		}
 	}
 	s.arrived(event.Kind)
 	s.scale(event)
 	w := s.whose(event.ID)
+	if w != nil {
+		s.agenda.Add(w.name)
+	}
 	switch {
 	case event.Type == apply.Deleted && w == nil:
 		delete(s.health, event.ID)
@@ -148,7 +151,7 @@ func (s *session) scale(event apply.Event) {
 		for _, name := range s.claims.Owners(workload) {
 			// An app knows of what it adds itself.
 			if w := s.apps[name]; w != nil && (name != event.Owner.App || event.Type != apply.Added) {
-				w.late = true
+				s.late(w)
 			}
 		}
 	}

@@ -17,6 +17,7 @@ import (
 	"nave.dev/internal/change"
 	"nave.dev/internal/health"
 	"nave.dev/internal/object"
+	"nave.dev/internal/spoke/agenda"
 	"nave.dev/internal/spoke/claims"
 	"nave.dev/internal/spoke/inventory"
 	"nave.dev/internal/spoke/lease"
@@ -68,6 +69,8 @@ type session struct {
 	hookEvents  chan object.ID
 	releasing   map[string]bool // apps that left, whose hooks are being let go
 	running     int             // syncs and repairs under way
+	agenda      agenda.Agenda   // of apps that may have something to do
+	whole       bool            // all of them may
 	pruning     bool            // one of them may use up the cluster's budget of deletions
 	tasks       sync.WaitGroup
 }
@@ -103,6 +106,7 @@ func newSession(s *Spoke, client kubernetes.Interface, applier *apply.Client, re
 		away: map[schema.GroupKind]error{}, trouble: map[schema.GroupKind]bool{}, tracked: inventory.New(), scaled: map[object.ID]object.ID{},
 		results: make(chan func(), 64), events: make(chan apply.Event, 1024), broken: make(chan error, 16), definitions: make(chan struct{}, 1),
 		kept: make(chan kept, atOnce), hookWatches: map[schema.GroupKind]bool{}, hookEvents: make(chan object.ID, 256), releasing: map[string]bool{},
+		whole: true,
 	}
 	for name, w := range s.apps {
 		w.busy, w.cancel, w.seen = false, nil, false
@@ -143,7 +147,7 @@ func (s *session) run(ctx context.Context) (err error) {
 		if err := s.start(ctx); err != nil {
 			return err
 		}
-		news := true
+		news, whole := true, true
 		select {
 		case <-ctx.Done():
 			return context.Cause(ctx)
@@ -159,12 +163,14 @@ func (s *session) run(ctx context.Context) (err error) {
 		case <-s.defined():
 			s.learnFacts(ctx)
 		case done := <-s.results:
+			whole = false
 			done()
 		case k := <-s.kept:
 			s.keep(ctx, k)
 		case id := <-s.hookEvents:
 			s.noticeHook(id)
 		case event := <-s.events:
+			whole = false
 			s.observe(ctx, event)
 			for range len(s.events) { // what has come meanwhile belongs to the same look
 				s.observe(ctx, <-s.events)
@@ -179,7 +185,7 @@ func (s *session) run(ctx context.Context) (err error) {
 			publish, news = nil, false
 			after = max(publishAfter, publishShare*time.Since(began))
 		}
-		if news && publish == nil {
+		if s.whole = s.whole || whole; news && publish == nil {
 			publish = time.After(after)
 		}
 	}
@@ -279,31 +285,42 @@ func (s *session) start(ctx context.Context) error {
 	if err := s.accept(ctx); err != nil || s.refused != nil {
 		return err
 	}
-	for _, name := range s.names {
-		if s.running >= atOnce {
+	if s.whole {
+		s.agenda.All(s.names)
+		s.whole = false
+	}
+	for s.running < atOnce {
+		name, ok := s.agenda.Next()
+		if !ok {
 			return nil
 		}
-		w := s.apps[name]
-		if w.busy && !w.comparing && (s.shut(w) != "" || s.rival(w) != "") {
-			w.stop() // its time is over, or somebody else writes
-		}
-		if w.busy || !s.ready(w) {
-			continue
-		}
-		switch now := s.now(); {
-		case s.compares(w):
-			if w.due(now) || w.astray(now) {
-				s.compare(ctx, w)
-			}
-		case len(w.closed) > 0 && w.current() && w.astray(now):
-			s.repair(ctx, w) // a sync would have it wait for the gates
-		case w.due(now):
-			s.sync(ctx, w)
-		case len(w.drifted) > 0:
-			s.repair(ctx, w)
+		if w := s.apps[name]; w != nil {
+			s.begin(ctx, w)
 		}
 	}
 	return nil
+}
+
+// begin begins what an app has to do, if it may.
+func (s *session) begin(ctx context.Context, w *work) {
+	if w.busy && !w.comparing && (s.shut(w) != "" || s.rival(w) != "") {
+		w.stop() // its time is over, or somebody else writes
+	}
+	if w.busy || !s.ready(w) {
+		return
+	}
+	switch now := s.now(); {
+	case s.compares(w):
+		if w.due(now) || w.astray(now) {
+			s.compare(ctx, w)
+		}
+	case len(w.closed) > 0 && w.current() && w.astray(now):
+		s.repair(ctx, w) // a sync would have it wait for the gates
+	case w.due(now):
+		s.sync(ctx, w)
+	case len(w.drifted) > 0:
+		s.repair(ctx, w)
+	}
 }
 
 // stand finds out whether this process writes. Who begins to reads the record

@@ -13,6 +13,7 @@ func (s *session) do(ctx context.Context, w *work, task func(context.Context) fu
 			s.running--
 			w.stop()
 			w.busy, w.cancel = false, nil
+			s.agenda.Add(w.name)
 			done()
 		}
 	})

@@ -177,7 +177,7 @@ func (s *session) sync(ctx context.Context, w *work) {
 		stopped := task.Err() != nil
 		return func() {
 			if prunes {
-				s.pruning = false
+				s.pruning, s.whole = false, true // it is the next one's turn
 			}
 			w.fresh = false
 			s.judge(w, result, err)
@@ -346,7 +346,7 @@ func (s *session) hand(id object.ID, to *work) bool {
 		for _, name := range owners {
 			if w := s.apps[name]; w != nil {
 				delete(w.known, id)
-				w.late = true
+				s.late(w)
 			}
 		}
 		return false
@@ -358,6 +358,12 @@ func (s *session) hand(id object.ID, to *work) bool {
 	}
 	s.applied[id] = to.name
 	return true
+}
+
+// late has an app look again at what its last sync did not know of.
+func (s *session) late(w *work) {
+	w.late = true
+	s.agenda.Add(w.name)
 }
 
 // remember keeps on the cluster what must outlive this process: that a
@@ -384,7 +390,7 @@ func (s *session) judge(w *work, result apply.Result, err error) {
 	failedBefore := w.state.Problems.With(change.Failed, change.Conflict)
 	w.state.Problems = result.Changes.With(change.Failed, change.Conflict, change.Skipped)
 	w.state.Drift = result.Changes.With(change.Drifted)
-	if news := notAmong(failedBefore, w.state.Problems.With(change.Failed, change.Conflict)); len(news) > 0 {
+	if news := w.state.Problems.With(change.Failed, change.Conflict).Besides(failedBefore); len(news) > 0 {
 		text := news[0].Object.String() + ": " + news[0].Reason
 		if more := len(news) - 1; more > 0 {
 			text += fmt.Sprintf(" (and %d more)", more)
@@ -402,14 +408,6 @@ func (s *session) judge(w *work, result apply.Result, err error) {
 	w.conclude(result.WaitsFor, err)
 }
 
-// notAmong returns the entries about objects of which others say nothing: an object
-// that fails again for another reason is no news.
-func notAmong(others, entries change.Set) change.Set {
-	return slices.DeleteFunc(slices.Clone(entries), func(e change.Entry) bool {
-		return slices.ContainsFunc(others, func(o change.Entry) bool { return o.Object == e.Object })
-	})
-}
-
 // follow says that the app is not Synced if Git has moved on meanwhile.
 func (w *work) follow() {
 	if w.state.Sync == Synced && !w.current() {
@@ -424,7 +422,7 @@ func (w *work) conclude(waitsFor string, err error) {
 	case err != nil:
 		w.state.Sync, w.state.Message = OutOfSync, err.Error()
 	case len(w.state.Problems) > 0:
-		w.state.Sync, w.state.Message = OutOfSync, problem(w.state.Problems)
+		w.state.Sync, w.state.Message = OutOfSync, w.state.Problems.First()
 	case w.state.Held != nil:
 		w.state.Sync, w.state.Message = OutOfSync, w.state.Held.String()
 	case len(w.state.Drift) > 0:
