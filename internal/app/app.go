@@ -159,6 +159,9 @@ type Bundle struct {
 	// Encrypted are the files that encrypted objects came from, as SOPS left them:
 	// their MACs can be checked on nothing else. By path.
 	Encrypted []EncryptedFile
+	// Release is what an app should be that is a release of Helm; it has nothing else
+	// then. nil for any other.
+	Release *Release
 }
 
 // EncryptedFile is a file that SOPS encrypted. Data must not be changed.

@@ -273,6 +273,14 @@ func FuzzDecodeBundle(f *testing.F) {
 		f.Fatal(err)
 	}
 	f.Add(data)
+	release, err := NewReleaseBundle(aRelease())
+	if err == nil {
+		data, err = release.Encode()
+	}
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(data)
 	f.Add([]byte(`{"digest":"x","objects":[null]}`))
 	f.Add([]byte(`{"objects":[{"kind":"List","apiVersion":"v1","items":[{}]}]}`))
 	f.Fuzz(func(t *testing.T, data []byte) {

@@ -2,6 +2,7 @@ package app
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -14,11 +15,17 @@ type encoded struct {
 	Objects   []*unstructured.Unstructured `json:"objects"`
 	Hooks     []*unstructured.Unstructured `json:"hooks,omitempty"`
 	Encrypted []EncryptedFile              `json:"encrypted,omitempty"`
+	Release   *Release                     `json:"release,omitempty"`
+	Chart     *Chart                       `json:"chart,omitempty"` // of Release
 }
 
 // Encode returns the bundle as JSON that DecodeBundle reads.
 func (b *Bundle) Encode() ([]byte, error) {
-	data, err := json.Marshal(encoded{Digest: b.Digest, Objects: b.Objects, Hooks: b.Hooks, Encrypted: b.Encrypted})
+	out := encoded{Digest: b.Digest, Objects: b.Objects, Hooks: b.Hooks, Encrypted: b.Encrypted, Release: b.Release}
+	if b.Release != nil {
+		out.Chart = &b.Release.Chart
+	}
+	data, err := json.Marshal(out)
 	if err != nil {
 		return nil, fmt.Errorf("encoding the bundle %s: %w", b.Digest, err)
 	}
@@ -39,7 +46,7 @@ func DecodeBundle(data []byte) (*Bundle, error) {
 			}
 		}
 	}
-	bundle, err := NewBundle(in.Objects, in.Hooks, in.Encrypted...)
+	bundle, err := in.bundle()
 	if err != nil {
 		return nil, fmt.Errorf("decoding the bundle %s: %w", in.Digest, err)
 	}
@@ -47,4 +54,16 @@ func DecodeBundle(data []byte) (*Bundle, error) {
 		return nil, fmt.Errorf("decoding the bundle %s: its content is that of %s", in.Digest, bundle.Digest)
 	}
 	return bundle, nil
+}
+
+// bundle makes anew what was encoded.
+func (in encoded) bundle() (*Bundle, error) {
+	if in.Release == nil {
+		return NewBundle(in.Objects, in.Hooks, in.Encrypted...)
+	}
+	if in.Chart == nil || len(in.Objects)+len(in.Hooks)+len(in.Encrypted) > 0 {
+		return nil, errors.New("it is a release, which has a chart and nothing else")
+	}
+	in.Release.Chart = *in.Chart
+	return NewReleaseBundle(in.Release)
 }

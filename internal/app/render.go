@@ -22,6 +22,10 @@ type Render struct {
 	// Substitute replaces ${NAME} in rendered manifests by Variables.
 	Substitute bool        `json:"substitute,omitempty"`
 	Helm       HelmOptions `json:"helm,omitzero"`
+	// Release makes a release of a chart in place of objects, run where the cluster
+	// is; nil does not. Then Kind is Helm, and of Helm only ReleaseName, Namespace,
+	// SkipCRDs and what is said of values count.
+	Release *Release `json:"release,omitempty"`
 	// Directory reads a directory of plain manifests, and with Auto tells which way to
 	// render it is, as Argo CD does: a kustomization file comes before a Chart.yaml.
 	// Whatever the way, it refuses files that Argo CD changes an Application's options
@@ -46,6 +50,9 @@ type HelmOptions struct {
 	ValueFiles  []string       `json:"valueFiles,omitempty"` // relative to the chart, or absolute from the source's root
 	Values      map[string]any `json:"values,omitempty"`
 	SkipCRDs    bool           `json:"skipCRDs,omitempty"`
+	// ReplaceValues has ValueFiles be the chart's own values, in the place of its
+	// values.yaml.
+	ReplaceValues bool `json:"replaceValues,omitempty"`
 
 	// Parameters win over Values; among them the later one wins.
 	Parameters     []Parameter     `json:"parameters,omitempty"`
@@ -126,16 +133,20 @@ type Replicas struct {
 
 // KustomizePatch is an entry of a kustomization's patches.
 type KustomizePatch struct {
-	Path   string `json:"path,omitempty"`
-	Patch  string `json:"patch,omitempty"`
-	Target *struct {
-		Group              string `json:"group,omitempty"`
-		Version            string `json:"version,omitempty"`
-		Kind               string `json:"kind,omitempty"`
-		Name               string `json:"name,omitempty"`
-		Namespace          string `json:"namespace,omitempty"`
-		LabelSelector      string `json:"labelSelector,omitempty"`
-		AnnotationSelector string `json:"annotationSelector,omitempty"`
-	} `json:"target,omitempty"`
+	Path    string          `json:"path,omitempty"`
+	Patch   string          `json:"patch,omitempty"`
+	Target  *Selector       `json:"target,omitempty"`
 	Options map[string]bool `json:"options,omitempty"`
+}
+
+// Selector names objects as Kustomize does: all that it says must fit. Group to
+// Namespace are regular expressions that fit the whole text.
+type Selector struct {
+	Group              string `json:"group,omitempty"`
+	Version            string `json:"version,omitempty"`
+	Kind               string `json:"kind,omitempty"`
+	Name               string `json:"name,omitempty"`
+	Namespace          string `json:"namespace,omitempty"`
+	LabelSelector      string `json:"labelSelector,omitempty"`
+	AnnotationSelector string `json:"annotationSelector,omitempty"`
 }
