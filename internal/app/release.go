@@ -33,6 +33,9 @@ type Release struct {
 	Values     map[string]any `json:"values,omitempty"`
 	ValuesFrom []ValuesFrom   `json:"valuesFrom,omitempty"`
 	Defaults   map[string]any `json:"defaults,omitempty"`
+	// ReplaceDefaults has HelmOptions.ValueFiles be the chart's own values, in the
+	// place of its values.yaml, if there are any.
+	ReplaceDefaults bool `json:"replaceDefaults,omitempty"`
 
 	Install   ReleaseAction `json:"install,omitzero"`
 	Upgrade   ReleaseAction `json:"upgrade,omitzero"`

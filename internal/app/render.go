@@ -23,8 +23,8 @@ type Render struct {
 	Substitute bool        `json:"substitute,omitempty"`
 	Helm       HelmOptions `json:"helm,omitzero"`
 	// Release makes a release of a chart in place of objects, run where the cluster
-	// is; nil does not. Then Kind is Helm, and of Helm only ReleaseName, Namespace,
-	// SkipCRDs and what is said of values count.
+	// is; nil does not. Of Helm only ReleaseName, Namespace, SkipCRDs, and what is said
+	// of values and their files, count then.
 	Release *Release `json:"release,omitempty"`
 	// Directory reads a directory of plain manifests, and with Auto tells which way to
 	// render it is, as Argo CD does: a kustomization file comes before a Chart.yaml.
@@ -50,9 +50,6 @@ type HelmOptions struct {
 	ValueFiles  []string       `json:"valueFiles,omitempty"` // relative to the chart, or absolute from the source's root
 	Values      map[string]any `json:"values,omitempty"`
 	SkipCRDs    bool           `json:"skipCRDs,omitempty"`
-	// ReplaceValues has ValueFiles be the chart's own values, in the place of its
-	// values.yaml.
-	ReplaceValues bool `json:"replaceValues,omitempty"`
 
 	// Parameters win over Values; among them the later one wins.
 	Parameters     []Parameter     `json:"parameters,omitempty"`

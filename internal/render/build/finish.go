@@ -279,6 +279,11 @@ func checkName(o manifest.Object, name string, fail func(hint, format string, ar
 
 // Bundle decodes an output. Objects come out as they went in.
 func (out *Output) Bundle() (*app.Bundle, error) {
+	if out.Release != nil && out.Chart != nil {
+		release := *out.Release
+		release.Chart = *out.Chart
+		return app.NewReleaseBundle(&release)
+	}
 	objects, err := decodeAll(out.Objects)
 	if err != nil {
 		return nil, err

@@ -1,6 +1,6 @@
-// Package build turns an app's files into the objects of its bundle. The main function is Run, which is pure: its
-// result depends on nothing but the tree and the Job. It composes the three ways to render with what they have in
-// common: substitution, hooks, namespaces, validation. It has no cache, no deadline and no process of its own.
+// Package build turns an app's files into its bundle: objects, or a release of a chart. The main function is Run, which
+// is pure: its result depends on nothing but the tree and the Job. It composes the three ways to render with what they
+// have in common: substitution, hooks, namespaces, validation. It has no cache, no deadline and no process of its own.
 package build
 
 import (
@@ -35,6 +35,9 @@ type Output struct {
 	Warnings []string          `json:"warnings,omitempty"`
 	// Encrypted are the files that encrypted objects came from.
 	Encrypted []app.EncryptedFile `json:"encrypted,omitempty"`
+	// Release and its Chart are what a job that asks for a release gives, and nothing else.
+	Release *app.Release `json:"release,omitempty"`
+	Chart   *app.Chart   `json:"chart,omitempty"`
 }
 
 // Fact is something about a cluster that a render looked at, with the value that it saw.
@@ -57,6 +60,9 @@ func Run(t tree.Tree, job Job) (out *Output, facts []Fact, err error) {
 	files := &encryptedFiles{Tree: t, found: map[string][]byte{}}
 	if err := f.refuseOverrides(files); err != nil {
 		return nil, f.facts, err
+	}
+	if job.Params.Release != nil {
+		return f.pack(files)
 	}
 	objects, err := f.render(files)
 	if err == nil {

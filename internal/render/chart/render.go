@@ -189,6 +189,11 @@ func (l *loaded) compatible(capabilities *common.Capabilities) error {
 	if want := l.Metadata.KubeVersion; want != "" && !chartutil.IsCompatibleRange(want, capabilities.KubeVersion.String()) {
 		return manifest.Problem{File: path.Join(l.dir, "Chart.yaml"), Message: fmt.Sprintf("the chart wants Kubernetes %s, the cluster has %s", want, capabilities.KubeVersion.Version)}
 	}
+	return l.installable()
+}
+
+// installable refuses a chart that renders nothing by itself.
+func (l *loaded) installable() error {
 	if l.Metadata.Type == "library" {
 		return manifest.Problem{File: path.Join(l.dir, "Chart.yaml"), Message: "is a library chart, which is only there for other charts", Hint: "name the chart that depends on it"}
 	}

@@ -31,10 +31,27 @@ type given struct {
 // readValues merges the values files, in their order, and then the values that are given directly; what comes later
 // wins.
 func readValues(t tree.Tree, in Input) (*given, error) {
-	g := &given{values: map[string]any{}, parameters: in.Options.Parameters}
-	names, err := in.valueFiles(t)
+	values, text, err := readFiles(t, in)
 	if err != nil {
 		return nil, err
+	}
+	direct, data, err := asHelm(in.Options.Values)
+	if err != nil {
+		return nil, err
+	}
+	g := &given{values: loader.MergeMaps(values, direct), parameters: in.Options.Parameters, text: append(text, data...)}
+	for _, p := range in.Options.Parameters {
+		g.text = append(g.text, p.Value...)
+	}
+	return g, g.readFiles(t, in)
+}
+
+// readFiles merges the values files, in their order, and returns their texts as well.
+func readFiles(t tree.Tree, in Input) (values map[string]any, text []byte, err error) {
+	values = map[string]any{}
+	names, err := in.valueFiles(t)
+	if err != nil {
+		return nil, nil, err
 	}
 	for _, file := range names {
 		data, err := t.ReadFile(file)
@@ -42,28 +59,20 @@ func readValues(t tree.Tree, in Input) (*given, error) {
 			if in.Options.IgnoreMissingValueFiles {
 				continue
 			}
-			return nil, manifest.Problem{File: in.Dir, Message: fmt.Sprintf("there is no values file %q", file),
+			return nil, nil, manifest.Problem{File: in.Dir, Message: fmt.Sprintf("there is no values file %q", file),
 				Hint: "a path of valueFiles is relative to the chart, or begins with a slash and is relative to the repository"}
 		}
 		if err != nil {
-			return nil, fmt.Errorf("reading values file %q: %w", file, err)
+			return nil, nil, fmt.Errorf("reading values file %q: %w", file, err)
 		}
 		read, err := loadValues(file, data)
 		if err != nil {
-			return nil, err
+			return nil, nil, err
 		}
-		g.values = loader.MergeMaps(g.values, read)
-		g.text = append(g.text, data...)
+		values = loader.MergeMaps(values, read)
+		text = append(text, data...)
 	}
-	direct, data, err := asHelm(in.Options.Values)
-	if err != nil {
-		return nil, err
-	}
-	g.values, g.text = loader.MergeMaps(g.values, direct), append(g.text, data...)
-	for _, p := range in.Options.Parameters {
-		g.text = append(g.text, p.Value...)
-	}
-	return g, g.readFiles(t, in)
+	return values, text, nil
 }
 
 // loadValues reads a values file.

@@ -98,6 +98,12 @@ func weightOf(bundle *app.Bundle) int64 {
 	for _, u := range bundle.Hooks {
 		total += weight(u.Object)
 	}
+	if bundle.Release != nil {
+		total += weight(bundle.Release.Values) + weight(bundle.Release.Defaults)
+		for _, file := range bundle.Release.Chart.Files {
+			total += int64(len(file.Name)+len(file.Data)) + 64
+		}
+	}
 	return total
 }
 
