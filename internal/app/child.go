@@ -3,6 +3,7 @@ package app
 import (
 	"cmp"
 	"math"
+	"reflect"
 	"time"
 
 	"nave.dev/internal/object"
@@ -19,6 +20,11 @@ type Child struct {
 	// "$N/…" of a path of Render.
 	Refs    map[string]Origin
 	Options Options
+}
+
+// SameContent reports whether two children render to the same, whatever their options.
+func (c *Child) SameContent(other *Child) bool {
+	return reflect.DeepEqual(c.Origins, other.Origins) && reflect.DeepEqual(c.Refs, other.Refs)
 }
 
 // Origin is one source of a Child.

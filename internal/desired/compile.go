@@ -8,6 +8,7 @@ import (
 	"sync"
 
 	"nave.dev/internal/app"
+	"nave.dev/internal/desired/family"
 	"nave.dev/internal/fleet"
 	"nave.dev/internal/render"
 )
@@ -127,12 +128,6 @@ func (c *compilation) open(ctx context.Context, source app.Source) (tree, error)
 	return open()
 }
 
-// rendered is what came of rendering one app.
-type rendered struct {
-	result *render.Result
-	err    error
-}
-
 func newCompiled(cluster, fleet string, incomplete error) *Compiled {
 	return &Compiled{
 		Assignment: &app.Assignment{Cluster: cluster, Fleet: fleet, Incomplete: incomplete},
@@ -141,13 +136,13 @@ func newCompiled(cluster, fleet string, incomplete error) *Compiled {
 }
 
 // add enters what came of an app.
-func (c *Compiled) add(spec app.Spec, r rendered) {
-	desired := app.Desired{Name: spec.Name, Options: spec.Options, Err: r.err}
-	if r.err == nil {
-		desired.Bundle = r.result.Bundle
-		c.FactsUsed = c.FactsUsed || r.result.FactsUsed
-		if len(r.result.Warnings) > 0 {
-			c.Warnings[spec.Name] = slices.Concat(c.Warnings[spec.Name], r.result.Warnings)
+func (c *Compiled) add(spec app.Spec, r family.Rendered) {
+	desired := app.Desired{Name: spec.Name, Options: spec.Options, Err: r.Err}
+	if r.Err == nil {
+		desired.Bundle = r.Result.Bundle
+		c.FactsUsed = c.FactsUsed || r.Result.FactsUsed
+		if len(r.Result.Warnings) > 0 {
+			c.Warnings[spec.Name] = slices.Concat(c.Warnings[spec.Name], r.Result.Warnings)
 		}
 	}
 	for _, part := range spec.Parts {
@@ -165,21 +160,26 @@ func (c *compilation) facts(cluster string) app.Facts {
 	return known
 }
 
-// renderApps renders the apps of one cluster, in their order. Each takes a turn
-// among those of all clusters. What can be told early is.
-func (c *compilation) renderApps(ctx context.Context, specs []app.Spec, facts app.Facts, tell *early) []rendered {
-	all := make([]rendered, len(specs))
+// renderApps renders the apps of one cluster, in their order. What can be told early
+// is.
+func (c *compilation) renderApps(ctx context.Context, specs []app.Spec, facts app.Facts, tell *early) []family.Rendered {
+	all := make([]family.Rendered, len(specs))
 	var group sync.WaitGroup
 	for i, spec := range specs {
 		group.Go(func() {
-			c.turn <- struct{}{}
-			defer func() { <-c.turn }()
-			all[i].result, all[i].err = c.renderApp(ctx, spec, facts)
+			all[i].Result, all[i].Err = c.Render(ctx, spec, facts)
 			tell.rendered(spec, all[i])
 		})
 	}
 	group.Wait()
 	return all
+}
+
+// Render implements family.Fleet: it renders an app when it is its turn.
+func (c *compilation) Render(ctx context.Context, spec app.Spec, facts app.Facts) (*render.Result, error) {
+	c.turn <- struct{}{}
+	defer func() { <-c.turn }()
+	return c.renderApp(ctx, spec, facts)
 }
 
 // renderApp renders the parts of an app, and makes one of them.

@@ -21,6 +21,7 @@ import (
 	"nave.dev/api/v1alpha1"
 	"nave.dev/internal/chartsource"
 	"nave.dev/internal/desired/checks"
+	"nave.dev/internal/desired/family"
 	"nave.dev/internal/desired/parts"
 	"nave.dev/internal/gitsource"
 	"nave.dev/internal/render"
@@ -66,7 +67,7 @@ type Pipeline struct {
 	accepting sync.Mutex
 	checks    checks.Reader
 	cutter    parts.Cutter
-	readings  parts.Memo[reading]
+	readings  family.Memory
 }
 
 // Open makes a pipeline ready. Close it when done.
@@ -202,7 +203,7 @@ type worktree struct{ fs.FS }
 func (worktree) Hash(string) (string, bool) { return "", false }
 
 // WorktreeCommit stands for the commit of a worktree.
-const WorktreeCommit = "worktree"
+const WorktreeCommit = family.Changing
 
 // tree returns the files of a commit of a source.
 func (p *Pipeline) tree(ctx context.Context, pinned *Pinned, source, commit string) (tree, error) {

@@ -6,7 +6,7 @@ import (
 	"sync"
 
 	"nave.dev/internal/app"
-	"nave.dev/internal/dialect/argocd"
+	"nave.dev/internal/desired/family"
 	"nave.dev/internal/fleet"
 	"nave.dev/internal/render"
 )
@@ -39,8 +39,8 @@ func newEarly(to Member, whole *app.Assignment, placed fleet.Placement) *early {
 // change it: the app is in error, its render depends on the kinds that the
 // cluster has, which other apps may define, it makes the namespaces that no other
 // app has, or its objects ask for apps.
-func (e *early) rendered(spec app.Spec, r rendered) {
-	if e == nil || r.err != nil || r.result.FactsUsed || spec.Options.CreateNamespace || spec.Dialect.Fleet || asksForApps(spec, r) {
+func (e *early) rendered(spec app.Spec, r family.Rendered) {
+	if e == nil || r.Err != nil || r.Result.FactsUsed || spec.Options.CreateNamespace || spec.Dialect.Fleet || asksForApps(spec, r) {
 		return
 	}
 	e.mu.Lock()
@@ -62,9 +62,10 @@ func (e *early) rendered(spec app.Spec, r rendered) {
 }
 
 // brood tells early what the trees of a cluster bring, once it is known which apps
-// all of them are. A nil one does not.
+// all of them are.
 type brood struct {
 	*early
+	grower *family.Grower
 	placed fleet.Placement
 	others *clusterApps // of the cluster, beside those of the trees
 	names  []string     // of the apps of trees of the fleet that are on the cluster
@@ -72,25 +73,21 @@ type brood struct {
 	specs map[string]app.Spec // as they stay, by name; nil until all apps are known
 }
 
-// newBrood returns nil where nothing is told early.
-func newBrood(tell *early, placed fleet.Placement, others *clusterApps, shared map[string]*family) *brood {
-	if tell == nil {
-		return nil
-	}
-	b := &brood{early: tell, placed: placed, others: others}
+func newBrood(tell *early, grower *family.Grower, placed fleet.Placement, others *clusterApps, shared map[string]*family.Tree) *brood {
+	b := &brood{early: tell, grower: grower, placed: placed, others: others}
 	for _, t := range shared {
-		for _, l := range t.on[tell.ready.Cluster] {
-			b.names = append(b.names, l.child.Name)
+		for _, l := range t.On[tell.ready.Cluster] {
+			b.names = append(b.names, l.Child.Name)
 		}
 	}
 	return b
 }
 
-// settle is told of the leaves that are to be rendered next. If these are the last
+// Settle is told of the leaves that are to be rendered next. If these are the last
 // ones, whatever they render to, it tells of all apps that are rendered, and from
 // then on of each leaf.
-func (b *brood) settle(trees []*family, fresh []*leaf) {
-	if b == nil || b.specs != nil || !closed(trees, fresh) {
+func (b *brood) Settle(trees []*family.Tree, fresh []*family.Leaf) {
+	if b.specs != nil || !b.grower.Closed(trees, fresh) {
 		return
 	}
 	all := newClusterApps()
@@ -98,15 +95,15 @@ func (b *brood) settle(trees []*family, fresh []*leaf) {
 		all.add(spec, b.others.rendered[i])
 	}
 	for _, t := range trees {
-		all.addRoot(t.root, t, b.ready.Cluster)
+		all.addRoot(t.Root, t, b.ready.Cluster)
 	}
 	taken := slices.Clone(b.names)
 	for _, t := range trees {
-		for _, failure := range t.found.Failed {
+		for _, failure := range t.Found.Failed {
 			taken = append(taken, failure.Name)
 		}
-		for _, l := range t.leaves {
-			all.addChild(l.specOn(t.root.Options), l.rendered)
+		for _, l := range t.Leaves {
+			all.addChild(l.SpecOn(t.Root.Options), l.Rendered)
 		}
 	}
 	isTaken := func(name string) bool { _, known := all.index[name]; return known || b.placed.Failed[name] != nil }
@@ -122,52 +119,33 @@ func (b *brood) settle(trees []*family, fresh []*leaf) {
 	b.total = len(all.specs) + len(taken)
 	b.mu.Unlock()
 	for _, t := range trees {
-		waiting := func(s app.Spec) bool { return slices.Contains(s.Options.DependsOn, t.root.Name) }
-		if t.asks == nil || len(t.asks.Asks) == 0 || slices.ContainsFunc(b.placed.Apps, waiting) {
+		waiting := func(s app.Spec) bool { return slices.Contains(s.Options.DependsOn, t.Root.Name) }
+		if t.Asks == nil || len(t.Asks.Asks) == 0 || slices.ContainsFunc(b.placed.Apps, waiting) {
 			continue // whoever waits for all of the tree may know of its root alone
 		}
-		b.rendered(b.specs[t.root.Name], all.rendered[all.index[t.root.Name]])
-		for _, l := range t.leaves {
-			if l.asks != nil { // what it asks for is known
-				b.give(l, l.asks.Without(l.result, true))
+		b.rendered(b.specs[t.Root.Name], all.rendered[all.index[t.Root.Name]])
+		for _, l := range t.Leaves {
+			if l.Asks != nil { // what it asks for is known
+				b.give(l, l.Asks.Without(l.Result, true))
 			}
 		}
 	}
 }
 
-// leaf takes in what came of a leaf. One that asks for apps all the same is one in
+// Leaf takes in what came of a leaf. One that asks for apps all the same is one in
 // error.
-func (b *brood) leaf(l *leaf) {
-	if b != nil && b.specs != nil && l.err == nil && len(l.asks.Asks) == 0 {
-		b.give(l, l.result)
+func (b *brood) Leaf(l *family.Leaf) {
+	if b.specs != nil && l.Err == nil && len(l.Asks.Asks) == 0 {
+		b.give(l, l.Result)
 	}
 }
 
 // give tells of a leaf. One that waits for others of a tree waits for the whole, and
 // so does one with objects of Argo CD itself.
-func (b *brood) give(l *leaf, result *render.Result) {
-	spec := b.specs[l.spec.Name]
+func (b *brood) give(l *family.Leaf, result *render.Result) {
+	spec := b.specs[l.Spec.Name]
 	waits := func(name string) bool { return b.specs[name].Options.Lineage.Parent != "" }
-	if len(l.asks.Leaves) == 0 && !slices.ContainsFunc(spec.Options.DependsOn, waits) {
-		b.rendered(spec, rendered{result: result})
+	if len(l.Asks.Leaves) == 0 && !slices.ContainsFunc(spec.Options.DependsOn, waits) {
+		b.rendered(spec, family.Rendered{Result: result})
 	}
-}
-
-// closed reports whether nothing that leaves render to, or that is learnt of the
-// cluster meanwhile, can ask for further apps or say what apps may do.
-func closed(trees []*family, fresh []*leaf) bool {
-	var objects []argocd.Object
-	for _, t := range trees {
-		depends := t.asks != nil && len(t.asks.Asks) > 0 && t.own.result.FactsUsed
-		for _, a := range t.asking() {
-			objects = append(objects, projectsOf(a.asks, a.name, app.Options{})...)
-		}
-		for _, l := range t.leaves {
-			depends = depends || l.asks != nil && len(l.asks.Asks) > 0 && l.result.FactsUsed
-		}
-		if depends {
-			return false
-		}
-	}
-	return !slices.ContainsFunc(fresh, func(l *leaf) bool { return l.err == nil && argocd.MayAsk(l.child.Options.Project, objects) })
 }

@@ -12,6 +12,7 @@ import (
 	"nave.dev/api/v1alpha1"
 	"nave.dev/internal/app"
 	"nave.dev/internal/change"
+	"nave.dev/internal/desired/family"
 	"nave.dev/internal/desired/ledger"
 	"nave.dev/internal/desired/parts"
 )
@@ -130,7 +131,7 @@ func TestAnAppInErrorKeepsItsTree(t *testing.T) {
 func TestApplicationsThatNeverEnd(t *testing.T) {
 	r := newRepository(t)
 	files := argoFiles()
-	for i := range maxGenerations + 2 {
+	for i := range family.MaxGenerations + 2 {
 		files[fmt.Sprintf("chain/%d/next.yaml", i)] = application(fmt.Sprintf("link-%d", i+1), fmt.Sprintf("chain/%d", i+1), "")
 	}
 	files["argocd/web.yaml"] = application("link-0", "chain/0", "")

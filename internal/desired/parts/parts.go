@@ -73,7 +73,7 @@ func cut(bundle *app.Bundle) (*Split, error) {
 	var plain, bare []*unstructured.Unstructured
 	for _, u := range bundle.Objects {
 		id := object.Of(u)
-		if argocd.Interprets(id) {
+		if app.AsksForApps(id) {
 			s.Asks = append(s.Asks, u)
 			continue
 		}

@@ -7,6 +7,7 @@ import (
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
+	"nave.dev/internal/app/asking"
 	"nave.dev/internal/dialect/argocd"
 	"nave.dev/internal/object"
 )
@@ -39,11 +40,11 @@ func TestInstallation(t *testing.T) {
 
 func TestInterprets(t *testing.T) {
 	for kind, want := range map[string]bool{"Application": true, "AppProject": true, "ApplicationSet": true, "Rollout": false, "Workflow": false} {
-		if got := argocd.Interprets(object.ID{Group: argocd.Group, Kind: kind, Name: "x"}); got != want {
+		if got := (argocd.Dialect{}).Interprets(object.ID{Group: argocd.Group, Kind: kind, Name: "x"}); got != want {
 			t.Errorf("%s: %v", kind, got)
 		}
 	}
-	if argocd.Interprets(object.ID{Group: "app.k8s.io", Kind: "Application", Name: "x"}) {
+	if (argocd.Dialect{}).Interprets(object.ID{Group: "app.k8s.io", Kind: "Application", Name: "x"}) {
 		t.Error("an Application of another group")
 	}
 }
@@ -51,7 +52,7 @@ func TestInterprets(t *testing.T) {
 // TestManyWaves says that a tree whose apps would wait for each other without end
 // is told of, and takes no memory.
 func TestManyWaves(t *testing.T) {
-	request := argocd.Request{Delivery: "root", Cluster: "prod", Members: []argocd.Member{{Name: "prod"}}}
+	request := asking.Request{Delivery: "root", Cluster: "prod", Members: []asking.Member{{Name: "prod"}}}
 	var all strings.Builder
 	for i := range 4000 {
 		name, _ := json.Marshal(i)
@@ -59,9 +60,9 @@ func TestManyWaves(t *testing.T) {
 			"'}}, spec: {source: {repoURL: git, path: x}, destination: {name: in-cluster}}}\n")
 	}
 	for _, manifest := range manifests(t, []byte(all.String())) {
-		request.Objects = append(request.Objects, argocd.Object{Manifest: manifest, App: "root"})
+		request.Objects = append(request.Objects, asking.Object{Manifest: manifest, App: "root"})
 	}
-	result := argocd.Read(request)
+	result := (argocd.Dialect{}).Read(request)
 	if result.Incomplete == nil || !strings.Contains(result.Incomplete.Error(), "use fewer waves") {
 		t.Errorf("incomplete: %v", result.Incomplete)
 	}
@@ -87,11 +88,11 @@ func FuzzRead(f *testing.F) {
 			return
 		}
 		content["apiVersion"] = "argoproj.io/v1alpha1"
-		request := argocd.Request{Delivery: "root", Cluster: "prod", Members: []argocd.Member{{Name: "prod", Labels: map[string]string{"a": "b"}}}}
+		request := asking.Request{Delivery: "root", Cluster: "prod", Members: []asking.Member{{Name: "prod", Labels: map[string]string{"a": "b"}}}}
 		for range 2 {
-			request.Objects = append(request.Objects, argocd.Object{Manifest: &unstructured.Unstructured{Object: content}, App: "root"})
+			request.Objects = append(request.Objects, asking.Object{Manifest: &unstructured.Unstructured{Object: content}, App: "root"})
 		}
-		for _, child := range argocd.Read(request).Children {
+		for _, child := range (argocd.Dialect{}).Read(request).Children {
 			if child.Name == "" || child.Cluster != "prod" || len(child.Origins) == 0 {
 				t.Errorf("a child without a name, a cluster or a source: %+v", child)
 			}

@@ -6,6 +6,7 @@ import (
 	"testing"
 	"testing/fstest"
 
+	"nave.dev/internal/app/asking"
 	"nave.dev/internal/dialect/argocd"
 )
 
@@ -16,14 +17,14 @@ func (r oneRepository) Open(string, string) (fs.FS, error) { return r.FS, nil }
 
 // fleetOf returns an ApplicationSet that yields 50 Applications for each of some
 // clusters.
-func fleetOf(tb testing.TB, clusters int) argocd.Request {
+func fleetOf(tb testing.TB, clusters int) asking.Request {
 	tree := fstest.MapFS{}
 	for i := range 50 {
 		tree[fmt.Sprintf("apps/app-%02d/kustomization.yaml", i)] = &fstest.MapFile{}
 	}
-	request := argocd.Request{Delivery: "root", Files: oneRepository{tree}}
+	request := asking.Request{Delivery: "root", Files: oneRepository{tree}}
 	for i := range clusters {
-		request.Members = append(request.Members, argocd.Member{Name: fmt.Sprintf("prod-%02d", i), Labels: map[string]string{"env": "prod"}, Selected: true})
+		request.Members = append(request.Members, asking.Member{Name: fmt.Sprintf("prod-%02d", i), Labels: map[string]string{"env": "prod"}, Selected: true})
 	}
 	for _, manifest := range manifests(tb, []byte(`
 apiVersion: argoproj.io/v1alpha1
@@ -45,7 +46,7 @@ spec:
       destination: {name: "{{.name}}", namespace: "{{.path.basename}}"}
       syncPolicy: {automated: {prune: true, selfHeal: true}, syncOptions: [CreateNamespace=true]}
 `)) {
-		request.Objects = append(request.Objects, argocd.Object{Manifest: manifest, App: "root", Place: "all.yaml"})
+		request.Objects = append(request.Objects, asking.Object{Manifest: manifest, App: "root", Place: "all.yaml"})
 	}
 	return request
 }
@@ -54,7 +55,7 @@ func BenchmarkApplicationSet(b *testing.B) {
 	request := fleetOf(b, 24)
 	b.ReportAllocs()
 	for b.Loop() {
-		if result := argocd.Read(request); len(result.Children) != 1200 || result.Incomplete != nil {
+		if result := (argocd.Dialect{}).Read(request); len(result.Children) != 1200 || result.Incomplete != nil {
 			b.Fatal(len(result.Children), result.Incomplete, result.Failed)
 		}
 	}
@@ -62,7 +63,7 @@ func BenchmarkApplicationSet(b *testing.B) {
 
 // BenchmarkApplications is a root with a thousand Applications in two waves.
 func BenchmarkApplications(b *testing.B) {
-	request := argocd.Request{Delivery: "root", Cluster: "prod", Members: []argocd.Member{{Name: "prod"}}}
+	request := asking.Request{Delivery: "root", Cluster: "prod", Members: []asking.Member{{Name: "prod"}}}
 	for i := range 1000 {
 		for _, manifest := range manifests(b, fmt.Appendf(nil, `
 apiVersion: argoproj.io/v1alpha1
@@ -70,12 +71,12 @@ kind: Application
 metadata: {name: app-%d, annotations: {argocd.argoproj.io/sync-wave: "%d"}}
 spec: {project: default, source: {repoURL: git, path: apps/%d}, destination: {name: in-cluster, namespace: x}, syncPolicy: {automated: {}}}
 `, i, i%2, i)) {
-			request.Objects = append(request.Objects, argocd.Object{Manifest: manifest, App: "root"})
+			request.Objects = append(request.Objects, asking.Object{Manifest: manifest, App: "root"})
 		}
 	}
 	b.ReportAllocs()
 	for b.Loop() {
-		if result := argocd.Read(request); len(result.Children) != 1000 {
+		if result := (argocd.Dialect{}).Read(request); len(result.Children) != 1000 {
 			b.Fatal(result.Failed)
 		}
 	}

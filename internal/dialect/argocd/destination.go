@@ -4,10 +4,12 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+
+	"nave.dev/internal/app/asking"
 )
 
 // target finds the member that an Application goes to.
-func (q *question) target(d destination) (*Member, error) {
+func (q *question) target(d destination) (*asking.Member, error) {
 	if d.Name != "" && d.Server != "" {
 		return nil, fmt.Errorf("spec.destination: it has a name and a server\nhint: state one of them")
 	}
@@ -37,7 +39,7 @@ func (q *question) target(d destination) (*Member, error) {
 }
 
 // known finds a member by what Argo CD calls it; its own name wins.
-func (q *question) known(asked string) *Member {
+func (q *question) known(asked string) *asking.Member {
 	if m := q.member(asked); m != nil {
 		return m
 	}
@@ -49,7 +51,7 @@ func (q *question) known(asked string) *Member {
 	return nil
 }
 
-func (q *question) member(name string) *Member {
+func (q *question) member(name string) *asking.Member {
 	for i := range q.Members {
 		if q.Members[i].Name == name {
 			return &q.Members[i]
@@ -65,7 +67,7 @@ func sameServer(a, b string) bool {
 
 // calledBy are the names and servers by which rules may mean a member, and those
 // that the Application itself uses.
-func (q *question) calledBy(m *Member, d destination) (names, servers []string) {
+func (q *question) calledBy(m *asking.Member, d destination) (names, servers []string) {
 	names = append(names, m.Name)
 	for _, alias := range m.Aliases {
 		if strings.Contains(alias, "://") {

@@ -13,6 +13,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"nave.dev/internal/app/asking"
 	"nave.dev/internal/dialect/argocd"
 )
 
@@ -48,7 +49,7 @@ func TestExamples(t *testing.T) {
 			if err != nil || !bytes.Contains(data, []byte("argoproj.io/v1alpha1")) {
 				return err
 			}
-			request := argocd.Request{Delivery: "root", Files: examples{own}, Members: []argocd.Member{
+			request := asking.Request{Delivery: "root", Files: examples{own}, Members: []asking.Member{
 				{Name: "engineering-dev", Aliases: []string{"in-cluster", "https://kubernetes.default.svc", "https://1.2.3.4"}, Labels: map[string]string{"environment": "staging", "use-kustomize": "true"}, Selected: true},
 				{Name: "engineering-prod", Aliases: []string{"https://2.4.6.8", "https://9.8.7.6"}, Labels: map[string]string{"environment": "production"}, Selected: true},
 			}}
@@ -56,14 +57,14 @@ func TestExamples(t *testing.T) {
 				return nil // a template of a chart
 			}
 			for _, manifest := range manifests(t, data) {
-				request.Objects = append(request.Objects, argocd.Object{Manifest: manifest, App: "root"})
+				request.Objects = append(request.Objects, asking.Object{Manifest: manifest, App: "root"})
 			}
 			for _, name := range []string{"dev", "preprod", "prod", "staging", "production", "project", "project2", "my-project"} {
-				request.Objects = append(request.Objects, argocd.Object{App: "root", Manifest: manifests(t, fmt.Appendf(nil,
+				request.Objects = append(request.Objects, asking.Object{App: "root", Manifest: manifests(t, fmt.Appendf(nil,
 					"{apiVersion: argoproj.io/v1alpha1, kind: AppProject, metadata: {name: %s}, spec: {sourceRepos: ['*'], destinations: [{server: '*', namespace: '*'}, {name: '*', namespace: '*'}]}}", name))[0]})
 			}
 			count++
-			result := argocd.Read(request)
+			result := (argocd.Dialect{}).Read(request)
 			fmt.Fprintf(&got, "%s: %d apps, %d failed, %d warnings\n", name, len(result.Children), len(result.Failed), len(result.Warnings))
 			for _, failure := range result.Failed {
 				got.WriteString(indent("failed " + failure.Err.Error()))

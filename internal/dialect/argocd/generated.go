@@ -5,13 +5,14 @@ import (
 	"slices"
 	"strings"
 
+	"nave.dev/internal/app/asking"
 	"nave.dev/internal/dialect/argocd/applicationset"
 	"nave.dev/internal/object"
 )
 
 // generated returns the Applications of an ApplicationSet, and why there may be
 // more, if so. They have its wave.
-func (q *question) generated(o Object) ([]*wanted, error) {
+func (q *question) generated(o asking.Object) ([]*wanted, error) {
 	place := describePlace("ApplicationSet", o.Manifest.GetName(), o.Place)
 	set, err := applicationset.Generate(o.Manifest.Object, applicationset.Inputs{Clusters: q.clusters(), Files: q.Files, Budget: q.budget})
 	for _, text := range set.Warnings {

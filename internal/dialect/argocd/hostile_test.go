@@ -5,23 +5,24 @@ import (
 	"testing"
 
 	"nave.dev/internal/app"
+	"nave.dev/internal/app/asking"
 	"nave.dev/internal/dialect/argocd"
 )
 
 // ask reads manifests by the app that they are of, on one cluster.
-func ask(t *testing.T, of map[string]string) argocd.Result {
+func ask(t *testing.T, of map[string]string) asking.Result {
 	t.Helper()
-	request := argocd.Request{Delivery: "root", Path: "argocd", Cluster: "prod", Members: []argocd.Member{{Name: "prod"}}, Options: app.Options{Prune: true}}
+	request := asking.Request{Delivery: "root", Path: "argocd", Cluster: "prod", Members: []asking.Member{{Name: "prod"}}, Options: app.Options{Prune: true}}
 	for name, text := range of {
 		for _, manifest := range manifests(t, []byte(text)) {
-			request.Objects = append(request.Objects, argocd.Object{Manifest: manifest, App: name})
+			request.Objects = append(request.Objects, asking.Object{Manifest: manifest, App: name})
 		}
 	}
-	return argocd.Read(request)
+	return (argocd.Dialect{}).Read(request)
 }
 
 // failure is why an app cannot be told, empty if it can.
-func failure(result argocd.Result, name string) string {
+func failure(result asking.Result, name string) string {
 	for _, f := range result.Failed {
 		if f.Name == name {
 			return f.Err.Error()
@@ -30,7 +31,7 @@ func failure(result argocd.Result, name string) string {
 	return ""
 }
 
-func told(result argocd.Result, name string) bool {
+func told(result asking.Result, name string) bool {
 	for _, child := range result.Children {
 		if child.Name == name {
 			return true
@@ -232,19 +233,19 @@ func TestAnotherDefinitionTakesNothing(t *testing.T) {
 		}, nil, map[string]string{"platform": "root"}, "good", alike, "tenant"},
 	} {
 		t.Run(test.reason, func(t *testing.T) {
-			request := argocd.Request{Delivery: "root", Path: "argocd", Cluster: "prod", Members: []argocd.Member{{Name: "prod"}},
+			request := asking.Request{Delivery: "root", Path: "argocd", Cluster: "prod", Members: []asking.Member{{Name: "prod"}},
 				Parent: func(name string) string { return test.before[name] }}
 			for name, text := range test.of {
 				for _, manifest := range manifests(t, []byte(text)) {
-					request.Objects = append(request.Objects, argocd.Object{Manifest: manifest, App: name})
+					request.Objects = append(request.Objects, asking.Object{Manifest: manifest, App: name})
 				}
 			}
 			for name, text := range test.foreign {
 				for _, manifest := range manifests(t, []byte(text)) {
-					request.Objects = append(request.Objects, argocd.Object{Manifest: manifest, App: name, Foreign: true})
+					request.Objects = append(request.Objects, asking.Object{Manifest: manifest, App: name, Foreign: true})
 				}
 			}
-			result := argocd.Read(request)
+			result := (argocd.Dialect{}).Read(request)
 			path := ""
 			for _, child := range result.Children {
 				if child.Name == "monitoring" {
@@ -305,14 +306,14 @@ spec: {project: narrow, source: {repoURL: git, path: x}, destination: {name: in-
 		{"a project that is not narrow", map[string]string{"root": project + tenant + "---" + set("default")}, ""},
 	} {
 		t.Run(test.reason, func(t *testing.T) {
-			request := argocd.Request{Delivery: "root", Path: "argocd", Cluster: "prod", Members: []argocd.Member{{Name: "prod"}},
+			request := asking.Request{Delivery: "root", Path: "argocd", Cluster: "prod", Members: []asking.Member{{Name: "prod"}},
 				Files: repositories{"secret": {"found/x": {}}}}
 			for name, text := range test.of {
 				for _, manifest := range manifests(t, []byte(text)) {
-					request.Objects = append(request.Objects, argocd.Object{Manifest: manifest, App: name})
+					request.Objects = append(request.Objects, asking.Object{Manifest: manifest, App: name})
 				}
 			}
-			result := argocd.Read(request)
+			result := (argocd.Dialect{}).Read(request)
 			if why := failure(result, "found"); (why == "") != (test.want == "") || !strings.Contains(why, test.want) || told(result, "found") != (test.want == "") {
 				t.Errorf("%q, want %q", why, test.want)
 			}

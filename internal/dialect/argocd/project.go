@@ -11,6 +11,7 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
 	"nave.dev/internal/app"
+	"nave.dev/internal/app/asking"
 	"nave.dev/internal/glob"
 	"nave.dev/internal/object"
 	"nave.dev/internal/window"
@@ -127,7 +128,7 @@ func (w syncWindow) read(length time.Duration) app.Window {
 
 // admit narrows an app by the project that its Application is in, or says which
 // rule of it refuses.
-func (q *question) admit(w *wanted, m *Member, child *app.Child) error {
+func (q *question) admit(w *wanted, m *asking.Member, child *app.Child) error {
 	name := w.project()
 	p := q.project[name]
 	if p == nil {

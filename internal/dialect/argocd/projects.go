@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 
+	"nave.dev/internal/app/asking"
 	"nave.dev/internal/dialect/argocd/manifest"
 )
 
@@ -13,7 +14,7 @@ import (
 // it have counts for nobody.
 func (q *question) projects(asked map[string][]*wanted) {
 	apps := q.definitions(asked)
-	var open []Object
+	var open []asking.Object
 	for _, o := range q.Objects {
 		if o.Manifest.GetKind() == "AppProject" {
 			q.defined[o.Manifest.GetName()] = true
@@ -21,11 +22,11 @@ func (q *question) projects(asked map[string][]*wanted) {
 		}
 	}
 	depth := q.depths(asked)
-	slices.SortStableFunc(open, func(a, b Object) int { return cmp.Compare(depth[a.App], depth[b.App]) })
+	slices.SortStableFunc(open, func(a, b asking.Object) int { return cmp.Compare(depth[a.App], depth[b.App]) })
 	for len(open) > 0 {
-		var later []Object
+		var later []asking.Object
 		for _, o := range open {
-			reason, decided := "", !o.Foreign || !q.ownIn(open, o)
+			reason, decided := q.otherDenies(o.App, idIn(o.Manifest, q.Namespace)), !o.Foreign || !q.ownIn(open, o)
 			for _, w := range apps[o.App] {
 				why, known := q.mayHave(w, idIn(o.Manifest, q.Namespace))
 				reason, decided = cmp.Or(reason, why), decided && known
@@ -43,7 +44,7 @@ func (q *question) projects(asked map[string][]*wanted) {
 			for _, o := range own {
 				q.warn(o.App, describePlace("AppProject", o.Manifest.GetName(), o.Place), "it counts for nobody: whether its app may have it depends on a project that is not there, or on itself")
 			}
-			later = slices.DeleteFunc(later, func(o Object) bool { return !o.Foreign })
+			later = slices.DeleteFunc(later, func(o asking.Object) bool { return !o.Foreign })
 		}
 		open = later
 	}
@@ -96,20 +97,20 @@ func (q *question) depths(asked map[string][]*wanted) map[string]int {
 }
 
 // own returns the objects that are of the Delivery itself.
-func (q *question) own(objects []Object) []Object {
-	return slices.DeleteFunc(slices.Clone(objects), func(o Object) bool { return o.Foreign })
+func (q *question) own(objects []asking.Object) []asking.Object {
+	return slices.DeleteFunc(slices.Clone(objects), func(o asking.Object) bool { return o.Foreign })
 }
 
 // ownIn reports whether objects of the Delivery itself have the name of one.
-func (q *question) ownIn(objects []Object, one Object) bool {
-	return slices.ContainsFunc(objects, func(o Object) bool { return !o.Foreign && o.Manifest.GetName() == one.Manifest.GetName() })
+func (q *question) ownIn(objects []asking.Object, one asking.Object) bool {
+	return slices.ContainsFunc(objects, func(o asking.Object) bool { return !o.Foreign && o.Manifest.GetName() == one.Manifest.GetName() })
 }
 
 // define enters an AppProject. Of several of a name the first counts, which is the
 // Delivery's own, and of these the one of the app nearest to it: who may have an
 // AppProject at all could have one of any name. Of several of other Deliveries it
 // cannot be told which is meant.
-func (q *question) define(o Object) {
+func (q *question) define(o asking.Object) {
 	p := &project{app: o.App, foreign: o.Foreign, place: describePlace("AppProject", o.Manifest.GetName(), o.Place)}
 	unknown, err := manifest.Decode(o.Manifest.Object, &p.appProject)
 	for _, field := range unknown {

@@ -6,10 +6,12 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
 	"nave.dev/internal/app"
+	"nave.dev/internal/app/asking"
 	"nave.dev/internal/dialect/argocd/templates"
 	"nave.dev/internal/object"
 )
@@ -19,24 +21,24 @@ const maxGenerations = 16
 
 // question is one call of Read.
 type question struct {
-	Request
-	result     Result
+	asking.Request
+	result     asking.Result
 	project    map[string]*project
 	defined    map[string]bool // names of projects that some object defines, whether it may or not
 	incomplete []error
-	warned     map[Warning]bool
+	warned     map[asking.Warning]bool
 	budget     *templates.Budget
 }
 
 // Read tells which apps the objects of a Delivery ask for. The same request has
 // the same result, whatever order its objects are in.
-func Read(request Request) Result {
-	q := &question{Request: request, result: Result{Gates: map[string][]app.Gate{}}, project: map[string]*project{}, defined: map[string]bool{}, warned: map[Warning]bool{}, budget: templates.NewBudget()}
+func (d Dialect) Read(request asking.Request) asking.Result {
+	q := &question{Request: request, result: asking.Result{Gates: map[string][]app.Gate{}}, project: map[string]*project{}, defined: map[string]bool{}, warned: map[asking.Warning]bool{}, budget: templates.NewBudget()}
 	if q.Namespace == "" {
 		q.Namespace = Namespace
 	}
-	q.Objects = slices.DeleteFunc(slices.Clone(q.Objects), func(o Object) bool { return !Interprets(object.Of(o.Manifest)) })
-	slices.SortStableFunc(q.Objects, func(a, b Object) int {
+	q.Objects = slices.DeleteFunc(slices.Clone(q.Objects), func(o asking.Object) bool { return !d.Interprets(object.Of(o.Manifest)) })
+	slices.SortStableFunc(q.Objects, func(a, b asking.Object) int {
 		return cmp.Or(cmp.Compare(a.App, b.App), object.Compare(object.Of(a.Manifest), object.Of(b.Manifest)), cmp.Compare(a.Place, b.Place))
 	})
 	wanted := q.wanted()
@@ -49,7 +51,7 @@ func Read(request Request) Result {
 
 // warn adds a warning, once.
 func (q *question) warn(of, place, text string) {
-	w := Warning{App: of, Place: place, Text: text}
+	w := asking.Warning{App: of, Place: place, Text: text}
 	if !q.warned[w] {
 		q.warned[w] = true
 		q.result.Warnings = append(q.result.Warnings, w)
@@ -80,13 +82,14 @@ func (q *question) wanted() map[string][]*wanted {
 func (q *question) generations(of map[string][]*wanted) []*wanted {
 	var found []*wanted
 	byName := map[string]*wanted{}
-	parents := []string{q.Delivery}
+	parents := append([]string{q.Delivery}, slices.Sorted(maps.Keys(q.Others))...)
 	var refused []*wanted
 	for generation := 1; len(parents) > 0; generation++ {
 		var children []string
 		for _, parent := range parents {
 			for _, w := range of[parent] {
 				reason, _ := q.mayHave(byName[parent], w.id)
+				reason = cmp.Or(reason, q.otherDenies(parent, w.id))
 				if p := q.projectOf(byName[parent]); reason == "" && p != nil {
 					if reason = p.deniesLook(w); reason != "" {
 						reason = fmt.Sprintf("app %q may not have it: project %q does not allow it: spec.sourceRepos: %s", parent, byName[parent].project(), reason)
@@ -128,6 +131,15 @@ func (q *question) generations(of map[string][]*wanted) []*wanted {
 		}
 	}
 	return found
+}
+
+// otherDenies says why an app of another dialect may not have an object, or nothing.
+func (q *question) otherDenies(name string, id object.ID) string {
+	options := q.Others[name]
+	if reason, may := options.Permits(id, true, true); !may {
+		return fmt.Sprintf("app %q may not have it: %s", name, reason)
+	}
+	return ""
 }
 
 // projectOf returns the project that narrows an app, nil if none does. A nil app is
@@ -210,7 +222,7 @@ func (q *question) tell(found []*wanted) {
 			q.warn(w.name, w.place, text)
 		}
 		if err != nil {
-			q.result.Failed = append(q.result.Failed, Failure{Name: w.name, Cluster: cluster, Parent: w.parent, Err: fmt.Errorf("%s: %w", w.place, err)})
+			q.result.Failed = append(q.result.Failed, asking.Failure{Name: w.name, Cluster: cluster, Parent: w.parent, Err: fmt.Errorf("%s: %w", w.place, err)})
 			continue
 		}
 		q.result.Children = append(q.result.Children, child)
@@ -226,8 +238,10 @@ func (q *question) tell(found []*wanted) {
 	slices.SortFunc(q.result.Children, func(a, b app.Child) int {
 		return cmp.Or(cmp.Compare(a.Cluster, b.Cluster), cmp.Compare(a.Name, b.Name))
 	})
-	slices.SortFunc(q.result.Failed, func(a, b Failure) int { return cmp.Or(cmp.Compare(a.Cluster, b.Cluster), cmp.Compare(a.Name, b.Name)) })
-	slices.SortFunc(q.result.Warnings, func(a, b Warning) int {
+	slices.SortFunc(q.result.Failed, func(a, b asking.Failure) int {
+		return cmp.Or(cmp.Compare(a.Cluster, b.Cluster), cmp.Compare(a.Name, b.Name))
+	})
+	slices.SortFunc(q.result.Warnings, func(a, b asking.Warning) int {
 		return cmp.Or(cmp.Compare(a.App, b.App), cmp.Compare(a.Place, b.Place), cmp.Compare(a.Text, b.Text))
 	})
 }
@@ -246,7 +260,7 @@ func (q *question) read(w *wanted, tree *tree) (cluster string, child app.Child,
 	if w.name == q.Delivery {
 		return cluster, app.Child{}, fmt.Errorf("metadata.name: Delivery %q has the same\nhint: give one of them another name, or let both have one path", q.Delivery)
 	}
-	if child, err = w.child(q.Options); err != nil {
+	if child, err = w.child(q.Narrowed(w.parent)); err != nil {
 		return cluster, app.Child{}, err
 	}
 	child.Cluster = cluster

@@ -22,6 +22,7 @@ import (
 	kyaml "sigs.k8s.io/yaml"
 
 	"nave.dev/internal/app"
+	"nave.dev/internal/app/asking"
 	"nave.dev/internal/dialect/argocd"
 )
 
@@ -42,12 +43,12 @@ func TestStories(t *testing.T) {
 				t.Fatal(err)
 			}
 			request, want := parseStory(t, archive)
-			got := print(argocd.Read(request))
+			got := print((argocd.Dialect{}).Read(request))
 			for range 3 {
 				rand.Shuffle(len(request.Objects), func(i, j int) {
 					request.Objects[i], request.Objects[j] = request.Objects[j], request.Objects[i]
 				})
-				if diff := cmp.Diff(got, print(argocd.Read(request))); diff != "" {
+				if diff := cmp.Diff(got, print((argocd.Dialect{}).Read(request))); diff != "" {
 					t.Fatalf("in another order another result:\n%s", diff)
 				}
 			}
@@ -76,9 +77,9 @@ func (r repositories) Open(repository, _ string) (fs.FS, error) {
 }
 
 // parseStory reads a story and returns the place of what it wants.
-func parseStory(t *testing.T, archive *txtar.Archive) (argocd.Request, int) {
+func parseStory(t *testing.T, archive *txtar.Archive) (asking.Request, int) {
 	t.Helper()
-	request, want := argocd.Request{Delivery: "root", Path: "argocd"}, -1
+	request, want := asking.Request{Delivery: "root", Path: "argocd"}, -1
 	repos := repositories{}
 	for i, file := range archive.Files {
 		parts := strings.SplitN(file.Name, "/", 3)
@@ -91,7 +92,7 @@ func parseStory(t *testing.T, archive *txtar.Archive) (argocd.Request, int) {
 			want = i
 		case "apps":
 			for _, manifest := range manifests(t, file.Data) {
-				request.Objects = append(request.Objects, argocd.Object{Manifest: manifest, App: parts[1], Place: parts[2]})
+				request.Objects = append(request.Objects, asking.Object{Manifest: manifest, App: parts[1], Place: parts[2]})
 			}
 		case "repos":
 			if repos[parts[1]] == nil {
@@ -131,7 +132,7 @@ func manifests(t testing.TB, data []byte) (out []*unstructured.Unstructured) {
 }
 
 // print shows a result.
-func print(result argocd.Result) string {
+func print(result asking.Result) string {
 	var b strings.Builder
 	for _, child := range result.Children {
 		fmt.Fprintf(&b, "%s on %s\n", child.Name, child.Cluster)

@@ -119,7 +119,8 @@ func (t *tree) waitsOf(w *wanted, cluster string) *waits {
 	if known := t.after[key]; known != nil {
 		return known
 	}
-	inherited := &waits{apps: sortedStrings(t.Options.DependsOn), parts: t.Options.After}
+	above := t.Narrowed(w.parent)
+	inherited := &waits{apps: sortedStrings(above.DependsOn), parts: above.After}
 	parent := t.byName[w.parent]
 	if parent != nil {
 		inherited = t.waitsOf(parent, cluster)

@@ -3,7 +3,6 @@ package desired
 import (
 	"cmp"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -15,9 +14,10 @@ import (
 
 	"nave.dev/api/v1alpha1"
 	"nave.dev/internal/app"
+	"nave.dev/internal/app/asking"
 	"nave.dev/internal/chartsource"
+	"nave.dev/internal/desired/family"
 	"nave.dev/internal/desired/lookup"
-	"nave.dev/internal/desired/parts"
 	"nave.dev/internal/desired/remotes"
 	"nave.dev/internal/dialect/argocd"
 	"nave.dev/internal/gitsource/webhook"
@@ -25,94 +25,29 @@ import (
 )
 
 // asksForApps reports whether what came of an app is to be read for further ones.
-func asksForApps(spec app.Spec, r rendered) bool {
-	return !spec.Dialect.Applied && slices.ContainsFunc(r.result.Bundle.Objects, func(u *unstructured.Unstructured) bool { return argocd.Interprets(object.Of(u)) })
+func asksForApps(spec app.Spec, r family.Rendered) bool {
+	return !spec.Dialect.Applied && slices.ContainsFunc(r.Result.Bundle.Objects, func(u *unstructured.Unstructured) bool { return app.AsksForApps(object.Of(u)) })
 }
 
-// projectsOf returns the AppProjects among the objects of an app that it may have,
-// as they count for other Deliveries as well.
-func projectsOf(s *parts.Split, name string, options app.Options) (found []argocd.Object) {
-	for _, u := range s.Asks {
-		id := object.Of(u)
-		id.Namespace = cmp.Or(id.Namespace, argocd.Namespace)
-		if _, may := options.Permits(id, true, true); u.GetKind() == "AppProject" && may {
-			found = append(found, argocd.Object{Manifest: u, App: name})
-		}
+// memberNames are the members of the fleet as a dialect knows them, of which it
+// selects a cluster or, in the context of the fleet, who reads a Delivery.
+func (c *compilation) memberNames(delivery, cluster string) []asking.Member {
+	selected := []string{cluster}
+	if cluster == "" {
+		selected = c.pinned.Fleet.Readers(delivery)
 	}
-	return found
-}
-
-// reading is what a dialect read, and what it asked meanwhile.
-type reading struct {
-	answers lookup.Answers
-	result  argocd.Result
-}
-
-// read asks the dialect which apps the objects of a tree ask for. What was asked
-// before is not read again while all that it was read from is the same.
-func (c *compilation) read(ctx context.Context, t *family, all []asking, projects []argocd.Object, digests []string) argocd.Result {
-	request := argocd.Request{
-		Delivery: t.root.Name, Path: t.root.Parts[0].Source.Path, Cluster: t.cluster,
-		Members: c.memberNames(t), Options: t.root.Options,
-	}
-	about, err := json.Marshal(request)
-	if err != nil {
-		return argocd.Result{Incomplete: fmt.Errorf("encoding what is asked of %q: %w", t.root.Name, err)}
-	}
-	inputs := [][]byte{about}
-	for _, text := range digests {
-		inputs = append(inputs, []byte(text))
-	}
-	inputs = append(inputs, nil)
-	for _, a := range all {
-		inputs = append(inputs, []byte(a.name), []byte(a.place), []byte(a.asks.Digest))
-	}
-	key := object.Digest(inputs...)
-	book := c.book(ctx, t)
-	if known, ok := c.readings.Find(key); ok && book.Same(known.answers, WorktreeCommit) {
-		return known.result
-	}
-	own := map[string]bool{}
-	for _, a := range all {
-		own[a.name] = true
-		for _, u := range a.asks.Asks {
-			request.Objects = append(request.Objects, argocd.Object{Manifest: u, App: a.name, Place: a.place})
-		}
-	}
-	for _, o := range projects {
-		if o.Foreign = !own[o.App]; o.Foreign {
-			request.Objects = append(request.Objects, o)
-		}
-	}
-	request.Files, request.Parent = book, book.Parent
-	result := argocd.Read(request)
-	if answers, whole := book.Answers(); whole {
-		c.readings.Keep(key, reading{answers, result})
-	}
-	return result
-}
-
-// memberNames are the members of the fleet as a dialect knows them.
-func (c *compilation) memberNames(t *family) []argocd.Member {
-	var readers []string
-	if t.cluster == "" {
-		readers = c.pinned.Fleet.Readers(t.root.Name)
-	}
-	members := make([]argocd.Member, 0, len(c.pinned.Fleet.Members))
+	members := make([]asking.Member, 0, len(c.pinned.Fleet.Members))
 	for _, m := range c.pinned.Fleet.Members {
-		members = append(members, argocd.Member{
-			Name: m.Name, Labels: m.Labels, Aliases: m.Aliases,
-			Selected: slices.Contains(readers, m.Name) || m.Name == t.cluster,
-		})
+		members = append(members, asking.Member{Name: m.Name, Labels: m.Labels, Aliases: m.Aliases, Selected: slices.Contains(selected, m.Name)})
 	}
 	return members
 }
 
-// book answers what is asked while the objects of a tree are read.
-func (c *compilation) book(ctx context.Context, t *family) *lookup.Book {
+// Book implements family.Fleet.
+func (c *compilation) Book(ctx context.Context, t *family.Tree) *lookup.Book {
 	return &lookup.Book{
 		Resolve: func(at lookup.Repository) (app.Source, error) {
-			return c.resolve(ctx, t.root.Delivery, app.Origin{Repository: at.URL, Revision: at.Revision})
+			return c.resolve(ctx, t.Root.Delivery, app.Origin{Repository: at.URL, Revision: at.Revision})
 		},
 		Files: func(source app.Source) (fs.FS, error) { return c.open(ctx, source) },
 		Asked: func(name string) string { return c.parentOf(t, name) },
@@ -121,9 +56,9 @@ func (c *compilation) book(ctx context.Context, t *family) *lookup.Book {
 
 // parentOf returns the app whose objects asked for one on the clusters of a tree so
 // far, if that is one.
-func (c *compilation) parentOf(t *family, name string) (parent string) {
+func (c *compilation) parentOf(t *family.Tree, name string) (parent string) {
 	for cluster, member := range c.members {
-		if t.cluster != "" && t.cluster != cluster || member.Parent == nil {
+		if t.Cluster != "" && t.Cluster != cluster || member.Parent == nil {
 			continue
 		}
 		switch known := member.Parent(name); {
@@ -136,8 +71,9 @@ func (c *compilation) parentOf(t *family, name string) (parent string) {
 	return parent
 }
 
-// parts returns the sources of a child as sources of the fleet, at commits.
-func (c *compilation) parts(ctx context.Context, delivery string, child *app.Child) ([]app.Part, error) {
+// Parts implements family.Fleet.
+func (c *compilation) Parts(ctx context.Context, t *family.Tree, child *app.Child) ([]app.Part, error) {
+	delivery := t.Root.Delivery
 	var all []app.Part
 	refs := map[string]string{}
 	for name, origin := range child.Refs {

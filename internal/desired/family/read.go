@@ -1,0 +1,197 @@
+package family
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+
+	"nave.dev/internal/app"
+	"nave.dev/internal/app/asking"
+	"nave.dev/internal/desired/lookup"
+	"nave.dev/internal/desired/parts"
+	"nave.dev/internal/object"
+)
+
+// Changing is the commit of files that may be others each time.
+const Changing = "worktree"
+
+// Memory is what dialects read before. Its zero value is ready.
+type Memory struct{ memo parts.Memo[reading] }
+
+// Turn says that all that is in use was asked for since the last call.
+func (m *Memory) Turn() { m.memo.Turn() }
+
+// Len counts what is kept.
+func (m *Memory) Len() int { return m.memo.Len() }
+
+// reading is what a dialect read, and what it asked meanwhile.
+type reading struct {
+	answers lookup.Answers
+	result  asking.Result
+}
+
+// shared are the objects of one dialect that count for all trees, and by what they
+// are told from others.
+type shared struct {
+	objects []asking.Object
+	digests []string
+}
+
+// common returns the shared objects of each dialect. An app that may not have one has
+// none.
+func (g *Grower) common(trees []*Tree) []shared {
+	all := make([]shared, len(g.Dialects))
+	for _, t := range trees {
+		for _, a := range t.Askers() {
+			for i, d := range g.Dialects {
+				if found := common(d, a, a.Options); len(found) > 0 {
+					all[i].objects, all[i].digests = append(all[i].objects, found...), append(all[i].digests, t.Root.Name, a.Name, a.Asks.Digest)
+				}
+			}
+		}
+	}
+	return all
+}
+
+// common returns the objects of an app with such options that count for other
+// Deliveries as well.
+func common(d Dialect, a Asker, options app.Options) (found []asking.Object) {
+	for _, u := range a.Asks.Asks {
+		if id, is := d.Common(u); is {
+			if _, may := options.Permits(id, true, true); may {
+				found = append(found, asking.Object{Manifest: u, App: a.Name})
+			}
+		}
+	}
+	return found
+}
+
+// concerns reports whether an app has objects of a dialect.
+func (a Asker) concerns(d Dialect) bool {
+	return slices.ContainsFunc(a.Asks.Asks, func(u *unstructured.Unstructured) bool { return d.Interprets(object.Of(u)) })
+}
+
+// Closed reports whether nothing that leaves render to, or that is learnt of the
+// cluster meanwhile, can ask for further apps or say what apps may do.
+func (g *Grower) Closed(trees []*Tree, fresh []*Leaf) bool {
+	for _, t := range trees {
+		depends := t.Asks != nil && len(t.Asks.Asks) > 0 && t.Own.Result.FactsUsed
+		for _, l := range t.Leaves {
+			depends = depends || l.Asks != nil && len(l.Asks.Asks) > 0 && l.Result.FactsUsed
+		}
+		if depends {
+			return false
+		}
+	}
+	for _, d := range g.Dialects {
+		var objects []asking.Object
+		concerned := false
+		for _, t := range trees {
+			for _, a := range t.Askers() {
+				concerned = concerned || a.concerns(d)
+				objects = append(objects, common(d, a, app.Options{})...)
+			}
+		}
+		mayAsk := func(l *Leaf) bool { return l.Err == nil && d.MayAsk(l.Child.Options, objects) }
+		if concerned && slices.ContainsFunc(fresh, mayAsk) {
+			return false
+		}
+	}
+	return true
+}
+
+// readings are what all dialects read of a tree.
+type readings struct {
+	asking.Result
+	dialects []int // by child
+}
+
+// read asks the dialects which apps the objects of a tree ask for.
+func (g *Grower) read(ctx context.Context, t *Tree, askers []Asker, common []shared) *readings {
+	all := &readings{Result: asking.Result{Gates: map[string][]app.Gate{}}}
+	found := make([]asking.Result, len(g.Dialects))
+	times := map[Stand]int{}
+	var incomplete []error
+	for i := range g.Dialects {
+		found[i] = g.readIn(ctx, t, i, askers, common[i])
+		for _, child := range found[i].Children {
+			times[Stand{child.Cluster, child.Name}]++
+		}
+		all.Failed, all.Warnings = append(all.Failed, found[i].Failed...), append(all.Warnings, found[i].Warnings...)
+		for cluster, gates := range found[i].Gates {
+			all.Gates[cluster] = slices.Concat(all.Gates[cluster], gates)
+		}
+		if found[i].Incomplete != nil {
+			incomplete = append(incomplete, found[i].Incomplete)
+		}
+	}
+	for i := range found {
+		for _, child := range found[i].Children {
+			if times[Stand{child.Cluster, child.Name}] == 1 {
+				all.Children, all.dialects = append(all.Children, child), append(all.dialects, i)
+			} else if i > 0 { // which of them is meant nobody knows: what was accepted of the name stays
+				all.Failed = append(all.Failed, asking.Failure{Name: child.Name, Cluster: child.Cluster, Parent: child.Options.Lineage.Parent,
+					Err: errors.New("objects of two dialects ask for an app of this name\nhint: give one of them another name")})
+			}
+		}
+	}
+	all.Incomplete = errors.Join(incomplete...)
+	return all
+}
+
+// readIn asks one dialect. What was asked before is not read again while all that it
+// was read from is the same.
+func (g *Grower) readIn(ctx context.Context, t *Tree, dialect int, askers []Asker, common shared) asking.Result {
+	d := g.Dialects[dialect]
+	if !slices.ContainsFunc(askers, func(a Asker) bool { return a.concerns(d) }) {
+		return asking.Result{}
+	}
+	request := asking.Request{
+		Delivery: t.Root.Name, Path: t.Root.Parts[0].Source.Path, Cluster: t.Cluster,
+		Members: t.Members, Options: t.Root.Options, Others: map[string]app.Options{},
+	}
+	own := map[string]bool{}
+	for _, a := range askers {
+		own[a.Name] = true
+		if a.dialect != none && a.dialect != dialect {
+			request.Others[a.Name] = a.Options
+		}
+	}
+	about, err := json.Marshal(request)
+	if err != nil {
+		return asking.Result{Incomplete: fmt.Errorf("encoding what is asked of %q: %w", t.Root.Name, err)}
+	}
+	inputs := [][]byte{{byte(dialect)}, about}
+	for _, text := range common.digests {
+		inputs = append(inputs, []byte(text))
+	}
+	inputs = append(inputs, nil)
+	for _, a := range askers {
+		inputs = append(inputs, []byte(a.Name), []byte(a.Place), []byte(a.Asks.Digest))
+	}
+	key := object.Digest(inputs...)
+	book := g.Fleet.Book(ctx, t)
+	if known, ok := g.Memory.memo.Find(key); ok && book.Same(known.answers, Changing) {
+		return known.result
+	}
+	for _, a := range askers {
+		for _, u := range a.Asks.Asks {
+			request.Objects = append(request.Objects, asking.Object{Manifest: u, App: a.Name, Place: a.Place})
+		}
+	}
+	for _, o := range common.objects {
+		if o.Foreign = !own[o.App]; o.Foreign {
+			request.Objects = append(request.Objects, o)
+		}
+	}
+	request.Files, request.Parent = book, book.Parent
+	result := d.Read(request)
+	if answers, whole := book.Answers(); whole {
+		g.Memory.memo.Keep(key, reading{answers, result})
+	}
+	return result
+}
