@@ -66,7 +66,8 @@ func sameServer(a, b string) bool {
 }
 
 // calledBy are the names and servers by which rules may mean a member, and those
-// that the Application itself uses.
+// that the Application itself uses. Each has a server: where none is known, it is
+// called by its name, as generators do.
 func (q *question) calledBy(m *asking.Member, d destination) (names, servers []string) {
 	names = append(names, m.Name)
 	for _, alias := range m.Aliases {
@@ -84,6 +85,9 @@ func (q *question) calledBy(m *asking.Member, d destination) (names, servers []s
 	}
 	if d.Server != "" {
 		servers = append(servers, d.Server)
+	}
+	if len(servers) == 0 {
+		servers = append(servers, m.Name)
 	}
 	return sortedStrings(names), sortedStrings(servers)
 }

@@ -4,6 +4,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
+
 	"nave.dev/internal/app"
 	"nave.dev/internal/app/asking"
 	"nave.dev/internal/dialect/argocd"
@@ -318,5 +320,85 @@ spec: {project: narrow, source: {repoURL: git, path: x}, destination: {name: in-
 				t.Errorf("%q, want %q", why, test.want)
 			}
 		})
+	}
+}
+
+// TestServersOfClusters holds projects against a cluster whose server the fleet does
+// not know, or does: "*" is any server, and a denial that cannot be told is none that
+// can be passed by.
+func TestServersOfClusters(t *testing.T) {
+	const url = "https://prod.example.com"
+	for _, test := range []struct {
+		reason, destinations, accounts string
+		alias                          string
+		failure                        string // contained; empty if it is allowed
+	}{
+		{"any server is that of a cluster without a URL", "[{server: '*', namespace: shop}]", "", "", ""},
+		{"any account too", "[{server: '*', namespace: shop}]", "[{server: '*', namespace: '*', defaultServiceAccount: deployer}]", "", ""},
+		{"another server is not", "[{server: '" + url + "', namespace: shop}]", "", "", "no destination is cluster prod"},
+		{"whether it is denied is not known", "[{server: '*', namespace: shop}, {server: '!" + url + "', namespace: '*'}]", "", "", "add the URL of its API server to the aliases"},
+		{"nor if all others are allowed", "[{server: '!" + url + "', namespace: '*'}]", "", "", "add the URL of its API server to the aliases"},
+		{"its own server is denied", "[{server: '*', namespace: shop}, {server: '!" + url + "', namespace: '*'}]", "", url, "cluster prod, https://prod.example.com is denied"},
+		{"and another one is not", "[{server: '*', namespace: shop}, {server: '!" + url + "', namespace: '*'}]", "", "https://other.example.com", ""},
+	} {
+		project := "apiVersion: argoproj.io/v1alpha1\nkind: AppProject\nmetadata: {name: team}\nspec: {sourceRepos: ['*'], destinations: " + test.destinations
+		if test.accounts != "" {
+			project += ", destinationServiceAccounts: " + test.accounts
+		}
+		text := project + "}\n---\napiVersion: argoproj.io/v1alpha1\nkind: Application\nmetadata: {name: shop}\n" +
+			"spec: {project: team, source: {repoURL: git, path: x}, destination: {name: prod, namespace: shop}}\n"
+		member := argocd.Member{Name: "prod", Selected: true}
+		if test.alias != "" {
+			member.Aliases = []string{test.alias}
+		}
+		request := argocd.Request{Delivery: "root", Path: "argocd", Members: []argocd.Member{member}}
+		for _, manifest := range manifests(t, []byte(text)) {
+			request.Objects = append(request.Objects, argocd.Object{Manifest: manifest, App: "root"})
+		}
+		result := argocd.Read(request)
+		if why := failure(result, "shop"); (why == "") != (test.failure == "") || !strings.Contains(why, test.failure) || told(result, "shop") != (why == "") {
+			t.Errorf("%s: %q, want %q", test.reason, why, test.failure)
+		}
+	}
+}
+
+// TestDenialsAreReadAsTheyAreMatched: addresses are compared in lower case, in which
+// a range may run backwards. A denial that then matched nothing would allow all.
+func TestDenialsAreReadAsTheyAreMatched(t *testing.T) {
+	result := ask(t, map[string]string{"root": `
+apiVersion: argoproj.io/v1alpha1
+kind: AppProject
+metadata: {name: team}
+spec: {sourceRepos: ["!https://git.example.com/[Z-a]*"], destinations: [{server: "*", namespace: "*"}]}
+---
+apiVersion: argoproj.io/v1alpha1
+kind: Application
+metadata: {name: shop}
+spec: {project: team, source: {repoURL: "https://git.example.com/a", path: x}, destination: {name: in-cluster, namespace: shop}}
+`})
+	if why := failure(result, "shop"); !strings.Contains(why, "spec.sourceRepos[0]: ") {
+		t.Errorf("shop: %q", why)
+	}
+}
+
+// TestTheSameRequestIsWarnedOfTheSame: of the definitions of one app, each has its
+// own reason not to have a project.
+func TestTheSameRequestIsWarnedOfTheSame(t *testing.T) {
+	narrow := func(name, namespace string) string {
+		return "---\n{apiVersion: argoproj.io/v1alpha1, kind: AppProject, metadata: {name: " + name + "}, spec: {sourceRepos: ['*'], destinations: [{server: '*', namespace: " + namespace + "}]}}\n"
+	}
+	one := func(name, project, namespace string) string {
+		return "---\n{apiVersion: argoproj.io/v1alpha1, kind: Application, metadata: {name: " + name + "}, spec: {project: " + project +
+			", source: {repoURL: git, path: x}, destination: {name: in-cluster, namespace: " + namespace + "}}}\n"
+	}
+	of := map[string]string{
+		"root":  narrow("a", "in-a") + narrow("b", "in-b") + one("first", "default", "x") + one("second", "default", "x"),
+		"first": one("twice", "a", "in-a"), "second": one("twice", "b", "in-b"), "twice": narrow("mine", "'*'"),
+	}
+	want := ask(t, of).Warnings
+	for range 20 {
+		if diff := cmp.Diff(want, ask(t, of).Warnings); diff != "" {
+			t.Fatalf("(-first +later):\n%s", diff)
+		}
 	}
 }

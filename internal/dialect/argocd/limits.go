@@ -17,12 +17,16 @@ type projectLimits struct{ app.Limits }
 // or that it is no destination.
 func (p *project) limits(names, servers []string) (projectLimits, error) {
 	limits := app.Limits{By: fmt.Sprintf("project %q", p.Metadata.Name), ClusterListed: true}
+	isURL := func(server string) bool { return strings.Contains(server, "://") }
 	for _, d := range p.Spec.Destinations {
+		if strings.HasPrefix(d.Server, "!") && !slices.ContainsFunc(servers, isURL) {
+			return projectLimits{}, fmt.Errorf("whether cluster %s is the one that %q denies is not known\nhint: add the URL of its API server to the aliases of the Cluster", names[0], d.Server)
+		}
 		byServer, deniedServer := destinationMatch(d.Server, servers)
 		byName, deniedName := destinationMatch(d.Name, names)
 		if deniedServer || deniedName {
 			if deniedName || d.Namespace == "" || d.Namespace == "*" { // by its name a cluster is denied whole, as in Argo CD
-				return projectLimits{}, fmt.Errorf("cluster %s is denied", strings.Join(slices.Concat(names, servers), ", "))
+				return projectLimits{}, fmt.Errorf("cluster %s is denied", strings.Join(slices.Compact(slices.Concat(names, servers)), ", "))
 			}
 			patterns, err := glob.Plain(d.Namespace)
 			if err != nil {
@@ -46,7 +50,7 @@ func (p *project) limits(names, servers []string) (projectLimits, error) {
 		limits.Namespaces = append(limits.Namespaces, patterns...)
 	}
 	if len(limits.Namespaces) == 0 {
-		return projectLimits{}, fmt.Errorf("no destination is cluster %s", strings.Join(slices.Concat(names, servers), ", "))
+		return projectLimits{}, fmt.Errorf("no destination is cluster %s", strings.Join(slices.Compact(slices.Concat(names, servers)), ", "))
 	}
 	limits.Namespaces = sortedStrings(limits.Namespaces)
 	limits.DeniedNamespaces = sortedStrings(limits.DeniedNamespaces)

@@ -25,7 +25,7 @@ func (p *project) checkPatterns(refuse func(field, hint, format string, args ...
 		read(field, text, dialect)
 	}
 	for i, pattern := range p.Spec.SourceRepos {
-		deniable(fmt.Sprintf("spec.sourceRepos[%d]", i), pattern, glob.Parts)
+		deniable(fmt.Sprintf("spec.sourceRepos[%d]", i), normalURL(pattern), glob.Parts) // as it is matched
 	}
 	for i, pattern := range p.Spec.SourceNamespaces {
 		field := fmt.Sprintf("spec.sourceNamespaces[%d]", i)

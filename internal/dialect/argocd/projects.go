@@ -54,8 +54,8 @@ func (q *question) projects(asked map[string][]*wanted) {
 // which app asked for it before and that still does.
 func (q *question) definitions(asked map[string][]*wanted) map[string][]*wanted {
 	apps := map[string][]*wanted{}
-	for _, list := range asked {
-		for _, w := range list {
+	for _, parent := range sortedKeys(asked) {
+		for _, w := range asked[parent] {
 			apps[w.name] = append(apps[w.name], w)
 		}
 	}
