@@ -83,12 +83,12 @@ func TestDeadline(t *testing.T) {
 	}{
 		{"in time", Deadline{10 * time.Minute, since}, waiting, 10*time.Minute - 1, waiting, 10 * time.Minute},
 		{"late", Deadline{10 * time.Minute, since}, waiting, 10*time.Minute + 1400*time.Millisecond,
-			late(waiting, "progressing for 10m1s, longer than 10m0s: 1 of 2 pods are ready"), 10 * time.Minute},
+			late(waiting, "progressing for longer than 10m0s: 1 of 2 pods are ready"), 10 * time.Minute},
 		{"late without a message", Deadline{time.Minute, since}, Result{Status: Progressing}, time.Minute,
-			late(Result{}, "progressing for 1m0s, longer than 1m0s"), time.Minute},
+			late(Result{}, "progressing for longer than 1m0s"), time.Minute},
 		{"the object's own deadline is longer", Deadline{10 * time.Minute, since}, own, 31*time.Minute - 1, own, 31 * time.Minute},
 		{"the controller kept silent", Deadline{10 * time.Minute, since}, own, 31 * time.Minute,
-			late(own, "progressing for 31m0s, longer than 31m0s: 1 of 2 pods are ready"), 31 * time.Minute},
+			late(own, "progressing for longer than 31m0s: 1 of 2 pods are ready"), 31 * time.Minute},
 		{"the object's own deadline is shorter, and its controller's affair", Deadline{10 * time.Minute, since}, short, 9 * time.Minute, short, 10 * time.Minute},
 		{"no limit", Deadline{0, since}, waiting, 1000 * time.Hour, waiting, -1},
 		{"no beginning", Deadline{Limit: time.Minute}, waiting, 1000 * time.Hour, waiting, -1},
@@ -120,7 +120,8 @@ func TestJudge(t *testing.T) {
 	}{
 		{"nothing expires", []Result{{Status: Healthy}, {Status: Degraded}}, time.Hour, []Status{Healthy, Degraded}, 0},
 		{"the shortest comes first", []Result{slow, {Status: Healthy}, waiting}, time.Minute, []Status{Progressing, Healthy, Progressing}, 10 * time.Minute},
-		{"what is late says anew for how long", []Result{waiting, slow}, 10 * time.Minute, []Status{Degraded, Progressing}, 11 * time.Minute},
+		{"what is late stays so, and another is yet to be", []Result{waiting, slow}, 10 * time.Minute, []Status{Degraded, Progressing}, 31 * time.Minute},
+		{"what is late stays so", []Result{waiting}, time.Hour, []Status{Degraded}, 0},
 	} {
 		next := deadline.Judge(test.results, since.Add(test.after))
 		if test.next == 0 != next.IsZero() || test.next != 0 && !next.Equal(since.Add(test.next)) {

@@ -34,14 +34,15 @@ func (d Deadline) limit(r Result) time.Duration {
 	return d.Limit
 }
 
-// Apply returns r as it is to be seen at the time now: Degraded, with how long it has taken and what it waits for, if
-// it has been Progressing past the deadline, and otherwise unchanged.
+// Apply returns r as it is to be seen at the time now: Degraded, with the time that was allowed and what it waits for, if
+// it has been Progressing past the deadline, and otherwise unchanged. What it says does not change with the time that
+// passes, so that nobody is told again and again.
 func (d Deadline) Apply(r Result, now time.Time) Result {
 	at, ok := d.Expires(r)
 	if !ok || now.Before(at) {
 		return r
 	}
-	message := fmt.Sprintf("progressing for %s, longer than %s", now.Sub(d.Since).Round(time.Second), d.limit(r))
+	message := fmt.Sprintf("progressing for longer than %s", d.limit(r))
 	if r.Message != "" {
 		message += ": " + r.Message
 	}
@@ -49,20 +50,12 @@ func (d Deadline) Apply(r Result, now time.Time) Result {
 	return r
 }
 
-// expiredAgain is how often a result past its deadline says anew for how long.
-const expiredAgain = time.Minute
-
 // Judge applies the deadline to results, in place, and returns when the outcome will be another if nothing changes,
 // the zero time if never.
 func (d Deadline) Judge(results []Result, now time.Time) (next time.Time) {
 	for i, r := range results {
-		if at, ok := d.Expires(r); ok {
-			if !now.Before(at) {
-				at = now.Add(expiredAgain)
-			}
-			if next.IsZero() || at.Before(next) {
-				next = at
-			}
+		if at, ok := d.Expires(r); ok && now.Before(at) && (next.IsZero() || at.Before(next)) {
+			next = at
 		}
 		results[i] = d.Apply(r, now)
 	}
