@@ -35,11 +35,12 @@ type Rivals struct {
 	mu      sync.Mutex
 	unknown string                        // why not all of them are known; empty if they are
 	kept    map[string]map[object.ID]bool // by each name that the app of one may have
+	stale   map[object.ID]bool            // of the kept ones, those that this watch has yet to tell of
 }
 
 // New returns Rivals of which nothing is known until Watch.
 func New() *Rivals {
-	return &Rivals{changed: make(chan struct{}, 1), unknown: "the Applications on the cluster are being listed", kept: map[string]map[object.ID]bool{}}
+	return &Rivals{changed: make(chan struct{}, 1), unknown: "the Applications on the cluster are being listed", kept: map[string]map[object.ID]bool{}, stale: map[object.ID]bool{}}
 }
 
 // Changed has something when Why may answer otherwise than before. Of nil it never
@@ -89,11 +90,15 @@ func (r *Rivals) Watch(ctx context.Context, watch func(context.Context, schema.G
 	}
 }
 
-// doubt notes that not all Applications are known. Those that are known stay.
+// doubt notes that not all Applications are known. Those that are known stay until
+// all are listed anew, by a watch that knows nothing of this one.
 func (r *Rivals) doubt(why string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.unknown = why
+	for _, ids := range r.kept {
+		maps.Copy(r.stale, ids)
+	}
 	r.signal()
 }
 
@@ -107,7 +112,12 @@ func (r *Rivals) take(event apply.Event) {
 		return
 	case apply.Listed:
 		r.unknown = ""
+		for id := range r.stale {
+			r.note(id, false)
+		}
+		clear(r.stale)
 	default:
+		delete(r.stale, event.ID)
 		r.note(event.ID, event.Type != apply.Deleted && kept(event.Object))
 	}
 	r.signal()

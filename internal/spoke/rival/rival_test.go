@@ -92,3 +92,44 @@ func TestWatchIsTriedAgain(t *testing.T) {
 		synctest.Wait()
 	})
 }
+
+// TestWhatWentUnseenIsKeptNoMore: a watch that begins anew tells nothing of what
+// went while there was none.
+func TestWhatWentUnseenIsKeptNoMore(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ctx, cancel := context.WithCancel(t.Context())
+		reconciled := map[string]any{"reconciledAt": "2026-01-01T00:00:00Z"}
+		r := New()
+		again := make(chan struct{})
+		go r.Watch(ctx, func(ctx context.Context, _ schema.GroupKind, _ bool, tell func(apply.Event)) error {
+			tell(event(apply.Added, "argocd", "stays", reconciled))
+			select {
+			case <-again:
+				tell(apply.Event{Type: apply.Listed})
+				<-ctx.Done()
+				return context.Cause(ctx)
+			default:
+			}
+			tell(event(apply.Added, "argocd", "goes", reconciled))
+			tell(apply.Event{Type: apply.Listed})
+			return errors.New("may not be watched any more")
+		})
+		synctest.Wait()
+		if r.Why("stays") == "" || !strings.Contains(r.Why("goes"), "Application argocd/goes ") {
+			t.Errorf("while nothing is told: %q", r.Why("goes"))
+		}
+		close(again)
+		for range 2 { // of what was told before, and of the new list
+			<-r.Changed()
+			synctest.Wait()
+		}
+		if why := r.Why("goes"); why != "" {
+			t.Errorf("once all are listed anew: %q", why)
+		}
+		if r.Why("stays") == "" {
+			t.Error("what is there is kept no more")
+		}
+		cancel()
+		synctest.Wait()
+	})
+}
