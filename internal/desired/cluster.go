@@ -298,20 +298,20 @@ func (a *clusterApps) expand() {
 // come out otherwise with them: some render depends on facts, and these say more, or
 // other things.
 func (a *clusterApps) define(facts app.Facts) (app.Facts, bool) {
-	var bundles []*app.Bundle
+	var apps []app.Desired
 	depends := false
-	for _, r := range a.rendered {
+	for i, r := range a.rendered {
 		if r.Err != nil {
 			depends = true // on what is not known
 			continue
 		}
 		depends = depends || r.Result.FactsUsed
-		bundles = append(bundles, r.Result.Bundle)
+		apps = append(apps, app.Desired{Options: a.specs[i].Options, Bundle: r.Result.Bundle})
 	}
 	if !depends {
 		return facts, false
 	}
-	return definitions.Add(facts, bundles)
+	return definitions.Add(facts, apps)
 }
 
 // fill enters what was found of a cluster's apps.

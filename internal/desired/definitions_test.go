@@ -19,6 +19,7 @@ func TestDefinitionsOfOtherApps(t *testing.T) {
 	files["deliveries/crds.yaml"] = delivery("crds", "source: {path: crds}")
 	files["deliveries/gears.yaml"] = delivery("gears", "source: {path: gears}")
 	files["gears/gear.yaml"] = "apiVersion: example.org/v1\nkind: Gear\nmetadata: {name: a}\n"
+	const limited = "namespace: shop\n  limits: {kinds: [ConfigMap]}\n  source: {path: crds}"
 	tests := []struct {
 		reason      string
 		definitions map[string]string
@@ -29,6 +30,8 @@ func TestDefinitionsOfOtherApps(t *testing.T) {
 		{"a cluster-wide one none", map[string]string{"crds/a.yaml": definition("Cluster")}, nil, ""},
 		{"Git counts before what the cluster still has", map[string]string{"crds/a.yaml": definition("Cluster")}, map[string]bool{"Gear.example.org": true}, ""},
 		{"apps that differ leave it to the cluster", map[string]string{"crds/a.yaml": definition("Cluster"), "settings/a.yaml": definition("Namespaced")},
+			map[string]bool{"Gear.example.org": true}, "shop"},
+		{"what an app may not have defines nothing", map[string]string{"crds/a.yaml": definition("Cluster"), "deliveries/crds.yaml": strings.Replace(delivery("crds", limited), "  namespace: shop\n", "", 1)},
 			map[string]bool{"Gear.example.org": true}, "shop"},
 		{"without a definition the cluster counts", map[string]string{"crds/a.yaml": configMap("a", "a")}, map[string]bool{"Gear.example.org": true}, "shop"},
 	}

@@ -16,15 +16,20 @@ import (
 // definitionKind is the kind of the objects that define kinds.
 var definitionKind = schema.GroupKind{Group: "apiextensions.k8s.io", Kind: "CustomResourceDefinition"}
 
-// Add returns facts with the scopes of the kinds that bundles define, and whether
-// these say more, or other things. Apps that define one kind differently leave it to
-// the cluster.
-func Add(facts app.Facts, bundles []*app.Bundle) (app.Facts, bool) {
+// Add returns facts with the scopes of the kinds that the objects of apps define, and
+// whether these say more, or other things. Apps that define one kind differently
+// leave it to the cluster. What an app may not have defines nothing: it would have
+// others' objects read as what they are not.
+func Add(facts app.Facts, apps []app.Desired) (app.Facts, bool) {
 	defined := map[string]bool{}
 	disputed := map[string]bool{}
-	for _, bundle := range bundles {
-		for _, u := range bundle.Objects {
-			if object.Of(u).GroupKind() != definitionKind {
+	for _, definer := range apps {
+		for _, u := range definer.Bundle.Objects {
+			id := object.Of(u)
+			if id.GroupKind() != definitionKind {
+				continue
+			}
+			if _, may := definer.Options.Permits(id, false, true); !may {
 				continue
 			}
 			group, _, _ := unstructured.NestedString(u.Object, "spec", "group")
