@@ -68,7 +68,7 @@ type brood struct {
 	grower *family.Grower
 	placed fleet.Placement
 	others *clusterApps // of the cluster, beside those of the trees
-	names  []string     // of the apps of trees of the fleet that are on the cluster
+	names  []string     // of the apps of trees of the fleet that are, or may be, on the cluster
 
 	specs map[string]app.Spec // as they stay, by name; nil until all apps are known
 }
@@ -79,15 +79,18 @@ func newBrood(tell *early, grower *family.Grower, placed fleet.Placement, others
 		for _, l := range t.On[tell.ready.Cluster] {
 			b.names = append(b.names, l.Child.Name)
 		}
+		for _, failure := range t.Found.Failed { // on any cluster, if it is not known on which
+			b.names = append(b.names, failure.Name)
+		}
 	}
 	return b
 }
 
-// Settle is told of the leaves that are to be rendered next. If these are the last
-// ones, whatever they render to, it tells of all apps that are rendered, and from
-// then on of each leaf.
-func (b *brood) Settle(trees []*family.Tree, fresh []*family.Leaf) {
-	if b.specs != nil || !b.grower.Closed(trees, fresh) {
+// Settle is told before leaves are rendered. If these are the last ones, whatever
+// they render to, it tells of all apps that are rendered, and from then on of each
+// leaf.
+func (b *brood) Settle(trees []*family.Tree) {
+	if b.specs != nil || !b.grower.Closed(trees) {
 		return
 	}
 	all := newClusterApps()

@@ -106,12 +106,18 @@ func project(fields ...string) string {
 		strings.Join(fields, "\n  ") + "\n---\n"
 }
 
+// gear is a Gear in a namespace.
+func gear(namespace string) string {
+	return "apiVersion: example.org/v1\nkind: Gear\nmetadata: {name: gear, namespace: " + namespace + "}\n---\n"
+}
+
 const inShop = "destinations: [{server: '*', namespace: shop}]"
 
 // TestChildrenEarly has a cluster that has nothing, and a root of many Applications:
 // they are told early where nothing that they render to could change them.
 func TestChildrenEarly(t *testing.T) {
 	const many = 80
+	facts := app.Facts{Scopes: map[string]bool{"Gear.example.org": false}}
 	wave := func(n int) string { return fmt.Sprintf("annotations: {argocd.argoproj.io/sync-wave: '%d'}", n) }
 	in := func(name, dir, metadata string, spec ...string) string {
 		return strings.Replace(application(name, dir, metadata, spec...), "project: default", "project: shop", 1)
@@ -146,6 +152,11 @@ func TestChildrenEarly(t *testing.T) {
 		{"one of no project", map[string]string{"argocd/odd.yaml": application("odd", "deep", "")}, []string{}},
 		{"one of the name of a Delivery", map[string]string{"argocd/same.yaml": in("same", "deep", ""), "deliveries/same.yaml": delivery("same", "source: {path: web}")}, []string{}},
 		{"Applications whose namespace is the cluster's to say", map[string]string{"argocd/odd.yaml": strings.Replace(in("odd", "deep", ""), "namespace: argocd", "", 1)}, []string{}},
+		{"a Delivery with projects that is in error until more is known", map[string]string{
+			"argocd/project.yaml": configMap("beside", "a"), "deliveries/projects.yaml": delivery("projects", "source: {path: projects}"), "projects/project.yaml": project(inShop),
+			"deliveries/late.yaml": delivery("late", "source: {path: late}"), "late/project.yaml": project(inShop, "description: another one"), "late/gears.yaml": gear("a") + strings.Replace(gear("b"), "kind", "spec: {}\nkind", 1),
+			"deliveries/crds.yaml": delivery("crds", "source: {path: crds}"), "crds/gear.yaml": definition("Namespaced"),
+		}, []string{}},
 	} {
 		t.Run(test.reason, func(t *testing.T) {
 			all := files()
@@ -155,7 +166,7 @@ func TestChildrenEarly(t *testing.T) {
 			p := r.open(nil)
 			var mu sync.Mutex
 			told := map[string]app.Desired{}
-			compiled, err := p.CompileFor(t.Context(), pin(t, p), map[string]Member{"dev-1": {Early: func(c *Compiled) {
+			compiled, err := p.CompileFor(t.Context(), pin(t, p), map[string]Member{"dev-1": {Facts: facts, Early: func(c *Compiled) {
 				mu.Lock()
 				defer mu.Unlock()
 				if !errors.Is(c.Incomplete, app.ErrRendering) {

@@ -467,3 +467,23 @@ func TestWhoAskedForAnAppGoesOn(t *testing.T) {
 		}
 	}
 }
+
+// TestWhatCouldNotBeReadIsReadAgain: a generator that fails says nothing of the next
+// time, whatever it was asked.
+func TestWhatCouldNotBeReadIsReadAgain(t *testing.T) {
+	r := newRepository(t)
+	files := argoFiles()
+	files["argocd/set.yaml"] = "apiVersion: argoproj.io/v1alpha1\nkind: ApplicationSet\nmetadata: {name: set, namespace: argocd}\nspec:\n" +
+		"  generators: [{git: {repoURL: '" + fleetURL + "', revision: HEAD, files: [{path: list.yaml}]}}]\n" +
+		"  template: {metadata: {name: '{{name}}'}, spec: {project: default, source: {repoURL: '" + fleetURL + "', path: web}, destination: {name: in-cluster, namespace: shop}}}\n"
+	files["list.yaml"] = "- [\n"
+	r.commit(files)
+	p := r.open(nil)
+	if c := compile(t, p, pin(t, p), "dev-1")["dev-1"]; c.Incomplete == nil || p.readings.Len() != 0 {
+		t.Errorf("incomplete: %v; %d readings are remembered", c.Incomplete, p.readings.Len())
+	}
+	r.commit(map[string]string{"list.yaml": "- name: more-web\n"})
+	if c := compile(t, p, pin(t, p), "dev-1")["dev-1"]; c.Incomplete != nil || p.readings.Len() == 0 {
+		t.Errorf("incomplete: %v; %d readings are remembered", c.Incomplete, p.readings.Len())
+	}
+}

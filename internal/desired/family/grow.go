@@ -41,8 +41,8 @@ type Dialect interface {
 
 // Teller is told of leaves while trees grow.
 type Teller interface {
-	// Settle is told of the leaves that are to be rendered next.
-	Settle(trees []*Tree, fresh []*Leaf)
+	// Settle is told before leaves are rendered, which are known then.
+	Settle(trees []*Tree)
 	// Leaf is told of one that was rendered, many at once.
 	Leaf(*Leaf)
 }
@@ -91,7 +91,7 @@ func (g *Grower) Grow(ctx context.Context, trees []*Tree) {
 // render renders leaves, and takes apart what came of them.
 func (g *Grower) render(ctx context.Context, trees []*Tree, fresh []*Leaf) {
 	if g.Teller != nil && len(fresh) > 0 {
-		g.Teller.Settle(trees, fresh)
+		g.Teller.Settle(trees)
 	}
 	var group sync.WaitGroup
 	for _, l := range fresh {

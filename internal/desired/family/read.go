@@ -76,12 +76,16 @@ func (a Asker) concerns(d Dialect) bool {
 }
 
 // Closed reports whether nothing that leaves render to, or that is learnt of the
-// cluster meanwhile, can ask for further apps or say what apps may do.
-func (g *Grower) Closed(trees []*Tree, fresh []*Leaf) bool {
+// cluster meanwhile, can ask for further apps or say what apps may do. Who is in
+// error now may render once more is known.
+func (g *Grower) Closed(trees []*Tree) bool {
+	var unread []*Leaf
 	for _, t := range trees {
-		depends := t.Asks != nil && len(t.Asks.Asks) > 0 && t.Own.Result.FactsUsed
+		depends := t.Own.Err != nil || t.Found.Incomplete != nil || len(t.Asks.Asks) > 0 && t.Own.Result.FactsUsed
 		for _, l := range t.Leaves {
-			depends = depends || l.Asks != nil && len(l.Asks.Asks) > 0 && l.Result.FactsUsed
+			if depends = depends || l.Asks != nil && len(l.Asks.Asks) > 0 && l.Result.FactsUsed; l.Asks == nil {
+				unread = append(unread, l)
+			}
 		}
 		if depends {
 			return false
@@ -96,8 +100,7 @@ func (g *Grower) Closed(trees []*Tree, fresh []*Leaf) bool {
 				objects = append(objects, common(d, a, app.Options{})...)
 			}
 		}
-		mayAsk := func(l *Leaf) bool { return l.Err == nil && d.MayAsk(l.Child.Options, objects) }
-		if concerned && slices.ContainsFunc(fresh, mayAsk) {
+		if concerned && slices.ContainsFunc(unread, func(l *Leaf) bool { return d.MayAsk(l.Child.Options, objects) }) {
 			return false
 		}
 	}
@@ -190,7 +193,7 @@ func (g *Grower) readIn(ctx context.Context, t *Tree, dialect int, askers []Aske
 	}
 	request.Files, request.Parent = book, book.Parent
 	result := d.Read(request)
-	if answers, whole := book.Answers(); whole {
+	if answers, whole := book.Answers(); whole && result.Incomplete == nil { // or the next time may tell more
 		g.Memory.memo.Keep(key, reading{answers, result})
 	}
 	return result
