@@ -108,17 +108,18 @@ type clusterApps struct {
 	warnings map[string][]string
 	trees    map[string]Tree
 	problems []error
-	open     []error // why there may be more apps
+	open     []error                 // why there may be more apps
+	before   func(app string) string // as Member.Parent
 }
 
-func newClusterApps() *clusterApps {
-	return &clusterApps{index: map[string]int{}, warnings: map[string][]string{}, trees: map[string]Tree{}}
+func newClusterApps(before func(app string) string) *clusterApps {
+	return &clusterApps{before: before, index: map[string]int{}, warnings: map[string][]string{}, trees: map[string]Tree{}}
 }
 
 // appsOf finds and renders the apps of a cluster.
 func (c *compilation) appsOf(ctx context.Context, cluster string, facts app.Facts, tell *early) *clusterApps {
 	placement := c.placed[cluster]
-	all := newClusterApps()
+	all := newClusterApps(c.members[cluster].Parent)
 	shared := c.fleetTrees(ctx)
 	var specs []app.Spec
 	for _, spec := range placement.Apps {
@@ -252,7 +253,8 @@ func (a *clusterApps) addTree(c *compilation, ctx context.Context, cluster strin
 	}
 }
 
-// addChild enters an app of a tree, unless its name is taken.
+// addChild enters an app of a tree, unless its name is taken. Of two trees that have
+// it the one goes on whose it was: nobody takes over, or stops, what is another's.
 func (a *clusterApps) addChild(spec app.Spec, r family.Rendered) {
 	i, taken := a.index[spec.Name]
 	if !taken {
@@ -263,7 +265,11 @@ func (a *clusterApps) addChild(spec app.Spec, r family.Rendered) {
 	err := fmt.Errorf("app %q, which %q of Delivery %q asks for, has the name of another app, of Delivery %q\nhint: give one of them another name",
 		spec.Name, spec.Options.Lineage.Parent, spec.Delivery, other.Delivery)
 	a.problems, a.open = append(a.problems, err), append(a.open, err)
-	if other.Options.Lineage.Parent != "" { // neither comes first
+	switch own := other.Options.Lineage.Parent; {
+	case own == "", a.before != nil && a.before(spec.Name) == own:
+	case a.before != nil && a.before(spec.Name) == spec.Options.Lineage.Parent:
+		a.specs[i], a.rendered[i] = spec, r
+	default: // neither comes first
 		a.rendered[i] = family.Rendered{Err: err}
 	}
 }

@@ -191,11 +191,7 @@ func (c *compilation) renderApp(ctx context.Context, spec app.Spec, facts app.Fa
 			return nil, err
 		}
 	}
-	result, err := c.cutter.Whole(results)
-	if err != nil {
-		return nil, err
-	}
-	return result, nil
+	return c.cutter.Whole(results)
 }
 
 func (c *compilation) renderPart(ctx context.Context, delivery string, part app.Part, facts app.Facts) (*render.Result, error) {

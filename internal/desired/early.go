@@ -93,7 +93,7 @@ func (b *brood) Settle(trees []*family.Tree) {
 	if b.specs != nil || !b.grower.Closed(trees) {
 		return
 	}
-	all := newClusterApps()
+	all := newClusterApps(nil)
 	for i, spec := range b.others.specs {
 		all.add(spec, b.others.rendered[i])
 	}

@@ -1,6 +1,7 @@
 package desired
 
 import (
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -464,6 +465,46 @@ func TestWhoAskedForAnAppGoesOn(t *testing.T) {
 		deep := c.Apps[slices.IndexFunc(c.Apps, func(d app.Desired) bool { return d.Name == "deep" })]
 		if (deep.Err == nil) != (test.parent != "") || deep.Err == nil && deep.Options.Lineage.Parent != test.parent {
 			t.Errorf("%s: deep comes of %q: %v", test.reason, deep.Options.Lineage.Parent, deep.Err)
+		}
+	}
+}
+
+// TestAnotherDeliveryTakesNoName: an Application of a Delivery that has the name of
+// another's stops nothing, as long as it is known whose it was.
+func TestAnotherDeliveryTakesNoName(t *testing.T) {
+	r := newRepository(t)
+	files := argoFiles()
+	files["deliveries/tenant.yaml"] = delivery("tenant", "source: {path: tenant}")
+	files["tenant/web.yaml"] = application("web", "deep", finalizer)
+	r.commit(files)
+	p := r.open(nil)
+	for _, refused := range []bool{false, true} {
+		if refused { // its own project does not let it have the other one
+			r.commit(map[string]string{"tenant/web.yaml": project(inShop) + strings.Replace(application("mine", "mine", ""), "project: default", "project: shop", 1),
+				"mine/web.yaml": application("web", "deep", finalizer)})
+		}
+		for _, test := range []struct{ reason, before, delivery string }{
+			{"nobody knows", "", ""},
+			{"it was the one's", "root", "root"},
+			{"it was the other's", "tenant", "tenant"},
+			{"it was somebody else's", "more", ""},
+		} {
+			if refused && test.delivery == "tenant" {
+				continue
+			}
+			members := map[string]Member{"dev-1": {Parent: func(string) string { return test.before }}}
+			compiled, err := p.CompileFor(t.Context(), pin(t, p), members)
+			if err != nil {
+				t.Fatal(err)
+			}
+			c := compiled["dev-1"]
+			web := c.Apps[slices.IndexFunc(c.Apps, func(d app.Desired) bool { return d.Name == "web" })]
+			if (web.Err == nil) != (test.delivery != "") || web.Err == nil && web.Options.Lineage.Delivery != test.delivery {
+				t.Errorf("%s: web is of %q: %v", test.reason, web.Options.Lineage.Delivery, web.Err)
+			}
+			if c.Incomplete == nil || !strings.Contains(errors.Join(c.Problems...).Error(), "has the name of another app") {
+				t.Errorf("%s: incomplete %v, problems %v", test.reason, c.Incomplete, c.Problems)
+			}
 		}
 	}
 }
