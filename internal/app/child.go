@@ -52,9 +52,9 @@ type Part struct {
 // Lineage says where an app comes from, for what happens when it is no longer
 // asked for.
 type Lineage struct {
-	Delivery string `json:"delivery,omitempty"`
-	Parent   string `json:"parent,omitempty"` // the app whose objects ask for this one; empty for a Delivery's own
-	Fleet    bool   `json:"fleet,omitempty"`  // these are read in the context of the fleet
+	Delivery string `json:"delivery,omitempty"` // whose objects ask for apps; of its own app too
+	Parent   string `json:"parent,omitempty"`   // the app whose objects ask for this one; empty for a Delivery's own
+	Fleet    bool   `json:"fleet,omitempty"`    // these are read in the context of the fleet
 	// Cascade deletes the app's objects when the app is no longer asked for, within
 	// the safety rules. Otherwise they stay as orphans.
 	Cascade bool `json:"cascade,omitempty"`

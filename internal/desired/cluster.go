@@ -186,6 +186,7 @@ func (a *clusterApps) addShared(cluster string, spec app.Spec, t *family.Tree) {
 		return
 	}
 	spec.Options.Gates = t.Found.Gates[cluster]
+	spec.Options.Lineage.Delivery = spec.Name
 	a.add(spec, family.Rendered{Result: &render.Result{Bundle: parts.Nothing}})
 }
 
@@ -197,6 +198,7 @@ func (a *clusterApps) addRoot(spec app.Spec, t *family.Tree, cluster string) {
 		r.Result = t.Asks.Without(r.Result, asks)
 		spec.Options.Gates = t.Found.Gates[cluster]
 		if asks {
+			spec.Options.Lineage.Delivery = spec.Name
 			a.leave(&spec, t.Asks)
 		}
 	}

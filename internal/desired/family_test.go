@@ -60,6 +60,9 @@ func TestApplicationsBecomeApps(t *testing.T) {
 		parents := map[string]string{}
 		for _, d := range c.Apps {
 			parents[d.Name] = d.Options.Lineage.Parent
+			if d.Options.Lineage.Delivery != "root" {
+				t.Errorf("%s: %s is of the tree of %q", name, d.Name, d.Options.Lineage.Delivery)
+			}
 		}
 		if diff := cmp.Diff(map[string]string{"root": "", "web": "root", "more": "root", "deep": "more"}, parents); diff != "" {
 			t.Errorf("%s: parents (-want +have):\n%s", name, diff)

@@ -102,8 +102,9 @@ func TestRivals(t *testing.T) {
 		return d
 	}
 	all := func(value string) *Assigned {
-		return assigned(g.desired("plain", g.configMap("plain", value)), child("idle", "root", value), child("shop", "root", value), child("shop-web", "shop", value),
-			g.desired("root", g.configMap("root", value)))
+		root := g.desired("root", g.configMap("root", value))
+		root.Options.Lineage.Delivery = "root"
+		return assigned(g.desired("plain", g.configMap("plain", value)), child("idle", "root", value), child("shop", "root", value), child("shop-web", "shop", value), root)
 	}
 	held := func(name string) bool {
 		for _, state := range s.State().Apps {

@@ -63,8 +63,7 @@ type session struct {
 	asking      bool
 	rivals      *rival.Rivals // nil unless the cluster has their kind
 	unmeet      context.CancelFunc
-	trees       map[string]bool // Deliveries whose objects ask for apps
-	kept        chan kept       // by syncs that run hooks
+	kept        chan kept // by syncs that run hooks
 	hookWatches map[schema.GroupKind]bool
 	hookEvents  chan object.ID
 	releasing   map[string]bool // apps that left, whose hooks are being let go
@@ -220,9 +219,8 @@ func (s *session) take() {
 		s.spoke.last, s.spoke.pruned = wanted, 0
 	}
 	present := map[string]bool{}
-	s.trees = map[string]bool{}
 	for _, desired := range wanted.Apps {
-		present[desired.Name], s.trees[desired.Options.Lineage.Delivery] = true, true
+		present[desired.Name] = true
 		w := s.apps[desired.Name]
 		if w == nil {
 			w = newWork(desired.Name, s.now())

@@ -58,14 +58,13 @@ func (s *session) ready(w *work) bool {
 // it as well, or one that it came of, or nothing.
 func (s *session) rival(w *work) string {
 	for range len(s.apps) {
-		lineage := w.options.Lineage
-		if s.rivals == nil || lineage.Parent == "" && !s.trees[w.name] {
+		if s.rivals == nil || w.options.Lineage.Delivery == "" {
 			return ""
 		}
 		if why := s.rivals.Why(w.name); why != "" {
 			return why
 		}
-		if w = s.apps[lineage.Parent]; w == nil {
+		if w = s.apps[w.options.Lineage.Parent]; w == nil {
 			return ""
 		}
 	}
