@@ -152,6 +152,10 @@ func TestChildrenEarly(t *testing.T) {
 		{"one of no project", map[string]string{"argocd/odd.yaml": application("odd", "deep", "")}, []string{}},
 		{"one of the name of a Delivery", map[string]string{"argocd/same.yaml": in("same", "deep", ""), "deliveries/same.yaml": delivery("same", "source: {path: web}")}, []string{}},
 		{"Applications whose namespace is the cluster's to say", map[string]string{"argocd/odd.yaml": strings.Replace(in("odd", "deep", ""), "namespace: argocd", "", 1)}, []string{}},
+		{"an app in error that might ask for others", map[string]string{"deliveries/root.yaml": delivery("root", "source: {path: top}"),
+			"top/top.yaml": application("top", "argocd", "") + application("odd", "odd", ""), "odd/map.yaml": "apiVersion: v1\nkind: ConfigMap\nmetadata: ["}, []string{}},
+		{"a generator that cannot look", map[string]string{"argocd/set.yaml": "apiVersion: argoproj.io/v1alpha1\nkind: ApplicationSet\nmetadata: {name: set, namespace: argocd}\nspec:\n" +
+			"  generators: [{git: {repoURL: elsewhere, directories: [{path: '*'}]}}]\n  template: {metadata: {name: '{{path}}'}, spec: {}}\n"}, []string{}},
 		{"a Delivery with projects that is in error until more is known", map[string]string{
 			"argocd/project.yaml": configMap("beside", "a"), "deliveries/projects.yaml": delivery("projects", "source: {path: projects}"), "projects/project.yaml": project(inShop),
 			"deliveries/late.yaml": delivery("late", "source: {path: late}"), "late/project.yaml": project(inShop, "description: another one"), "late/gears.yaml": gear("a") + strings.Replace(gear("b"), "kind", "spec: {}\nkind", 1),
