@@ -27,7 +27,8 @@ type DeliverySpec struct {
 	// Source of the app's files.
 	Source DeliverySource `json:"source"`
 	// Kind says how files become objects. With auto, a directory with a Chart.yaml is a Helm chart, one with a
-	// kustomization file is built by Kustomize, and any other holds plain manifests.
+	// kustomization file is built by Kustomize, and any other holds plain manifests. Flux builds a directory as Flux
+	// does: also without a kustomization file, with all manifests below it.
 	// +default=auto
 	Kind RenderKind `json:"kind,omitempty"`
 	// Helm has the parameters of a chart.
@@ -131,6 +132,7 @@ const (
 	RenderPlain     RenderKind = "plain"
 	RenderKustomize RenderKind = "kustomize"
 	RenderHelm      RenderKind = "helm"
+	RenderFlux      RenderKind = "flux"
 )
 
 // Helm has the parameters of a chart that is in the source, or is one of the source's.

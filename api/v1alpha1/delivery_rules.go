@@ -136,7 +136,7 @@ func (s DeliverySource) validateChart(fs *findings, at string) {
 // validateRender checks how files become objects.
 func (d *Delivery) validateRender(fs *findings) {
 	s := d.Spec
-	fs.enum("spec.kind", string(s.Kind), string(RenderAuto), string(RenderPlain), string(RenderKustomize), string(RenderHelm))
+	fs.enum("spec.kind", string(s.Kind), string(RenderAuto), string(RenderPlain), string(RenderKustomize), string(RenderHelm), string(RenderFlux))
 	chart := s.Kind == RenderHelm || s.Kind == RenderAuto || s.Kind == ""
 	if s.Source.Chart != "" && !chart {
 		fs.add("spec.kind", "remove it, or write kind: helm", "a chart cannot be rendered as %s", s.Kind)

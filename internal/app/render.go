@@ -10,6 +10,9 @@ const (
 	Plain     Kind = "plain"
 	Kustomize Kind = "kustomize"
 	Helm      Kind = "helm"
+	// Flux is Kustomize, also where there is no kustomization file: then one that lists
+	// the manifests of the directory, and of those below it, is made up.
+	Flux Kind = "flux"
 )
 
 // Render says how an app's files become objects.
@@ -20,8 +23,17 @@ type Render struct {
 	// Variables are what Substitute replaces, by name; empty without it.
 	Variables map[string]string `json:"variables,omitempty"`
 	// Substitute replaces ${NAME} in rendered manifests by Variables.
-	Substitute bool        `json:"substitute,omitempty"`
-	Helm       HelmOptions `json:"helm,omitzero"`
+	Substitute bool `json:"substitute,omitempty"`
+	// UnsetIsEmpty takes a variable that is not set for empty text, with a warning, in
+	// place of an error.
+	UnsetIsEmpty bool `json:"unsetIsEmpty,omitempty"`
+	// CommonMetadata is set on every object, after Substitute.
+	CommonMetadata Metadata `json:"commonMetadata,omitzero"`
+	// Ignore are patterns, as those of .gitignore, of files that do not count where the
+	// kind Flux makes up a kustomization, beside the ones that Flux never counts and those
+	// in files named .sourceignore.
+	Ignore string      `json:"ignore,omitempty"`
+	Helm   HelmOptions `json:"helm,omitzero"`
 	// Release makes a release of a chart in place of objects, run where the cluster
 	// is; nil does not. Of Helm only ReleaseName, Namespace, SkipCRDs, and what is said
 	// of values and their files, count then.

@@ -5,6 +5,9 @@ import (
 	"context"
 	"errors"
 	"path"
+	"slices"
+
+	"sigs.k8s.io/kustomize/api/konfig"
 
 	"nave.dev/internal/app"
 	"nave.dev/internal/render/build"
@@ -24,7 +27,7 @@ type small struct {
 
 // ReadFile implements tree.Tree.
 func (s *small) ReadFile(name string) ([]byte, error) {
-	if s.refused = s.refused || path.Ext(name) == ".jsonnet"; s.refused {
+	if s.refused = s.refused || path.Ext(name) == ".jsonnet" || slices.Contains(konfig.RecognizedKustomizationFileNames(), path.Base(name)); s.refused {
 		return nil, errRefused
 	}
 	data, err := s.Tree.ReadFile(name)
@@ -44,7 +47,7 @@ func (r *Renderer) here(ctx context.Context, t tree.Tree, job build.Job) (out *b
 	if r.small == nil || job.Params.Substitute {
 		return nil, nil, nil, false
 	}
-	if kind, err := build.KindOf(t, job); err != nil || kind != app.Plain {
+	if kind, err := build.KindOf(t, job); err != nil || kind != app.Plain && (kind != app.Flux || job.Params.Kustomize != nil) {
 		return nil, nil, nil, false
 	}
 	files := &small{Tree: t, left: maxSmall}

@@ -34,6 +34,9 @@ func (f *finisher) finish(objects []manifest.Object) error {
 	var problems manifest.Problems
 	objects, problems = f.substituteAll(objects)
 	objects = f.own(objects)
+	for _, o := range objects {
+		f.mark(o)
+	}
 	f.readCRDs(objects)
 	seen := map[object.ID]manifest.Object{}
 	unknown := map[schema.GroupKind]bool{}
@@ -126,6 +129,27 @@ func (f *finisher) substituteAll(objects []manifest.Object) ([]manifest.Object, 
 	return changed, problems
 }
 
+// mark sets the metadata that all objects of the app have in common.
+func (f *finisher) mark(o manifest.Object) {
+	common := f.job.Params.CommonMetadata
+	if len(common.Labels) > 0 {
+		labels := maps.Clone(o.GetLabels())
+		if labels == nil {
+			labels = map[string]string{}
+		}
+		maps.Copy(labels, common.Labels)
+		o.SetLabels(labels)
+	}
+	if len(common.Annotations) > 0 {
+		annotations := maps.Clone(o.GetAnnotations())
+		if annotations == nil {
+			annotations = map[string]string{}
+		}
+		maps.Copy(annotations, common.Annotations)
+		o.SetAnnotations(annotations)
+	}
+}
+
 // own leaves out Nave's own kinds, which count only in the fleet repository's own directory and are never applied.
 func (f *finisher) own(objects []manifest.Object) []manifest.Object {
 	return slices.DeleteFunc(objects, func(o manifest.Object) bool {
@@ -157,6 +181,9 @@ func (f *finisher) readCRDs(objects []manifest.Object) {
 // classify tells hooks from objects that are kept, and what is neither: a hook that no sync runs, such as a test of
 // Helm's. A hook of Helm that is not known is left out, as Helm does.
 func (f *finisher) classify(o manifest.Object) (hook, keep bool, problem manifest.Problems) {
+	if f.job.Params.Kind == app.Flux {
+		return false, true, nil // Flux knows no hooks of others
+	}
 	phases, hook, err := app.HookPhases(o.Unstructured)
 	if err == nil && hook {
 		_, err = app.HooksOf([]*unstructured.Unstructured{o.Unstructured})

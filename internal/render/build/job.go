@@ -113,7 +113,7 @@ func (f *finisher) render(t tree.Tree) ([]manifest.Object, error) {
 	if err != nil {
 		return nil, err
 	}
-	if job.Params.Kustomize != nil && kind != app.Kustomize {
+	if job.Params.Kustomize != nil && kind != app.Kustomize && kind != app.Flux {
 		return nil, manifest.Problem{File: job.Path, Message: fmt.Sprintf("is rendered as %s, and has options for Kustomize", kind),
 			Hint: "leave them out, or add a kustomization.yaml"}
 	}
@@ -128,6 +128,10 @@ func (f *finisher) render(t tree.Tree) ([]manifest.Object, error) {
 			return kustomization.Build(t, job.Path)
 		}
 		objects, warnings, err := kustomization.Edited(t, job.Path, job.Params.Kustomize)
+		f.out.Warnings = append(f.out.Warnings, warnings...)
+		return objects, err
+	case app.Flux:
+		objects, warnings, err := kustomization.AsFlux(t, job.Path, job.Params.Kustomize, job.Params.Ignore, limits)
 		f.out.Warnings = append(f.out.Warnings, warnings...)
 		return objects, err
 	case app.Helm:

@@ -53,6 +53,10 @@ func (f *finisher) substitute(o manifest.Object) (manifest.Object, error) {
 		value, ok := variables[name]
 		return value, ok
 	})
+	if missing := notSet.FindStringSubmatch(fmt.Sprint(err)); missing != nil && f.job.Params.UnsetIsEmpty {
+		f.warn("%s", o.Problem("write ${"+missing[1]+":=default} for a default", "uses the variable %q, which is not set, and so is empty", missing[1]).String())
+		changed, err = envsubst.Eval(string(text), func(name string) (string, bool) { return variables[name], true })
+	}
 	if err != nil {
 		if missing := notSet.FindStringSubmatch(err.Error()); missing != nil {
 			hint := "there are no variables"

@@ -123,6 +123,14 @@ type overlay struct {
 	approved map[string]bool
 }
 
+// Stat implements tree.Tree.
+func (o overlay) Stat(name string) (tree.Kind, error) {
+	if _, ok := o.files[name]; ok {
+		return tree.File, nil
+	}
+	return o.Tree.Stat(name)
+}
+
 // ReadFile implements tree.Tree.
 func (o overlay) ReadFile(name string) ([]byte, error) {
 	if data, ok := o.files[name]; ok {

@@ -30,6 +30,10 @@ type walker struct {
 	remotes      remotes
 	// editor has what is added to the first kustomization; nil if nothing is.
 	editor *editor
+	// made is the first kustomization, where there is no file of it.
+	made *yaml.Node
+	// flux lets the first kustomization be without resources.
+	flux bool
 }
 
 // visit is a directory in one of its two roles: as a base, or as one whose objects configure plug-ins.
@@ -99,6 +103,10 @@ func (w *walker) directory(dir string, configs bool, file string, at *yaml.Node)
 		return
 	}
 	w.visited[visit{dir, configs}] = true
+	if w.made != nil && len(w.stack) == 0 {
+		w.enter(dir, made(dir), configs, w.made)
+		return
+	}
 	name, err := find(w.tree, dir)
 	if err == nil && name == "" {
 		w.fail(file, at, "", "%q has no kustomization file", dir)
@@ -122,7 +130,14 @@ func (w *walker) directory(dir string, configs bool, file string, at *yaml.Node)
 		w.problems = append(w.problems, *problem)
 		return
 	}
-	if edited {
+	w.enter(dir, name, configs, root)
+}
+
+// enter walks what a kustomization file says, with the options that are added to the
+// first one.
+func (w *walker) enter(dir, name string, configs bool, root *yaml.Node) {
+	if w.editor != nil && len(w.stack) == 0 {
+		var err error
 		w.editor.dir, w.editor.file = dir, name
 		if root, err = w.editor.edit(root); err != nil {
 			w.failWith(name, &yaml.Node{}, err)
@@ -130,10 +145,31 @@ func (w *walker) directory(dir string, configs bool, file string, at *yaml.Node)
 		}
 		w.remotes.edited = name
 	}
+	if w.flux && len(w.stack) == 0 && w.withoutResources(root) {
+		root = expand(root)
+		list := &yaml.Node{Kind: yaml.SequenceNode, Content: []*yaml.Node{{Kind: yaml.ScalarNode, Value: "originAnnotations"}}}
+		root.Content = append(root.Content, &yaml.Node{Kind: yaml.ScalarNode, Value: "buildMetadata"}, list)
+		w.remotes.edited = name
+	}
 	w.stack = append(w.stack, dir)
 	w.remotes.visit(name, root)
 	w.kustomization(scope{dir: dir, file: name, configs: configs}, root)
 	w.stack = w.stack[:len(w.stack)-1]
+}
+
+// withoutResources reports whether a kustomization lists none, and says nothing of
+// what Flux then sets so that Kustomize builds it all the same.
+func (w *walker) withoutResources(root *yaml.Node) bool {
+	without := true
+	fields(root, func(key string, value *yaml.Node) {
+		switch key {
+		case "resources", "bases":
+			each(value, func(*yaml.Node) { without = false })
+		case "buildmetadata":
+			without = false
+		}
+	})
+	return without
 }
 
 // failWith reports an error that may be a problem already.
