@@ -10,7 +10,7 @@ import (
 	"k8s.io/apimachinery/pkg/util/validation"
 
 	"nave.dev/internal/app"
-	"nave.dev/internal/dialect/argocd/manifest"
+	"nave.dev/internal/dialect/manifest"
 	"nave.dev/internal/object"
 )
 

@@ -7,7 +7,7 @@ import (
 	"slices"
 
 	"nave.dev/internal/app/asking"
-	"nave.dev/internal/dialect/argocd/manifest"
+	"nave.dev/internal/dialect/manifest"
 )
 
 // projects reads the AppProjects. One that the project of its own app does not let

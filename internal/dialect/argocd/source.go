@@ -8,7 +8,7 @@ import (
 	"sigs.k8s.io/yaml"
 
 	"nave.dev/internal/app"
-	"nave.dev/internal/dialect/argocd/manifest"
+	"nave.dev/internal/dialect/manifest"
 )
 
 // helm reads the options of a chart.

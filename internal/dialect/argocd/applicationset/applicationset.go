@@ -14,8 +14,8 @@ import (
 	"dario.cat/mergo"
 	"sigs.k8s.io/yaml"
 
-	"nave.dev/internal/dialect/argocd/manifest"
 	"nave.dev/internal/dialect/argocd/templates"
+	"nave.dev/internal/dialect/manifest"
 )
 
 // maxGenerated is how many Applications an ApplicationSet may make.

@@ -8,8 +8,8 @@ import (
 	"dario.cat/mergo"
 	"sigs.k8s.io/yaml"
 
-	"nave.dev/internal/dialect/argocd/manifest"
 	"nave.dev/internal/dialect/argocd/templates"
+	"nave.dev/internal/dialect/manifest"
 )
 
 // generator returns the parameters of a generator, at its depth: one in matrix or

@@ -12,8 +12,8 @@ import (
 
 	"sigs.k8s.io/yaml"
 
-	"nave.dev/internal/dialect/argocd/manifest"
 	"nave.dev/internal/dialect/argocd/templates"
+	"nave.dev/internal/dialect/manifest"
 	"nave.dev/internal/glob"
 )
 

@@ -5,7 +5,7 @@ import (
 	"strconv"
 	"strings"
 
-	"nave.dev/internal/dialect/argocd/manifest"
+	"nave.dev/internal/dialect/manifest"
 )
 
 // copyCost is what an entry of a value that is made anew takes of the budget: a

@@ -1,4 +1,4 @@
-// Package manifest reads objects of Argo CD's kinds into structs as an API server
+// Package manifest reads objects of the kinds that dialects read into structs as an API server
 // would, and tells which fields it would drop. The structs are their users'.
 package manifest
 
