@@ -36,9 +36,10 @@ type dir struct {
 	entries []entry // by name
 	invalid error   // the directory holds a name that cannot be shown, so that its listing would not be complete
 
-	total  int // files, links, submodules and directories below
-	leaves int // files and links below
-	links  int // links below
+	total   int // files, links, submodules and directories below
+	leaves  int // files and links below
+	links   int // links below
+	modules int // submodules below
 }
 
 // maxTotal is where the counts of a dir stop, far above any limit: nested repetition can make them astronomical.
@@ -120,13 +121,17 @@ func (d *dir) finish() {
 			d.total += e.dir.total
 			d.leaves += e.dir.leaves
 			d.links += e.dir.links
+			d.modules += e.dir.modules
+		case submodule:
+			d.modules++
 		case link:
 			d.links++
 			d.leaves++
 		case file, executable:
 			d.leaves++
 		}
-		d.total, d.leaves, d.links = min(d.total, maxTotal), min(d.leaves, maxTotal), min(d.links, maxTotal)
+		d.total, d.leaves = min(d.total, maxTotal), min(d.leaves, maxTotal)
+		d.links, d.modules = min(d.links, maxTotal), min(d.modules, maxTotal)
 	}
 }
 

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"path"
+	"slices"
 	"strings"
 )
 
@@ -33,11 +35,11 @@ var (
 func (t *Tree) Commit() string { return t.commit }
 
 // Hash returns the Git object hash of what a path leads to, links followed: equal hashes mean equal contents. It is
-// false for a path that cannot be opened, and for a directory with a link below it, because a link may lead to
-// content that the directory's own hash does not cover.
+// false for a path that cannot be opened, and for a directory with a link or a submodule below it, because these may
+// lead to content that the directory's own hash does not cover.
 func (t *Tree) Hash(path string) (string, bool) {
 	e, err := t.find("hash", path, true)
-	if err != nil || e.kind == directory && (e.dir.links > 0 || e.dir.invalid != nil) {
+	if err != nil || e.kind == directory && (e.dir.links > 0 || e.dir.modules > 0 || e.dir.invalid != nil) {
 		return "", false
 	}
 	return hex.EncodeToString([]byte(e.id)), true
@@ -55,15 +57,16 @@ func (e *LinkError) Error() string {
 	return fmt.Sprintf("symbolic link %q to %q %s", e.Link, e.Target, e.Reason)
 }
 
-// SubmoduleError says that a path is a submodule, whose content the repository does not hold.
+// SubmoduleError says that a path is, or leads into, a submodule, whose content the repository does not hold.
 type SubmoduleError struct {
-	Path   string
+	Path   string // of the submodule, as it is without links
 	Commit string // of the other repository
+	Rest   string // the path in the other repository; "." for its root
 }
 
 // Error names the submodule.
 func (e *SubmoduleError) Error() string {
-	return fmt.Sprintf("%q is a submodule at commit %s: submodules are not fetched, state its repository as a source", e.Path, e.Commit)
+	return fmt.Sprintf("%q is a submodule at commit %s, whose files are in another repository and do not count here", e.Path, e.Commit)
 }
 
 // maxHops is how many links one path may lead through, as on Linux.
@@ -93,13 +96,29 @@ func (t *Tree) chain(op, path string, last bool) ([]*entry, error) {
 		return nil, &fs.PathError{Op: op, Path: path, Err: err}
 	}
 	if e := chain[len(chain)-1]; e.kind == submodule && last {
-		return nil, &fs.PathError{Op: op, Path: path,
-			Err: &SubmoduleError{Path: pathOf(chain), Commit: hex.EncodeToString([]byte(e.id))}}
+		return nil, &fs.PathError{Op: op, Path: path, Err: into(chain, "")}
 	}
 	return chain, nil
 }
 
-var errOutside = errors.New("leads outside of the repository")
+var (
+	errOutside = errors.New("leads outside of the repository")
+	errUp      = errors.New("leads into a submodule and up in it")
+)
+
+// into says that a path leads into the submodule at the end of a chain, and on to rest there.
+func into(chain []*entry, rest string) *SubmoduleError {
+	commit := hex.EncodeToString([]byte(chain[len(chain)-1].id))
+	return &SubmoduleError{Path: pathOf(chain), Commit: commit, Rest: path.Clean(rest)}
+}
+
+// on is the error for a path that goes on by rest, which a link led to the submodule.
+func (e *SubmoduleError) on(rest string) error {
+	if slices.Contains(strings.Split(rest, "/"), "..") {
+		return errUp
+	}
+	return &SubmoduleError{Path: e.Path, Commit: e.Commit, Rest: path.Join(e.Rest, rest)}
+}
 
 // along follows path from the directory at the end of a chain of entries that begins with the root, and returns the
 // chain to what it leads to. Only the targets of links have elements "..".
@@ -109,9 +128,7 @@ func (w *walk) along(chain []*entry, path string, last bool) ([]*entry, error) {
 		name, path, _ = strings.Cut(path, "/")
 		here := chain[len(chain)-1]
 		switch {
-		case here.kind == submodule:
-			return nil, &SubmoduleError{Path: pathOf(chain), Commit: hex.EncodeToString([]byte(here.id))}
-		case here.kind != directory:
+		case here.kind != directory && here.kind != submodule:
 			return nil, fs.ErrNotExist
 		case name == "" || name == ".":
 			continue
@@ -120,6 +137,10 @@ func (w *walk) along(chain []*entry, path string, last bool) ([]*entry, error) {
 		case name == "..":
 			chain = chain[:len(chain)-1]
 			continue
+		case here.kind == submodule && slices.Contains(strings.Split(path, "/"), ".."):
+			return nil, errUp
+		case here.kind == submodule:
+			return nil, into(chain, name+"/"+path)
 		}
 		e := here.dir.find(name)
 		if e == nil {
@@ -129,7 +150,11 @@ func (w *walk) along(chain []*entry, path string, last bool) ([]*entry, error) {
 		chain = append(chain[:len(chain):len(chain)], e)
 		if e.kind == link && (path != "" || last) {
 			var err error
-			if chain, err = w.follow(parent, chain, e); err != nil {
+			chain, err = w.follow(parent, chain, e)
+			if inside := (*SubmoduleError)(nil); errors.As(err, &inside) {
+				return nil, inside.on(path)
+			}
+			if err != nil {
 				return nil, err
 			}
 		}
@@ -153,7 +178,7 @@ func (w *walk) follow(parent, itself []*entry, e *entry) ([]*entry, error) {
 	}
 	chain, err := w.along(parent, e.target, true)
 	switch {
-	case err == errOutside:
+	case err == errOutside || err == errUp:
 		return nil, refuse(err.Error())
 	case err == fs.ErrNotExist:
 		return nil, refuse("leads to nothing")

@@ -128,9 +128,9 @@ func TestReadFile(t *testing.T) {
 		"self":           {reason: "loops end", err: `open self: symbolic link "self" to "self" is one of too many in a row`},
 		"ping":           {reason: "loops end", err: `open ping: symbolic link "ping" to "pong" is one of too many in a row`},
 		"long":           {reason: "a target is a path", err: `open long: symbolic link "long" to "" has no valid target`},
-		"module":         {reason: "a submodule is named", err: `open module: "module" is a submodule at commit ` + someCommit + `: submodules are not fetched, state its repository as a source`},
-		"module/x/y":     {reason: "a submodule on the way is named", err: `open module/x/y: "module" is a submodule at commit ` + someCommit + `: submodules are not fetched, state its repository as a source`},
-		"tomodule":       {reason: "a submodule behind a link is named", err: `open tomodule: "module" is a submodule at commit ` + someCommit + `: submodules are not fetched, state its repository as a source`},
+		"module":         {reason: "a submodule is named", err: `open module: "module" is a submodule at commit ` + someCommit + `, whose files are in another repository and do not count here`},
+		"module/x/y":     {reason: "a submodule on the way is named", err: `open module/x/y: "module" is a submodule at commit ` + someCommit + `, whose files are in another repository and do not count here`},
+		"tomodule":       {reason: "a submodule behind a link is named", err: `open tomodule: "module" is a submodule at commit ` + someCommit + `, whose files are in another repository and do not count here`},
 	}
 	for path, c := range cases {
 		data, err := tree.ReadFile(path)
@@ -213,6 +213,7 @@ func TestHash(t *testing.T) {
 		"dirlink":          linkTo("plain"),
 		"bad":              linkTo("/etc"),
 		"module":           module(someCommit),
+		"holds/deep/one":   module(someCommit),
 	})
 	object := func(path string) string { return r.git("", "rev-parse", "main:"+path) }
 	cases := map[string]struct{ reason, want string }{
@@ -226,6 +227,7 @@ func TestHash(t *testing.T) {
 		".":           {"nor does that of the root", ""},
 		"bad":         {"a refused link has no hash", ""},
 		"module":      {"a submodule has no content here", ""},
+		"holds":       {"nor does the hash of a directory cover what a submodule below it holds", ""},
 		"nothing":     {"nor has what is not there", ""},
 		"../x":        {"nor has what is no path", ""},
 	}
@@ -233,6 +235,36 @@ func TestHash(t *testing.T) {
 		got, ok := tree.Hash(path)
 		if got != c.want || ok != (c.want != "") {
 			t.Errorf("%s: %s: got %q, %v, want %q", path, c.reason, got, ok, c.want)
+		}
+	}
+}
+
+// What leads into a submodule is told with the path to go on by there.
+func TestWayIntoSubmodule(t *testing.T) {
+	tree := newRepo(t).tree(map[string]node{
+		"sub/module": module(someCommit), "file": text("content"),
+		"direct": linkTo("sub/module"), "slash": linkTo("sub/module/"), "deeper": linkTo("direct/./a"), "beside": linkTo("direct/../../file"),
+		"up": linkTo("sub/module/a/../b"), "over": linkTo("direct/a/../../../file"), "behind": linkTo("deeper/.."),
+	})
+	for path, want := range map[string]string{
+		"sub/module": "sub/module .", "sub/module/x/y": "sub/module x/y", "direct": "sub/module .", "slash": "sub/module .",
+		"slash/x": "sub/module x", "deeper": "sub/module a", "deeper/b/c": "sub/module a/b/c",
+		"beside": "content", "up": "refused", "over": "refused", "behind": "refused",
+	} {
+		data, err := tree.ReadFile(path)
+		got := string(data)
+		var inside *SubmoduleError
+		var refused *LinkError
+		switch {
+		case errors.As(err, &inside) && inside.Commit == someCommit:
+			got = inside.Path + " " + inside.Rest
+		case errors.As(err, &refused) && refused.Reason == "leads into a submodule and up in it":
+			got = "refused"
+		case err != nil:
+			got = err.Error()
+		}
+		if got != want {
+			t.Errorf("%s: got %s, want %s", path, got, want)
 		}
 	}
 }
