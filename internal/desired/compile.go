@@ -199,14 +199,11 @@ func (c *compilation) renderPart(ctx context.Context, delivery string, part app.
 	if err != nil {
 		return nil, err
 	}
-	request := render.Request{Files: files, Path: part.Source.Path, Params: part.Render, Facts: facts}
-	if _, plain := files.(worktree); !plain {
-		request.Hashes = files
-	}
+	request := render.Request{Path: part.Source.Path, Params: part.Render, Facts: facts}
 	var result *render.Result
 	for {
 		others := c.remotes(ctx, c.pinned, delivery)
-		request.Remotes = others
+		request.Files, request.Remotes = others.Whole(files, part.Source.Repository), others
 		result, err = c.render.Render(ctx, request)
 		if err == nil || !c.fetchMissing(ctx, c.pinned, others.Missing()) {
 			break

@@ -24,6 +24,7 @@ import (
 	"nave.dev/internal/desired/family"
 	"nave.dev/internal/desired/parts"
 	"nave.dev/internal/gitsource"
+	"nave.dev/internal/gitsource/submodule"
 	"nave.dev/internal/render"
 )
 
@@ -195,20 +196,13 @@ type tree interface {
 	Hash(path string) (string, bool)
 }
 
-// worktree is a directory as it is; its files have no hashes. Links that lead out
-// of it are not followed.
-type worktree struct{ fs.FS }
-
-// Hash knows none.
-func (worktree) Hash(string) (string, bool) { return "", false }
-
 // WorktreeCommit stands for the commit of a worktree.
 const WorktreeCommit = family.Changing
 
 // tree returns the files of a commit of a source.
 func (p *Pipeline) tree(ctx context.Context, pinned *Pinned, source, commit string) (tree, error) {
 	if source == "" && commit == WorktreeCommit {
-		return worktree{p.worktree.FS()}, nil
+		return submodule.NewCheckout(p.worktree.FS()), nil // links that lead out of it are not followed
 	}
 	from, err := p.source(pinned, source)
 	if err != nil {

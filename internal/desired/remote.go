@@ -11,6 +11,7 @@ import (
 	"nave.dev/internal/chartsource"
 	"nave.dev/internal/desired/remotes"
 	"nave.dev/internal/gitsource"
+	"nave.dev/internal/gitsource/gittree"
 	"nave.dev/internal/gitsource/webhook"
 )
 
@@ -18,7 +19,7 @@ import (
 func (p *Pipeline) remotes(ctx context.Context, pinned *Pinned, delivery string) *remotes.Remotes {
 	own, _ := p.source(pinned, "") // there always is
 	return &remotes.Remotes{
-		Fleet: pinned.Fleet, Delivery: delivery, Own: own,
+		Fleet: pinned.Fleet, Delivery: delivery, Own: own, OwnURLs: p.ownURLs(pinned),
 		Commit: func(source v1alpha1.Source, ref string) (string, error) { return p.pinRef(ctx, pinned, source, ref) },
 		Tree:   func(source, commit string) (remotes.Tree, error) { return p.tree(ctx, pinned, source, commit) },
 	}
@@ -42,14 +43,20 @@ func (p *Pipeline) pinRef(ctx context.Context, pinned *Pinned, source v1alpha1.S
 		return commit, err
 	}
 	commit, err := p.resolveRef(ctx, pinned, source, revisions)
-	if errors.Is(err, gitsource.ErrNotFetched) {
+	missing := errors.Is(err, gittree.ErrMissing) // a commit that may be newer than the last fetch
+	if errors.Is(err, gitsource.ErrNotFetched) || missing && !p.opts.SourcesApart {
 		tried, failure := pinned.attempts.Tried(remotes.Needed(source, ref))
 		if !tried {
 			return "", remotes.ErrUnfetched
 		}
-		err = failure
+		if !missing || failure != gitsource.ErrNotFetched {
+			err = failure
+		}
 	}
-	if errors.Is(err, gitsource.ErrNoRevision) {
+	switch {
+	case errors.Is(err, gittree.ErrMissing):
+		err = fmt.Errorf("%s has no commit %q\nhint: push it to a branch or tag there", describeRepository(source.Name), ref)
+	case errors.Is(err, gitsource.ErrNoRevision):
 		err = fmt.Errorf("%s has no branch, tag or commit %q", describeRepository(source.Name), ref)
 	}
 	if ctx.Err() != nil {
@@ -99,8 +106,11 @@ func (p *Pipeline) resolveRef(ctx context.Context, pinned *Pinned, source v1alph
 
 // isOwn reports whether a URL is one of the fleet repository's.
 func (p *Pipeline) isOwn(pinned *Pinned, repository string) bool {
-	urls := slices.Concat([]string{p.opts.Repository.URL}, p.opts.Repository.URLs, pinned.Fleet.URLs)
-	return slices.ContainsFunc(urls, func(url string) bool { return webhook.SameRepository(url, repository) })
+	return slices.ContainsFunc(p.ownURLs(pinned), func(url string) bool { return webhook.SameRepository(url, repository) })
+}
+
+func (p *Pipeline) ownURLs(pinned *Pinned) []string {
+	return slices.Concat([]string{p.opts.Repository.URL}, p.opts.Repository.URLs, pinned.Fleet.URLs)
 }
 
 func describeRepository(source string) string {

@@ -70,10 +70,17 @@ func (l *loader) find() (files []string) {
 				if entry != nil && entry.IsDir() {
 					return fs.SkipDir
 				}
+			case entry.Name() == ".git": // of one that is checked out
+				l.unread(path.Dir(name), "is a submodule, which is not followed here")
+				if entry.IsDir() {
+					return fs.SkipDir
+				}
 			case strings.HasPrefix(entry.Name(), "."):
 				if entry.IsDir() {
 					return fs.SkipDir
 				}
+			case entry.Type()&fs.ModeIrregular != 0:
+				l.unread(name, "is a submodule, which is not followed here")
 			case entry.IsDir():
 				if slices.Contains(fleetFiles, root) {
 					l.unread(name, "is a directory")

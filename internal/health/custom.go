@@ -51,6 +51,13 @@ func customScripts(fsys fs.FS, dir string) (*scripts, error) {
 			}
 			return nil
 		}
+		if checkedOut := path.Base(file) == ".git"; checkedOut || entry.Type()&fs.ModeIrregular != 0 {
+			if checkedOut {
+				file = path.Dir(file)
+			}
+			problems = append(problems, &Problem{File: file, Message: "is a submodule, which is not followed here"})
+			return nil
+		}
 		if path.Ext(file) != ".lua" {
 			return nil
 		}

@@ -6,6 +6,7 @@ import (
 	"io/fs"
 
 	"nave.dev/internal/app"
+	"nave.dev/internal/gitsource/submodule"
 )
 
 // Repository is one at a revision, as objects name them.
@@ -31,8 +32,19 @@ type Book struct {
 	failed  bool
 }
 
-// Open returns the files of a repository at a revision.
+// Open returns the files of a repository at a revision, with those of its submodules: each is another repository, at the
+// revision that is the commit of it, and part of the answers once something of it is read.
 func (b *Book) Open(url, revision string) (fs.FS, error) {
+	files, err := b.open(url, revision)
+	if err != nil {
+		return nil, err
+	}
+	return submodule.Show(files, []string{url}, func(urls []string, commit string) (fs.FS, error) {
+		return b.open(urls[0], commit) // relative to one, it is one
+	}), nil
+}
+
+func (b *Book) open(url, revision string) (fs.FS, error) {
 	at := Repository{url, revision}
 	source, err := b.Resolve(at)
 	if err != nil {

@@ -3,6 +3,7 @@
 package remotes
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -14,6 +15,7 @@ import (
 	"nave.dev/api/v1alpha1"
 	"nave.dev/internal/chartsource"
 	"nave.dev/internal/fleet"
+	"nave.dev/internal/gitsource/submodule"
 	"nave.dev/internal/gitsource/webhook"
 	"nave.dev/internal/render"
 )
@@ -35,12 +37,14 @@ type Remotes struct {
 	Fleet    *fleet.Fleet
 	Delivery string
 	Own      v1alpha1.Source // the fleet repository
+	OwnURLs  []string        // by which it may be known
 	// Commit returns the commit of a source that a ref means, or the archive of a chart, and Tree its files.
 	Commit func(source v1alpha1.Source, ref string) (string, error)
 	Tree   func(source, commit string) (Tree, error)
 
 	mu        sync.Mutex
-	open      map[string]Tree            // by name
+	open      map[string]Tree            // by name, without submodules
+	whole     map[string]Tree            // by name, with them
 	unfetched map[string]v1alpha1.Source // by Needed
 }
 
@@ -62,6 +66,10 @@ func (r *Remotes) source(repository, ref string) (v1alpha1.Source, error) {
 			return s.Type == v1alpha1.SourceHelm && chartsource.Same(s.URL, repository)
 		})
 	}
+	return r.gitSource(repository, ref)
+}
+
+func (r *Remotes) gitSource(repository, ref string) (v1alpha1.Source, error) {
 	return r.Fleet.RemoteSource(r.Delivery, repository, ref, func(s v1alpha1.Source) bool {
 		return s.Type != v1alpha1.SourceHelm && webhook.SameRepository(s.URL, repository)
 	})
@@ -89,21 +97,61 @@ func (r *Remotes) Files(name string) (fs.FS, render.Hashes, error) {
 		return nil, nil, fmt.Errorf("reading the ref of %q: %w", name, err)
 	}
 	if sourceName == ownName {
-		files, err := r.files(name, r.Own, ref)
-		if err != nil {
-			return nil, nil, err
-		}
-		if _, hashed := files.Hash("."); !hashed { // such as those that are being edited
-			return files, nil, nil
-		}
-		return files, files, nil
+		files, err := r.wholeFiles(name, r.Own, ref)
+		return files, files, err
 	}
 	source, err := r.Fleet.UsableSource(r.Delivery, sourceName)
 	if err != nil {
 		return nil, nil, err
 	}
-	files, err := r.files(name, source, ref)
+	files, err := r.wholeFiles(name, source, ref)
 	return files, files, err
+}
+
+// Whole shows the files of a source with those of their submodules. Where a repository says that a submodule's is, that
+// one has to be a source that the Delivery may use: its address counts, and its credentials, at the commit that the tree
+// of files records.
+func (r *Remotes) Whole(files Tree, source string) Tree {
+	urls := r.OwnURLs
+	if source != "" {
+		urls = nil
+		for _, s := range r.Fleet.Sources {
+			if s.Name == source {
+				urls = []string{s.URL}
+			}
+		}
+	}
+	return submodule.Show(files, urls, r.submodule)
+}
+
+// submodule opens the first of some repositories that may be used.
+func (r *Remotes) submodule(urls []string, commit string) (fs.FS, error) {
+	var refusal error
+	for _, address := range urls {
+		source, err := r.gitSource(address, "") // what is advised has no commit, which the tree states
+		if err == nil {
+			return r.files(Name(source.Name, commit), source, commit)
+		}
+		refusal = cmp.Or(refusal, err)
+	}
+	return nil, refusal
+}
+
+// wholeFiles is files with submodules.
+func (r *Remotes) wholeFiles(name string, source v1alpha1.Source, ref string) (Tree, error) {
+	files, err := r.files(name, source, ref)
+	if err != nil {
+		return nil, err
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.whole[name] == nil {
+		if r.whole == nil {
+			r.whole = map[string]Tree{}
+		}
+		r.whole[name] = r.Whole(files, source.Name)
+	}
+	return r.whole[name], nil
 }
 
 // files returns the files of a source at a ref.

@@ -103,7 +103,13 @@ func (l *loaded) local(t tree.Tree, from drawing, dependency *chart.Dependency, 
 		problem.Hint = "move the chart into the repository"
 		return "", problem
 	}
-	if kind, err := t.Stat(path.Join(dir, "Chart.yaml")); err != nil || kind != tree.File {
+	kind, err := t.Stat(path.Join(dir, "Chart.yaml"))
+	if err != nil {
+		message, hint, _ := strings.Cut(err.Error(), "\nhint: ")
+		problem.Message, problem.Hint = fmt.Sprintf("dependency %q: %s", dependency.Name, message), hint
+		return "", problem
+	}
+	if kind != tree.File {
 		problem.Message = fmt.Sprintf("dependency %q: there is no chart in %q", dependency.Name, dir)
 		return "", problem
 	}

@@ -47,7 +47,7 @@ var (
 // parseReference reads a Git reference as Kustomize does: https://HOST/OWNER/NAME/PATH, .../REPOSITORY//PATH,
 // .../REPOSITORY.git/PATH, .../_git/REPOSITORY/PATH, the same by ssh:// and file://, USER@HOST:OWNER/NAME..., and
 // github.com/OWNER/NAME/PATH, each perhaps with ?ref=REF or ?version=REF. How long Git may take and whether submodules
-// are wanted (?timeout=, ?submodules=) does not matter here: submodules are never there.
+// are wanted (?timeout=, ?submodules=) does not matter here: submodules are read where something refers to them.
 func parseReference(text string) (reference, error) {
 	text = strings.TrimSpace(text)
 	if len(text) > maxReference {

@@ -76,7 +76,7 @@ func (s Source) at(name string) (Source, string, error) {
 // remoteDigest is the digest of the answer to what a reference means. A refusal for another reason is another answer.
 func remoteDigest(dir string, err error) string {
 	if err != nil {
-		return "refused " + contentDigest([]byte(err.Error()))
+		return refused(err)
 	}
 	return dir
 }

@@ -162,13 +162,15 @@ func (s Source) hash(name string) string {
 	return "git:" + hash
 }
 
-// failure is the digest of an answer that is an error.
+// failure is the digest of an answer that is an error. A refusal for another reason is another answer.
 func failure(err error) string {
 	if missing(err) {
 		return string(Absent)
 	}
-	return "refused"
+	return refused(err)
 }
+
+func refused(err error) string { return "refused " + contentDigest([]byte(err.Error())) }
 
 func contentDigest(data []byte) string {
 	sum := sha256.Sum256(data)

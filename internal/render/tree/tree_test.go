@@ -67,7 +67,7 @@ func TestRecorder(t *testing.T) {
 		{OpRead, "a/b", contentDigest([]byte("b"))},
 		{OpStat, "a/b", "file"},
 		{OpRead, "a/c", "absent"},
-		{OpRead, "link", "refused"},
+		{OpRead, "link", refused(errors.New("leads outside"))},
 		{OpList, "x", "absent"},
 	}
 	if diff := cmp.Diff(want, r.Reads()); diff != "" {
