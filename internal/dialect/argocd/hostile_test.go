@@ -347,15 +347,15 @@ func TestServersOfClusters(t *testing.T) {
 		}
 		text := project + "}\n---\napiVersion: argoproj.io/v1alpha1\nkind: Application\nmetadata: {name: shop}\n" +
 			"spec: {project: team, source: {repoURL: git, path: x}, destination: {name: prod, namespace: shop}}\n"
-		member := argocd.Member{Name: "prod", Selected: true}
+		member := asking.Member{Name: "prod", Selected: true}
 		if test.alias != "" {
 			member.Aliases = []string{test.alias}
 		}
-		request := argocd.Request{Delivery: "root", Path: "argocd", Members: []argocd.Member{member}}
+		request := asking.Request{Delivery: "root", Path: "argocd", Members: []asking.Member{member}}
 		for _, manifest := range manifests(t, []byte(text)) {
-			request.Objects = append(request.Objects, argocd.Object{Manifest: manifest, App: "root"})
+			request.Objects = append(request.Objects, asking.Object{Manifest: manifest, App: "root"})
 		}
-		result := argocd.Read(request)
+		result := (argocd.Dialect{}).Read(request)
 		if why := failure(result, "shop"); (why == "") != (test.failure == "") || !strings.Contains(why, test.failure) || told(result, "shop") != (why == "") {
 			t.Errorf("%s: %q, want %q", test.reason, why, test.failure)
 		}
