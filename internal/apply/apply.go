@@ -130,6 +130,9 @@ func (c *Client) put(ctx context.Context, w write) (u *unstructured.Unstructured
 	return u, created, err
 }
 
+// ScaledOtherwise takes in that an autoscaler appeared, went or has another target.
+func (c *Client) ScaledOtherwise() { c.autoscalers.Forget() }
+
 // owner returns the owner that the marks of an app of this fleet name.
 func (c *Client) owner(app string) object.Owner {
 	return object.Owner{Fleet: c.options.Fleet, App: app}

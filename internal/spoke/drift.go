@@ -147,6 +147,7 @@ func (s *session) scale(event apply.Event) {
 		return
 	}
 	s.scaled[event.ID] = now
+	s.applier.ScaledOtherwise()
 	for _, workload := range []object.ID{before, now} {
 		for _, name := range s.claims.Owners(workload) {
 			// An app knows of what it adds itself.

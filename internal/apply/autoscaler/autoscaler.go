@@ -43,9 +43,10 @@ type List struct {
 	now     func() time.Time
 	turns   turns.Turns // so that one asks the cluster, and the others wait for it
 
-	mu      sync.Mutex
-	at      time.Time
-	targets map[object.ID]string
+	mu        sync.Mutex
+	at        time.Time
+	targets   map[object.ID]string
+	forgotten int // how often
 }
 
 // NewList returns the autoscalers of a cluster, by a clock. It sends no request.
@@ -60,7 +61,7 @@ func (l *List) Targets(ctx context.Context) (map[object.ID]string, error) {
 	}
 	defer done()
 	l.mu.Lock()
-	at, cached := l.at, l.targets
+	at, cached, forgotten := l.at, l.targets, l.forgotten
 	l.mu.Unlock()
 	if now := l.now(); cached != nil && now.Sub(at) < maxAge && !now.Before(at) {
 		return cached, nil
@@ -81,7 +82,9 @@ func (l *List) Targets(ctx context.Context) (map[object.ID]string, error) {
 		}
 	}
 	l.mu.Lock()
-	l.at, l.targets = began, targets
+	if l.forgotten == forgotten { // or it may be of before
+		l.at, l.targets = began, targets
+	}
 	l.mu.Unlock()
 	return targets, nil
 }
@@ -91,6 +94,7 @@ func (l *List) Forget() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.at, l.targets = time.Time{}, nil
+	l.forgotten++
 }
 
 // Among returns the workloads that autoscalers among the objects target, each with

@@ -46,6 +46,7 @@ func TestTarget(t *testing.T) {
 type scalers struct {
 	objects []*unstructured.Unstructured
 	lists   int
+	during  func() // a list
 }
 
 func (s *scalers) Known(_ context.Context, kind schema.GroupKind) (cluster.Resource, bool, error) {
@@ -56,6 +57,9 @@ func (s *scalers) List(_ context.Context, _ cluster.Resource, _ cluster.Depth, _
 	s.lists++
 	for _, u := range s.objects {
 		each(u)
+	}
+	if s.during != nil {
+		s.during()
 	}
 	return "", nil
 }
@@ -86,5 +90,22 @@ func TestListServesForAWhile(t *testing.T) {
 		if diff := cmp.Diff(Among(c.objects), got); diff != "" || len(got) != 1 || c.lists != step.lists {
 			t.Errorf("%s: %d lists, want %d (-want +got):\n%s", step.reason, c.lists, step.lists, diff)
 		}
+	}
+}
+
+func TestListOfBeforeIsNotKept(t *testing.T) {
+	c := &scalers{objects: []*unstructured.Unstructured{
+		scaler("autoscaling/v2", "HorizontalPodAutoscaler", map[string]any{"apiVersion": "apps/v1", "kind": "Deployment", "name": "web"}),
+	}}
+	list := NewList(c, time.Now)
+	c.during = func() { // it is deleted meanwhile
+		c.objects, c.during = nil, nil
+		list.Forget()
+	}
+	if _, err := list.Targets(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if targets, err := list.Targets(t.Context()); err != nil || len(targets) > 0 {
+		t.Errorf("%v, %v: a list that was under way when it was to be forgotten is kept", targets, err)
 	}
 }
