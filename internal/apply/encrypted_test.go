@@ -88,11 +88,11 @@ func TestEncryptedArrivesDecrypted(t *testing.T) {
 	}
 	other := g.sealed(&opener{password: "another-one"}, "two")
 	recovered, err := g.another().Recover(g.Context(), []Target{other})
-	if err != nil || len(recovered) != 1 {
+	if err != nil || len(recovered[0]) != 1 {
 		t.Errorf("recovered %v, %v; want the ConfigMap alone, since the Secret has another value", recovered, err)
 	}
 	other.Decrypt = o.open
-	if recovered, err = g.another().Recover(g.Context(), []Target{other}); err != nil || len(recovered) != 2 {
+	if recovered, err = g.another().Recover(g.Context(), []Target{other}); err != nil || len(recovered[0]) != 2 {
 		t.Errorf("recovered %v, %v; want both", recovered, err)
 	}
 }

@@ -64,7 +64,7 @@ func TestCreateOnlyIsWrittenOnce(t *testing.T) {
 	g.want("unchanged ConfigMap a; unchanged Secret password", "nothing is known", g.sync(other).Changes)
 	unchanged("another value and no baselines")
 	recovered, err := g.client.Recover(t.Context(), []Target{other})
-	if err != nil || len(recovered) != 2 {
+	if err != nil || len(recovered[0]) != 2 {
 		t.Errorf("recovered %v, %v", recovered, err)
 	}
 	if entry := entryOf(g.diff(other), "Secret", "password"); entry.Action == change.Updated {

@@ -16,40 +16,43 @@ import (
 
 // Recover finds the baselines of apps for which none were kept. Each kind is
 // read whole once, in pages, compared object by object and dropped: an object
-// that is as its app wants it has a baseline in the result, and need not be
-// applied again. Nothing is written. What could not be listed has no baselines,
-// which costs reads later; the error says what that was.
-func (c *Client) Recover(ctx context.Context, targets []Target) (map[object.ID]Baseline, error) {
+// that is as its app wants it has a baseline among those of its target, and need
+// not be applied again. Nothing is written. What could not be listed has no
+// baselines, which costs reads later; the error says what that was.
+func (c *Client) Recover(ctx context.Context, targets []Target) ([]map[object.ID]Baseline, error) {
 	type place struct {
-		run  *run
-		item *item
+		run       *run
+		item      *item
+		baselines map[object.ID]Baseline // of the target
 	}
 	wanted := map[object.Owner]map[object.ID]place{}
 	kinds := map[schema.GroupKind]cluster.Resource{}
-	for _, t := range targets {
+	var failures []error
+	baselines := make([]map[object.ID]Baseline, len(targets))
+	for i, t := range targets {
+		baselines[i] = map[object.ID]Baseline{}
 		t.Known = nil
 		r, err := c.begin(t, showing)
 		if err != nil {
-			return nil, err
+			failures = append(failures, err)
+			continue
 		}
 		places := map[object.ID]place{}
 		for _, it := range r.items {
 			if r.prepare(ctx, it); it.err == nil {
-				places[it.id] = place{r, it}
+				places[it.id] = place{r, it, baselines[i]}
 				// Compared in the version in which it is written.
 				kinds[it.id.GroupKind()] = it.resource
 			}
 		}
 		wanted[r.owner] = places
 	}
-	baselines := map[object.ID]Baseline{}
-	var failures []error
 	for kind, resource := range kinds {
 		_, err := c.cluster.List(ctx, resource, cluster.Whole, metav1.ListOptions{LabelSelector: object.AppLabel}, func(live *unstructured.Unstructured) {
 			owner, _, ok := object.OwnerOf(live)
 			at, has := wanted[owner][object.Of(live)]
 			if ok && has && at.item.source.GetAPIVersion() == live.GetAPIVersion() && at.run.inPlace(at.item, live) {
-				baselines[at.item.id] = c.baseline(live, at.item.digest)
+				at.baselines[at.item.id] = c.baseline(live, at.item.digest)
 			}
 		})
 		if err != nil {

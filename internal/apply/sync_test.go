@@ -118,12 +118,12 @@ func TestRecoverFindsBaselinesByOneListAKind(t *testing.T) {
 	}
 	for _, u := range target.Bundle.Objects {
 		id := object.Of(u)
-		baseline, ok := got[id]
+		baseline, ok := got[0][id]
 		if ok != (id.Kind != "Service") || ok && baseline != want[id] {
 			t.Errorf("%s: %v %+v, want %+v", id, ok, baseline, want[id])
 		}
 	}
-	target.Known, target.Tracked = got, []Tracked{}
+	target.Known, target.Tracked = got[0], []Tracked{}
 	g.want("unchanged ConfigMap settings; unchanged Deployment web; updated Service web", "only what differs is applied", g.sync(target).Changes)
 	if all, writes := g.requests.take(); len(writes) != 1 || len(all) > 3 {
 		t.Errorf("one object that differs cost %q", all)

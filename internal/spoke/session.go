@@ -23,6 +23,7 @@ import (
 	"nave.dev/internal/spoke/lease"
 	"nave.dev/internal/spoke/record"
 	"nave.dev/internal/spoke/rival"
+	"nave.dev/internal/spoke/served"
 )
 
 // session is the loop while the cluster answers. All its fields belong to the
@@ -36,31 +37,28 @@ type session struct {
 	writer  *lease.Writer
 	term    *lease.Term // for which the record was read
 
-	assigned *Assigned
-	accepted *Assigned // the one that the record tells of
-	refused  error     // why the newest assignment is not taken
-	checked  time.Time // when the record was last compared with the cluster's
-	tidied   time.Time // when the record was last looked through for apps to forget
-	apps     map[string]*work
-	names    []string // of apps, in order
-	claims   *claims.Claims
-	applied  map[object.ID]string // whose sync brought the object about
-	checks   *health.Checker
-	keys     string // the version of the file of keys
-	watches  map[schema.GroupKind]*watch
-	listed   map[schema.GroupKind]bool  // whose objects are all in tracked
-	away     map[schema.GroupKind]error // which cannot be watched, since the cluster does not answer
-	trouble  map[schema.GroupKind]bool  // which cannot be watched, though it answers
-	tracked  *inventory.Inventory
-	health   map[object.ID]health.Result // the spoke's
-	scaled   map[object.ID]object.ID     // by autoscaler, which workload it targets
-	results  chan func()
-	events   chan apply.Event
-	broken   chan error
-	// definitions has something once definitions of kinds have changed on the
-	// cluster; asking says that it is being asked what it serves.
-	definitions chan struct{}
-	asking      bool
+	assigned    *Assigned
+	accepted    *Assigned // the one that the record tells of
+	refused     error     // why the newest assignment is not taken
+	checked     time.Time // when the record was last compared with the cluster's
+	tidied      time.Time // when the record was last looked through for apps to forget
+	apps        map[string]*work
+	names       []string // of apps, in order
+	claims      *claims.Claims
+	applied     map[object.ID]string // whose sync brought the object about
+	checks      *health.Checker
+	keys        string // the version of the file of keys
+	watches     map[schema.GroupKind]*watch
+	listed      map[schema.GroupKind]bool  // whose objects are all in tracked
+	away        map[schema.GroupKind]error // which cannot be watched, since the cluster does not answer
+	trouble     map[schema.GroupKind]bool  // which cannot be watched, though it answers
+	tracked     *inventory.Inventory
+	health      map[object.ID]health.Result // the spoke's
+	scaled      map[object.ID]object.ID     // by autoscaler, which workload it targets
+	results     chan func()
+	events      chan apply.Event
+	broken      chan error
+	served      *served.Follower
 	rivals      *rival.Rivals // nil unless the cluster has their kind
 	unmeet      context.CancelFunc
 	kept        chan kept // by syncs that run hooks
@@ -103,7 +101,7 @@ func newSession(s *Spoke, client kubernetes.Interface, applier *apply.Client, re
 		writer: lease.New(client, record.Namespace, record.LeaseName, s.opts.Writer), apps: s.apps, health: s.health, claims: &claims.Claims{}, applied: map[object.ID]string{},
 		watches: map[schema.GroupKind]*watch{}, listed: map[schema.GroupKind]bool{},
 		away: map[schema.GroupKind]error{}, trouble: map[schema.GroupKind]bool{}, tracked: inventory.New(), scaled: map[object.ID]object.ID{},
-		results: make(chan func(), 64), events: make(chan apply.Event, 1024), broken: make(chan error, 16), definitions: make(chan struct{}, 1),
+		results: make(chan func(), 64), events: make(chan apply.Event, 1024), broken: make(chan error, 16), served: served.New(),
 		kept: make(chan kept, atOnce), hookWatches: map[schema.GroupKind]bool{}, hookEvents: make(chan object.ID, 256), releasing: map[string]bool{},
 		whole: true,
 	}
@@ -136,7 +134,7 @@ func (s *session) run(ctx context.Context) (err error) {
 
 	tick := time.NewTicker(beat)
 	defer tick.Stop()
-	s.watchDefinitions(ctx)
+	s.tasks.Go(func() { s.served.Run(ctx, s.applier) })
 	s.meet(ctx)
 	s.take()
 	s.publish()
@@ -159,8 +157,9 @@ func (s *session) run(ctx context.Context) (err error) {
 			s.take()
 		case <-s.writer.Changed():
 		case <-s.rivals.Changed():
-		case <-s.defined():
-			s.learnFacts(ctx)
+		case facts := <-s.served.Facts():
+			s.takeFacts(facts)
+			s.meet(ctx)
 		case done := <-s.results:
 			whole = false
 			done()
@@ -284,6 +283,7 @@ func (s *session) start(ctx context.Context) error {
 		return err
 	}
 	if s.whole {
+		s.recall(ctx)
 		s.agenda.All(s.names)
 		s.whole = false
 	}

@@ -46,6 +46,7 @@ type work struct {
 	roused bool
 
 	comparing bool        // what is under way writes nothing
+	recalled  bool        // what another process applied of it was looked for
 	closed    []int       // waves whose gates were closed when the last sync began
 	began     time.Time   // when the sync that is not done yet first began
 	hours     hours.Hours // what the app's windows last said
