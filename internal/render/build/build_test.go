@@ -103,3 +103,38 @@ func TestFactsOfAnErrorAreReported(t *testing.T) {
 		t.Error("the error would be repeated for a cluster that is new enough")
 	}
 }
+
+func TestMisspeltKindsOfArgoCD(t *testing.T) {
+	tests := map[string]struct {
+		apiVersion, kind, meant string
+		reason                  string
+	}{
+		"letter":          {"argoproj.io/v1alpha1", "Aplication", "Application", "an app would be taken for removed"},
+		"case":            {"argoproj.io/v1alpha1", "Applicationset", "ApplicationSet", "kinds have upper and lower case"},
+		"project":         {"argoproj.io/v1alpha1", "AppProjects", "AppProject", "a project that is gone refuses its apps"},
+		"right":           {"argoproj.io/v1alpha1", "Application", "", "nothing is wrong"},
+		"other group":     {"example.com/v1", "Aplication", "", "others may call their kinds as they like"},
+		"rollouts":        {"argoproj.io/v1alpha1", "Rollout", "", "the group has other kinds"},
+		"workflows":       {"argoproj.io/v1alpha1", "ClusterWorkflowTemplate", "", "the group has other kinds"},
+		"cron":            {"argoproj.io/v1alpha1", "CronWorkflow", "", "the group has other kinds"},
+		"events":          {"argoproj.io/v1alpha1", "EventSource", "", "the group has other kinds"},
+		"analysis":        {"argoproj.io/v1alpha1", "AnalysisTemplate", "", "the group has other kinds"},
+		"of the operator": {"argoproj.io/v1beta1", "ArgoCD", "", "the group has other kinds"},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			data := "apiVersion: " + test.apiVersion + "\nkind: " + test.kind + "\nmetadata: {name: a}\n"
+			_, _, err := Run(tree.Source{Files: fstest.MapFS{"argo/a.yaml": {Data: []byte(data)}}}, Job{Path: "argo"})
+			if test.meant == "" {
+				if err != nil {
+					t.Errorf("error %v, want none: %s", err, test.reason)
+				}
+				return
+			}
+			var problems manifest.Problems
+			if !errors.As(err, &problems) || len(problems) != 1 || problems[0].File != "argo/a.yaml" || !strings.Contains(problems[0].Hint, `"`+test.meant+`"`) {
+				t.Errorf("error %v, want one with the file and %q: %s", err, test.meant, test.reason)
+			}
+		})
+	}
+}

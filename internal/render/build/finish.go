@@ -18,6 +18,7 @@ import (
 	"nave.dev/internal/app"
 	"nave.dev/internal/object"
 	"nave.dev/internal/render/manifest"
+	"nave.dev/internal/strictyaml"
 )
 
 // finisher makes a bundle's content out of rendered objects.
@@ -236,6 +237,7 @@ func check(o manifest.Object, hook bool) manifest.Problems {
 	if _, err := schema.ParseGroupVersion(o.GetAPIVersion()); err != nil {
 		fail("write VERSION or GROUP/VERSION", "has the apiVersion %q", o.GetAPIVersion())
 	}
+	checkDialect(o, fail)
 	for _, field := range []string{"labels", "annotations"} {
 		checkText(o, field, fail)
 	}
@@ -264,6 +266,20 @@ func check(o manifest.Object, hook bool) manifest.Problems {
 		}
 	}
 	return problems
+}
+
+// asking are the kinds of Argo CD that ask for apps. Its group has others, such as Rollout, which are ordinary objects.
+var asking = []string{"Application", "AppProject", "ApplicationSet"}
+
+// checkDialect refuses a misspelt kind of Argo CD: as an ordinary object it would ask for no app, and the app that it
+// asked for before would be taken for removed, with its objects.
+func checkDialect(o manifest.Object, fail func(hint, format string, args ...any)) {
+	if !strings.HasPrefix(o.GetAPIVersion(), "argoproj.io/") || slices.Contains(asking, o.GetKind()) {
+		return
+	}
+	if near := strictyaml.Nearest(o.GetKind(), asking); near != "" {
+		fail(fmt.Sprintf("is %q meant?", near), "has the kind %q, which Argo CD does not have", o.GetKind())
+	}
 }
 
 // checkText wants labels or annotations to be text, which YAML makes easy to miss: true, 1 and 1.10 are none. One
