@@ -1,6 +1,7 @@
 package render
 
 import (
+	"strings"
 	"testing"
 	"testing/fstest"
 
@@ -70,5 +71,19 @@ func TestOptionsAreRenderedAgain(t *testing.T) {
 		cached("after a change elsewhere", true)
 		files[test.change] = &fstest.MapFile{Data: []byte(test.content)}
 		cached("after the change", false)
+	}
+}
+
+func TestMissingValueFileIsNamedAsItsRepositoryHasIt(t *testing.T) {
+	files := fstest.MapFS{"app/Chart.yaml": {Data: []byte("{apiVersion: v2, name: c, version: 1.0.0}")}, "config/other.yaml": {Data: []byte("v: one")}}
+	for given, want := range map[string]string{
+		"$values/env/a.yaml": `there is no values file "env/a.yaml" in the repository of its $NAME`,
+		"env/a.yaml":         `there is no values file "app/env/a.yaml"`,
+	} {
+		params := app.Render{Refs: map[string]string{"values": "config"}, Helm: app.HelmOptions{ValueFiles: []string{given}}}
+		_, err := New(Options{}).Render(t.Context(), Request{Files: files, Remotes: &archived{files, nil}, Path: "app", Params: params})
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: error %v, want %q", given, err, want)
+		}
 	}
 }

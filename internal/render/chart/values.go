@@ -28,6 +28,16 @@ type given struct {
 	text       []byte // all that was stated, to be searched
 }
 
+// noValues is the problem of a values file that is not there, with its path as the repository has it that it was to be in.
+func (in Input) noValues(file string) error {
+	if root := tree.RemoteRoot(file); root != "" && root != tree.RemoteRoot(in.Dir) {
+		return manifest.Problem{File: in.Dir, Message: fmt.Sprintf("there is no values file %q in the repository of its $NAME", strings.TrimPrefix(file, root+"/")),
+			Hint: "a path of valueFiles after $NAME/ is relative to the top of the repository that the source with the ref NAME has"}
+	}
+	return manifest.Problem{File: in.Dir, Message: fmt.Sprintf("there is no values file %q", file),
+		Hint: "a path of valueFiles is relative to the chart, or begins with a slash and is relative to the repository"}
+}
+
 // readValues merges the values files, in their order, and then the values that are given directly; what comes later
 // wins.
 func readValues(t tree.Tree, in Input) (*given, error) {
@@ -59,8 +69,7 @@ func readFiles(t tree.Tree, in Input) (values map[string]any, text []byte, err e
 			if in.Options.IgnoreMissingValueFiles {
 				continue
 			}
-			return nil, nil, manifest.Problem{File: in.Dir, Message: fmt.Sprintf("there is no values file %q", file),
-				Hint: "a path of valueFiles is relative to the chart, or begins with a slash and is relative to the repository"}
+			return nil, nil, in.noValues(file)
 		}
 		if err != nil {
 			return nil, nil, fmt.Errorf("reading values file %q: %w", file, err)
