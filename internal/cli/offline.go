@@ -135,10 +135,10 @@ func validation(pinned *desired.Pinned, compiled map[string]*desired.Compiled) f
 		}
 	}
 	for text, clusters := range problems {
-		report.Problems = append(report.Problems, text+" (on "+among(clusters, report.Clusters)+")")
+		report.Problems = append(report.Problems, located(text, among(clusters, report.Clusters)))
 	}
 	for text, clusters := range warnings {
-		report.Warnings = append(report.Warnings, text+" (on "+among(clusters, report.Clusters)+")")
+		report.Warnings = append(report.Warnings, located(text, among(clusters, report.Clusters)))
 	}
 	slices.Sort(report.Problems)
 	slices.Sort(report.Warnings)
@@ -154,6 +154,15 @@ func (f findings) write(w io.Writer) {
 	}
 	fmt.Fprintf(w, "%s, %s, %s: %s, %s\n", count(f.Clusters, "cluster"), count(f.Apps, "app"), count(f.Objects, "object"),
 		count(len(f.Problems), "problem"), count(len(f.Warnings), "warning"))
+}
+
+// located says after the first line of a problem which clusters have it: what follows are hints, and other problems.
+func located(text, clusters string) string {
+	first, rest, more := strings.Cut(text, "\n")
+	if more {
+		rest = "\n" + rest
+	}
+	return first + " (on " + clusters + ")" + rest
 }
 
 // among names clusters for a sentence.
