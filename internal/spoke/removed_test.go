@@ -68,3 +68,27 @@ func TestARemovedAppGoesWithItsObjects(t *testing.T) {
 		}
 	}
 }
+
+func TestARemovedAppWaitsForItsParent(t *testing.T) {
+	g := on(t)
+	s, _ := g.spoke("one")
+	root, child := g.desired("root", g.configMap("of-root", "1")), g.desired("child", g.configMap("a", "1"))
+	child.Options.Lineage = app.Lineage{Delivery: "root", Parent: "root", Cascade: true}
+	s.Assign(assigned(child, root))
+	g.synced(s)
+
+	unknown := g.configMap("new", "1")
+	unknown.SetAPIVersion("example.com/v1")
+	unknown.SetKind("Thing")
+	empty := g.desired("child")
+	empty.Options, empty.Removed = child.Options, true
+	s.Assign(assigned(empty, g.desired("root", g.configMap("of-root", "2"), unknown)))
+	g.until("it says what it waits for", func() bool {
+		return g.value("of-root") == "2" && stateOf(s, "child").Message == "waits for the objects of root to be in place"
+	})
+	if g.value("a") == "" {
+		t.Fatal("what the commit adds is not there yet, and what it removes is gone")
+	}
+	s.Assign(assigned(empty, g.desired("root", g.configMap("of-root", "2"))))
+	g.until("its objects are gone", func() bool { return g.value("a") == "" })
+}

@@ -83,6 +83,12 @@ func (s *session) obstacle(w *work) string {
 			return obstacle
 		}
 	}
+	// What a commit adds comes before what it removes, also where the one is the
+	// parent's and the other a child.
+	parent := s.apps[w.options.Lineage.Parent]
+	if w.removed && !w.options.PruneFirst && parent != nil && !parent.removed && !(parent.bundle != nil && parent.current() && len(parent.state.Problems) == 0) {
+		return fmt.Sprintf("the objects of %s to be in place", parent.name)
+	}
 	return ""
 }
 
