@@ -101,6 +101,8 @@ type Options struct {
 	// Gates and After order the app among others, beside DependsOn.
 	Gates []Gate       `json:"gates,omitempty"`
 	After []Precedence `json:"after,omitempty"`
+	// Ready are apps that it waits for by other rules than DependsOn.
+	Ready []Readiness `json:"ready,omitempty"`
 	// Manual leaves it to people to begin a sync; until then the app is OutOfSync.
 	Manual  bool     `json:"manual,omitempty"`
 	Windows []Window `json:"windows,omitempty"`

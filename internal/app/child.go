@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"math"
 	"reflect"
+	"slices"
 	"time"
 
 	"nave.dev/internal/object"
@@ -20,16 +21,25 @@ type Child struct {
 	// "$N/…" of a path of Render.
 	Refs    map[string]Origin
 	Options Options
+	// Expects are objects that must be among those of the app.
+	Expects []object.ID
 }
 
 // SameContent reports whether two children render to the same, whatever their options.
 func (c *Child) SameContent(other *Child) bool {
-	return reflect.DeepEqual(c.Origins, other.Origins) && reflect.DeepEqual(c.Refs, other.Refs)
+	return reflect.DeepEqual(c.Origins, other.Origins) && reflect.DeepEqual(c.Refs, other.Refs) && slices.Equal(c.Expects, other.Expects)
 }
 
 // Origin is one source of a Child.
 type Origin struct {
 	Repository string // a URL, or what a chart repository or registry is named by
+	// Own is the source of the Delivery, at its commit, in place of a Repository.
+	Own bool
+	// Signed wants a source whose commits the Fleet has verified.
+	Signed bool
+	// Layers are what the files are made of, the later ones above; if there are any, they
+	// count in place of a Repository. Their Sources are not known yet.
+	Layers []Layer
 	// Revision is a branch, tag, commit or semver range, of a chart a version or a
 	// range of versions; empty and HEAD are the repository's default.
 	Revision string
@@ -43,9 +53,28 @@ type Origin struct {
 	Environment map[string]string
 }
 
+// Layer takes files of a repository into a tree that is made of several.
+type Layer struct {
+	Repository, Revision string // as in Origin
+	Own, Signed          bool
+	Source               Source // what these came to; its Path counts for nothing
+	// From are the files: a file, a directory, whose name stays, or all that a pattern
+	// matches, in which a wildcard ends at a slash. A pattern that ends in "/**" is all
+	// that is in a directory, without its name.
+	From string
+	// To is where they go; with a slash at its end, or if From is not one file, a
+	// directory.
+	To      string
+	Exclude []string // patterns of paths, or of names in any directory
+	Ignore  string   // patterns of .gitignore, of files of the repository that do not count
+}
+
 // Part is one of the sources of an app, and how it becomes objects.
 type Part struct {
 	Source Source
+	// Layers are what the files are made of in place of those of Source alone, which is
+	// the first one's.
+	Layers []Layer
 	Render Render
 }
 
@@ -75,6 +104,18 @@ type Gate struct {
 type Precedence struct {
 	App  string `json:"app"`
 	Wave int    `json:"wave"`
+}
+
+// Readiness is when another app of the cluster is ready for who depends on it, in
+// place of being Synced and Healthy.
+type Readiness struct {
+	App string `json:"app"`
+	// Expression, in the Common Expression Language, is true when it is. It is told of
+	// both apps as objects: "self" asks, and "dep" has a status by the conditions of
+	// Flux.
+	Expression string         `json:"expression"`
+	Self       map[string]any `json:"self"`
+	Dependency map[string]any `json:"dependency"`
 }
 
 // Window is a recurring time in which syncs are allowed, or denied. If any allow
@@ -146,10 +187,22 @@ func (d Difference) Applies(id object.ID) bool {
 		(d.Name == "" || Match(d.Name, id.Name)) && (d.Namespace == "" || Match(d.Namespace, id.Namespace))
 }
 
+// readKinds are the kinds that dialects read, by group; "*" is every kind.
+var readKinds = map[string][]string{
+	"argoproj.io":                    {"Application", "AppProject", "ApplicationSet"},
+	"kustomize.toolkit.fluxcd.io":    {"Kustomization"},
+	"helm.toolkit.fluxcd.io":         {"HelmRelease"},
+	"source.toolkit.fluxcd.io":       {"*"},
+	"source.extensions.fluxcd.io":    {"*"},
+	"notification.toolkit.fluxcd.io": {"*"},
+	"image.toolkit.fluxcd.io":        {"*"},
+}
+
 // AsksForApps reports whether an object is of a kind that a dialect reads: it asks
-// for apps, or says what these may do.
+// for apps, or says what these may do or are made of.
 func AsksForApps(id object.ID) bool {
-	return id.Group == "argoproj.io" && (id.Kind == "Application" || id.Kind == "AppProject" || id.Kind == "ApplicationSet")
+	kinds := readKinds[id.Group]
+	return len(kinds) > 0 && (kinds[0] == "*" || slices.Contains(kinds, id.Kind))
 }
 
 // LeavesAlone reports whether an object of the app stays on its cluster as it is

@@ -16,6 +16,7 @@ import (
 	"nave.dev/internal/desired/ledger"
 	"nave.dev/internal/desired/parts"
 	"nave.dev/internal/dialect/argocd"
+	"nave.dev/internal/dialect/flux"
 	"nave.dev/internal/fleet"
 	"nave.dev/internal/render"
 )
@@ -24,7 +25,7 @@ import (
 type Tree = ledger.Tree
 
 // dialects read objects that ask for apps.
-var dialects = []family.Dialect{argocd.Dialect{}}
+var dialects = []family.Dialect{argocd.Dialect{}, flux.Dialect{}}
 
 // grower finds the apps of trees, whose renders depend on facts.
 func (c *compilation) grower(facts func(cluster string) app.Facts) *family.Grower {
@@ -205,11 +206,11 @@ func (a *clusterApps) addRoot(spec app.Spec, t *family.Tree, cluster string) {
 	a.add(spec, r)
 }
 
-// leave notes what of an installation of Argo CD is left out of an app.
+// leave notes what of an installation of a dialect's program is left out of an app.
 func (a *clusterApps) leave(spec *app.Spec, s *parts.Split) {
 	if len(s.Leaves) > 0 {
 		spec.Options.Leaves = s.Leaves
-		a.warnings[spec.Name] = append(a.warnings[spec.Name], fmt.Sprintf("%d objects of it are Argo CD itself, and are left out: its kinds are read here, and applied by Nave", len(s.Leaves)))
+		a.warnings[spec.Name] = append(a.warnings[spec.Name], fmt.Sprintf("%d objects of it are %s itself, and are left out: its kinds are read here, and applied by Nave", len(s.Leaves), s.Program))
 	}
 }
 

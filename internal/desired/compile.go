@@ -2,6 +2,7 @@ package desired
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"runtime"
 	"slices"
@@ -9,6 +10,7 @@ import (
 
 	"nave.dev/internal/app"
 	"nave.dev/internal/desired/family"
+	"nave.dev/internal/desired/overlay"
 	"nave.dev/internal/fleet"
 	"nave.dev/internal/render"
 )
@@ -108,6 +110,7 @@ type compilation struct {
 
 	mu     sync.Mutex
 	opened map[place]func() (tree, error)
+	laid   map[string]func() (tree, error) // by what they are made of
 }
 
 // place is a commit of a source.
@@ -126,6 +129,29 @@ func (c *compilation) open(ctx context.Context, source app.Source) (tree, error)
 	open := c.opened[at]
 	c.mu.Unlock()
 	return open()
+}
+
+// files returns those of a part. What is made of several trees is made once.
+func (c *compilation) files(ctx context.Context, part app.Part) (tree, error) {
+	if len(part.Layers) == 0 {
+		return c.open(ctx, part.Source)
+	}
+	made, err := json.Marshal(part.Layers)
+	if err != nil {
+		return nil, fmt.Errorf("encoding what %s is made of: %w", part.Source.Path, err)
+	}
+	c.mu.Lock()
+	if c.laid == nil {
+		c.laid = map[string]func() (tree, error){}
+	}
+	if c.laid[string(made)] == nil {
+		c.laid[string(made)] = sync.OnceValues(func() (tree, error) {
+			return overlay.New(part.Layers, func(source app.Source) (overlay.Files, error) { return c.open(ctx, source) })
+		})
+	}
+	lay := c.laid[string(made)]
+	c.mu.Unlock()
+	return lay()
 }
 
 func newCompiled(cluster, fleet string, incomplete error) *Compiled {
@@ -195,7 +221,7 @@ func (c *compilation) renderApp(ctx context.Context, spec app.Spec, facts app.Fa
 }
 
 func (c *compilation) renderPart(ctx context.Context, delivery string, part app.Part, facts app.Facts) (*render.Result, error) {
-	files, err := c.open(ctx, part.Source)
+	files, err := c.files(ctx, part)
 	if err != nil {
 		return nil, err
 	}

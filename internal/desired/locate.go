@@ -46,8 +46,9 @@ func (c *compilation) memberNames(delivery, cluster string) []asking.Member {
 // Book implements family.Fleet.
 func (c *compilation) Book(ctx context.Context, t *family.Tree) *lookup.Book {
 	return &lookup.Book{
+		Source: t.Root.Parts[0].Source,
 		Resolve: func(at lookup.Repository) (app.Source, error) {
-			return c.resolve(ctx, t.Root.Delivery, app.Origin{Repository: at.URL, Revision: at.Revision})
+			return c.resolve(ctx, t, app.Origin{Repository: at.URL, Revision: at.Revision})
 		},
 		Files: func(source app.Source) (fs.FS, error) { return c.open(ctx, source) },
 		Asked: func(name string) string { return c.parentOf(t, name) },
@@ -73,23 +74,29 @@ func (c *compilation) parentOf(t *family.Tree, name string) (parent string) {
 
 // Parts implements family.Fleet.
 func (c *compilation) Parts(ctx context.Context, t *family.Tree, child *app.Child) ([]app.Part, error) {
-	delivery := t.Root.Delivery
 	var all []app.Part
 	refs := map[string]string{}
 	for name, origin := range child.Refs {
-		source, ref, err := c.locate(ctx, delivery, origin)
+		source, ref, err := c.locate(ctx, t, origin)
 		if err != nil {
 			return nil, fmt.Errorf("resolving %s, whose ref is %s: %w", origin.Repository, name, err)
 		}
 		refs[name] = remotes.Name(source.Repository, ref)
 	}
 	for _, origin := range child.Origins {
-		source, err := c.resolve(ctx, delivery, origin)
+		layers, err := c.layers(ctx, t, origin.Layers)
 		if err != nil {
+			return nil, err
+		}
+		var source app.Source
+		if len(layers) > 0 {
+			source = layers[0].Source
+			source.Path = origin.Path
+		} else if source, err = c.resolve(ctx, t, origin); err != nil {
 			return nil, fmt.Errorf("resolving %s: %w", origin.Repository, err)
 		}
 		commit, _, _ := strings.Cut(source.Commit, archiveDigest) // of a chart, the version
-		part := app.Part{Source: source, Render: argocd.Fill(origin, commit)}
+		part := app.Part{Source: source, Layers: layers, Render: argocd.Fill(origin, commit)}
 		if len(part.Render.Refs) > 0 {
 			part.Render.Refs = refs
 		}
@@ -106,14 +113,18 @@ func (c *compilation) Parts(ctx context.Context, t *family.Tree, child *app.Chil
 
 // resolve returns the source of the fleet, or the fleet repository, that an origin
 // names, at the commit that is pinned for it.
-func (c *compilation) resolve(ctx context.Context, delivery string, origin app.Origin) (app.Source, error) {
-	source, _, err := c.locate(ctx, delivery, origin)
+func (c *compilation) resolve(ctx context.Context, t *family.Tree, origin app.Origin) (app.Source, error) {
+	source, _, err := c.locate(ctx, t, origin)
 	return source, err
 }
 
 // locate is resolve, and returns by which ref the source has the commit: empty for
 // its own revision, or for the fleet's commit.
-func (c *compilation) locate(ctx context.Context, delivery string, from app.Origin) (app.Source, string, error) {
+func (c *compilation) locate(ctx context.Context, t *family.Tree, from app.Origin) (app.Source, string, error) {
+	delivery := t.Root.Delivery
+	if from.Own {
+		return c.own(t, from)
+	}
 	if strings.HasPrefix(from.Repository, "oci://") && from.Chart == "" {
 		from.Repository, from.Chart = path.Split(strings.TrimSuffix(from.Repository, "/"))
 	}
@@ -144,9 +155,47 @@ func (c *compilation) locate(ctx context.Context, delivery string, from app.Orig
 	if err != nil {
 		return app.Source{}, "", err
 	}
+	if err := signed(from, source); err != nil {
+		return app.Source{}, "", err
+	}
 	ref = remotes.Prefixed(from.TagPrefix, ref)
 	commit, err := c.pinFetched(ctx, source, ref)
 	return app.Source{Repository: source.Name, Commit: commit, Path: from.Path}, ref, err
+}
+
+// own is locate for the Delivery's own source.
+func (c *compilation) own(t *family.Tree, from app.Origin) (app.Source, string, error) {
+	at := t.Root.Parts[0].Source
+	if at.Chart != "" {
+		return app.Source{}, "", fmt.Errorf("the Delivery %q is of a chart, and has no files of its own", t.Root.Delivery)
+	}
+	source, err := c.source(c.pinned, at.Repository)
+	if err == nil {
+		err = signed(from, source)
+	}
+	at.Path = from.Path
+	return at, "", err
+}
+
+// signed holds a source against what an origin wants of it.
+func signed(from app.Origin, source v1alpha1.Source) error {
+	if !from.Signed || source.Verify != nil {
+		return nil
+	}
+	return fmt.Errorf("signed commits are asked for, and the Fleet names no signers of %s\nhint: write verify there", describeRepository(source.Name))
+}
+
+// layers returns what files are made of, at commits.
+func (c *compilation) layers(ctx context.Context, t *family.Tree, of []app.Layer) ([]app.Layer, error) {
+	found := slices.Clone(of)
+	for i := range found {
+		l := &found[i]
+		var err error
+		if l.Source, err = c.resolve(ctx, t, app.Origin{Repository: l.Repository, Revision: l.Revision, Own: l.Own, Signed: l.Signed, Path: "."}); err != nil {
+			return nil, fmt.Errorf("resolving %s: %w", l.Repository, err)
+		}
+	}
+	return found, nil
 }
 
 // pinFetched is pinRef, and fetches what was never fetched.

@@ -10,6 +10,7 @@ import (
 	"nave.dev/internal/object"
 	"nave.dev/internal/spoke/claims"
 	"nave.dev/internal/spoke/hours"
+	"nave.dev/internal/spoke/readiness"
 )
 
 // ready reports whether an app may be written now, or compared if that is all that
@@ -76,6 +77,11 @@ func (s *session) obstacle(w *work) string {
 	for _, name := range w.options.DependsOn {
 		if !s.settled(name) {
 			return fmt.Sprintf("%s to be Synced and Healthy", name)
+		}
+	}
+	for _, r := range w.options.Ready {
+		if obstacle := readiness.Obstacle(r, s.settled(r.App)); obstacle != "" {
+			return obstacle
 		}
 	}
 	for _, p := range w.options.After {

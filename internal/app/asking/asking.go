@@ -9,6 +9,7 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
 	"nave.dev/internal/app"
+	"nave.dev/internal/object"
 )
 
 // Request asks which apps the objects of a Delivery ask for.
@@ -38,6 +39,12 @@ type Request struct {
 	Others map[string]app.Options
 	// Files are what generators look into; nil refuses these.
 	Files Files `json:"-"`
+	// Own reports whether a repository at a revision, both as objects name them, is the
+	// Delivery's own source; nil knows of none.
+	Own func(repository, revision string) bool `json:"-"`
+	// Find returns an object by its identity that an app of a cluster has, or nil. One that
+	// is found by nobody now may be found when more apps are rendered. nil finds nothing.
+	Find func(cluster string, id object.ID) *unstructured.Unstructured `json:"-"`
 	// Parent returns the app whose objects asked for an app before, or nothing if that
 	// is not known; nil never knows. It is asked only where two ask for one.
 	Parent func(app string) string `json:"-"`

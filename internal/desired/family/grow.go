@@ -3,6 +3,7 @@ package family
 import (
 	"context"
 	"fmt"
+	"slices"
 	"sync"
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -55,11 +56,14 @@ type Grower struct {
 	Memory   *Memory // of what dialects read
 	Facts    func(cluster string) app.Facts
 	Teller   Teller // nil tells nobody
+
+	found *finder // of the generation
 }
 
 // Grow finds the apps of trees. Objects that are Common count for all of them.
 func (g *Grower) Grow(ctx context.Context, trees []*Tree) {
 	for generation := 0; ; generation++ {
+		g.found = &finder{trees: trees}
 		common := g.common(trees)
 		var fresh []*Leaf
 		fewer := false
@@ -101,6 +105,9 @@ func (g *Grower) render(ctx context.Context, trees []*Tree, fresh []*Leaf) {
 		group.Go(func() {
 			l.Result, l.Err = g.Fleet.Render(ctx, l.Spec, g.Facts(l.Child.Cluster))
 			if l.Err == nil {
+				l.Err = l.lacks()
+			}
+			if l.Err == nil {
 				l.Asks, l.Err = g.Cutter.Split(l.Result.Bundle)
 			}
 			if g.Teller != nil {
@@ -109,6 +116,16 @@ func (g *Grower) render(ctx context.Context, trees []*Tree, fresh []*Leaf) {
 		})
 	}
 	group.Wait()
+}
+
+// lacks says which object that a leaf is to have it has not.
+func (l *Leaf) lacks() error {
+	for _, id := range l.Child.Expects {
+		if !slices.ContainsFunc(l.Result.Bundle.Objects, func(u *unstructured.Unstructured) bool { return object.Of(u) == id }) {
+			return fmt.Errorf("spec.healthChecks: %s is not among its objects, and what others have is not looked at\nhint: depend on the app that has it", id)
+		}
+	}
+	return nil
 }
 
 // look asks which apps the tree's objects ask for now, and returns those that are

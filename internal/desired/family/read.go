@@ -1,10 +1,12 @@
 package family
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -178,6 +180,7 @@ func (g *Grower) readIn(ctx context.Context, t *Tree, dialect int, askers []Aske
 	}
 	key := object.Digest(inputs...)
 	book := g.Fleet.Book(ctx, t)
+	book.Look = g.found.find
 	if known, ok := g.Memory.memo.Find(key); ok && book.Same(known.answers, Changing) {
 		return known.result
 	}
@@ -191,10 +194,47 @@ func (g *Grower) readIn(ctx context.Context, t *Tree, dialect int, askers []Aske
 			request.Objects = append(request.Objects, o)
 		}
 	}
-	request.Files, request.Parent = book, book.Parent
+	request.Files, request.Parent, request.Find, request.Own = book, book.Parent, book.Find, book.Own
 	result := d.Read(request)
 	if answers, whole := book.Answers(); whole && result.Incomplete == nil { // or the next time may tell more
 		g.Memory.memo.Keep(key, reading{answers, result})
 	}
 	return result
+}
+
+// finder finds objects among what the apps of trees rendered to so far.
+type finder struct {
+	trees []*Tree
+	index map[lookup.Place]*unstructured.Unstructured // nil until something is asked
+}
+
+// kept are the kinds that are found.
+var kept = map[string]bool{"ConfigMap": true, "Secret": true}
+
+// find returns a ConfigMap or Secret that an app has, or nil. Of several the one of the
+// first app counts.
+func (f *finder) find(at lookup.Place) *unstructured.Unstructured {
+	if f.index == nil {
+		f.index = map[lookup.Place]*unstructured.Unstructured{}
+		for _, t := range f.trees {
+			f.add(cmp.Or(t.Cluster, t.Root.Dialect.InCluster), t.Own)
+			for _, stand := range slices.SortedFunc(maps.Keys(t.Leaves), func(a, b Stand) int { return cmp.Compare(a.Name, b.Name) }) {
+				f.add(stand.Cluster, t.Leaves[stand].Rendered)
+			}
+		}
+	}
+	return f.index[at]
+}
+
+func (f *finder) add(cluster string, r Rendered) {
+	if r.Err != nil || r.Result == nil {
+		return
+	}
+	for _, u := range r.Result.Bundle.Objects {
+		if id := object.Of(u); id.Group == "" && kept[id.Kind] {
+			if at := (lookup.Place{Cluster: cluster, ID: id}); f.index[at] == nil {
+				f.index[at] = u
+			}
+		}
+	}
 }

@@ -5,8 +5,11 @@ package lookup
 import (
 	"io/fs"
 
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+
 	"nave.dev/internal/app"
 	"nave.dev/internal/gitsource/submodule"
+	"nave.dev/internal/object"
 )
 
 // Repository is one at a revision, as objects name them.
@@ -16,6 +19,14 @@ type Repository struct{ URL, Revision string }
 type Answers struct {
 	Opened  map[Repository]app.Source
 	Parents map[string]string // of apps, by name
+	Owned   map[Repository]bool
+	Found   map[Place]string // digests of objects, empty for none
+}
+
+// Place is where an object may be.
+type Place struct {
+	Cluster string
+	ID      object.ID
 }
 
 // Book answers by its functions. It is not safe for concurrent use.
@@ -27,6 +38,10 @@ type Book struct {
 	// Asked returns the app whose objects asked for one before; empty if that is not
 	// known.
 	Asked func(name string) string
+	// Source is the Delivery's own.
+	Source app.Source
+	// Look returns an object of an app of a cluster, or nil; nil finds nothing.
+	Look func(Place) *unstructured.Unstructured
 
 	answers Answers
 	failed  bool
@@ -70,6 +85,48 @@ func (b *Book) Parent(name string) string {
 	return b.answers.Parents[name]
 }
 
+// Own reports whether a repository at a revision is the Delivery's own source. What
+// cannot be resolved is none.
+func (b *Book) Own(url, revision string) bool {
+	at := Repository{url, revision}
+	if b.answers.Owned == nil {
+		b.answers.Owned = map[Repository]bool{}
+	}
+	b.answers.Owned[at] = b.own(at)
+	return b.answers.Owned[at]
+}
+
+func (b *Book) own(at Repository) bool {
+	source, err := b.Resolve(at)
+	return err == nil && source.Repository == b.Source.Repository && source.Commit == b.Source.Commit && source.Chart == ""
+}
+
+// Find returns an object that an app of a cluster has, or nil.
+func (b *Book) Find(cluster string, id object.ID) *unstructured.Unstructured {
+	at := Place{cluster, id}
+	if b.answers.Found == nil {
+		b.answers.Found = map[Place]string{}
+	}
+	found, digest := b.find(at)
+	b.answers.Found[at] = digest
+	return found
+}
+
+func (b *Book) find(at Place) (*unstructured.Unstructured, string) {
+	if b.Look == nil {
+		return nil, ""
+	}
+	found := b.Look(at)
+	if found == nil {
+		return nil, ""
+	}
+	data, err := object.Canonical(found)
+	if err != nil {
+		return nil, "" // rendering has refused it
+	}
+	return found, object.Digest(data)
+}
+
 // Answers returns what was asked so far. They are not whole if a repository could
 // not be opened, which may be otherwise the next time.
 func (b *Book) Answers() (answers Answers, whole bool) { return b.answers, !b.failed }
@@ -79,6 +136,16 @@ func (b *Book) Answers() (answers Answers, whole bool) { return b.answers, !b.fa
 func (b *Book) Same(before Answers, changing string) bool {
 	for at, was := range before.Opened {
 		if now, err := b.Resolve(at); err != nil || now != was || now.Commit == changing {
+			return false
+		}
+	}
+	for at, was := range before.Owned {
+		if b.own(at) != was {
+			return false
+		}
+	}
+	for at, was := range before.Found {
+		if _, now := b.find(at); now != was {
 			return false
 		}
 	}

@@ -12,6 +12,7 @@ import (
 
 	"nave.dev/internal/app"
 	"nave.dev/internal/dialect/argocd"
+	"nave.dev/internal/dialect/flux"
 	"nave.dev/internal/object"
 	"nave.dev/internal/render"
 )
@@ -22,10 +23,10 @@ type Split struct {
 	Digest string // of the bundle
 	// Asks are the objects that ask for apps.
 	Asks []*unstructured.Unstructured
-	// Leaves are what belongs to an installation of Argo CD.
-	Leaves app.ObjectRules
-	// plain is the bundle without them, and bare that without what belongs to an
-	// installation of Argo CD either.
+	// Leaves are what belongs to an installation of the Program whose kinds are read.
+	Leaves  app.ObjectRules
+	Program string
+	// plain is the bundle without them, and bare that without Leaves either.
 	plain, bare *app.Bundle
 }
 
@@ -78,7 +79,8 @@ func cut(bundle *app.Bundle) (*Split, error) {
 			continue
 		}
 		plain = append(plain, u)
-		if argocd.Installation(u) {
+		if program := programOf(u); program != "" {
+			s.Program = program
 			s.Leaves = append(s.Leaves, app.ObjectRule{Group: id.Group, Kind: id.Kind, Name: id.Name})
 		} else {
 			bare = append(bare, u)
@@ -92,6 +94,17 @@ func cut(bundle *app.Bundle) (*Split, error) {
 		s.bare, err = app.NewBundle(bare, bundle.Hooks, bundle.Encrypted...)
 	}
 	return s, err
+}
+
+// programOf returns whose installation an object belongs to, if to any.
+func programOf(u *unstructured.Unstructured) string {
+	switch {
+	case argocd.Installation(u):
+		return "Argo CD"
+	case flux.Installation(u):
+		return "Flux"
+	}
+	return ""
 }
 
 // Rest is the bundle of what is applied, of an app of a tree or of any other.
