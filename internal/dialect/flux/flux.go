@@ -1,5 +1,5 @@
-// Package flux reads Flux's Kustomizations, and the sources that they name, as apps of
-// Nave. It is a function of values: given the objects that the apps of a Delivery came
+// Package flux reads Flux's Kustomizations and HelmReleases, and the sources that they
+// name, as apps of Nave. It is a function of values: given the objects that the apps of a Delivery came
 // to and the members of the fleet, it tells which further apps they ask for. It
 // fetches, renders and applies nothing, and names sources as the objects do. What Flux
 // has and Nave has not is an error that names the field, and what makes no difference

@@ -18,7 +18,7 @@ import (
 	"nave.dev/internal/object"
 )
 
-// reading is the reading of one Kustomization.
+// reading is the reading of one object.
 type reading struct {
 	*wanted
 	*question
@@ -53,14 +53,18 @@ func (w *wanted) impersonate() error {
 	return nil
 }
 
-// read reads a Kustomization as an app.
+// read reads a Kustomization, or a HelmRelease, as an app.
 func (q *question) read(w *wanted) error {
 	r := &reading{wanted: w, question: q}
 	w.cluster = r.target()
 	w.child = app.Child{Name: w.name, Cluster: w.cluster, Options: r.keeping()}
 	w.child.Options.Lineage.Delivery, w.child.Options.Lineage.Parent = q.Delivery, w.App
-	r.origin()
-	r.checks()
+	if w.release != nil {
+		r.releaseOrigin()
+	} else {
+		r.origin()
+		r.checks()
+	}
 	r.refused()
 	if key := q.key(w.name); key != w.name && !q.selves[key] {
 		r.refuse("metadata.name", "give one of them another name", "Delivery %q, or an app of it, has the same", q.Delivery)
@@ -248,14 +252,7 @@ func (r *reading) render() app.Render {
 		}
 	}
 	for _, p := range spec.Patches {
-		added := app.KustomizePatch{Patch: p.Patch}
-		if t := p.Target; t != nil {
-			added.Target = &app.Selector{
-				Group: t.Group, Version: t.Version, Kind: t.Kind, Name: t.Name, Namespace: t.Namespace,
-				LabelSelector: t.LabelSelector, AnnotationSelector: t.AnnotationSelector,
-			}
-		}
-		k.Patches = append(k.Patches, added)
+		k.Patches = append(k.Patches, p.read())
 	}
 	for _, i := range spec.Images {
 		k.Images = append(k.Images, i.text())
@@ -267,6 +264,22 @@ func (r *reading) render() app.Render {
 		r.substitution(*spec.PostBuild, &out)
 	}
 	return out
+}
+
+// read is a patch as the options of a kustomization have it.
+func (p patch) read() app.KustomizePatch {
+	out := app.KustomizePatch{Patch: p.Patch}
+	if p.Target != nil {
+		out.Target = p.Target.read()
+	}
+	return out
+}
+
+func (s selector) read() *app.Selector {
+	return &app.Selector{
+		Group: s.Group, Version: s.Version, Kind: s.Kind, Name: s.Name, Namespace: s.Namespace,
+		LabelSelector: s.LabelSelector, AnnotationSelector: s.AnnotationSelector,
+	}
 }
 
 // text is an image as the options of a kustomization have it: what is not stated stays.

@@ -24,6 +24,7 @@ type question struct {
 	result     asking.Result
 	sources    map[object.ID][]source
 	artifacts  map[object.ID][]artifact
+	charts     map[object.ID][]chartsOf
 	wanted     map[string]*wanted // by the name of the app
 	children   map[string][]*wanted
 	selves     map[string]bool // names of Kustomizations that are the Delivery itself
@@ -38,7 +39,8 @@ type wanted struct {
 	name      string // of the app
 	place     string // for errors: object, and file if known
 	spec      kustomizationSpec
-	options   app.Options // what it is given by those above it, and says itself
+	release   *helmReleaseSpec // of a HelmRelease
+	options   app.Options      // what it is given by those above it, and says itself
 	malformed error
 	denied    bool // its app may not have it
 	warnings  []string
@@ -51,7 +53,7 @@ type wanted struct {
 // same result, whatever order its objects are in.
 func (d Dialect) Read(request asking.Request) asking.Result {
 	q := &question{
-		Request: request, sources: map[object.ID][]source{}, artifacts: map[object.ID][]artifact{},
+		Request: request, sources: map[object.ID][]source{}, artifacts: map[object.ID][]artifact{}, charts: map[object.ID][]chartsOf{},
 		wanted: map[string]*wanted{}, children: map[string][]*wanted{}, selves: map[string]bool{}, warned: map[asking.Warning]bool{},
 	}
 	of := map[string][]asking.Object{}
@@ -179,7 +181,7 @@ func describe(id object.ID, place string) string {
 func newWanted(o asking.Object, id object.ID, place string) *wanted {
 	w := &wanted{Object: o, id: id, place: place, name: appName(id.Kind, id.Namespace, id.Name)}
 	if id.Kind == "HelmRelease" {
-		w.malformed = errors.New("kind HelmRelease: it is not read yet")
+		w.takeRelease()
 		return w
 	}
 	var k kustomization

@@ -220,3 +220,189 @@ type copyOperation struct {
 	Exclude  []string `json:"exclude,omitempty"`
 	Strategy string   `json:"strategy,omitempty"`
 }
+
+type helmRelease struct {
+	APIVersion string          `json:"apiVersion,omitempty"`
+	Kind       string          `json:"kind,omitempty"`
+	Metadata   metadata        `json:"metadata"`
+	Spec       helmReleaseSpec `json:"spec"`
+	Status     any             `json:"status,omitempty"`
+}
+
+type helmReleaseSpec struct {
+	Chart              *chartTemplate  `json:"chart,omitempty"`
+	ChartRef           *reference      `json:"chartRef,omitempty"`
+	Interval           string          `json:"interval,omitempty"`
+	KubeConfig         *kubeConfig     `json:"kubeConfig,omitempty"`
+	Suspend            bool            `json:"suspend,omitempty"`
+	ReleaseName        string          `json:"releaseName,omitempty"`
+	TargetNamespace    string          `json:"targetNamespace,omitempty"`
+	StorageNamespace   string          `json:"storageNamespace,omitempty"`
+	DependsOn          []dependency    `json:"dependsOn,omitempty"`
+	Timeout            string          `json:"timeout,omitempty"`
+	MaxHistory         *int64          `json:"maxHistory,omitempty"`
+	ServiceAccountName string          `json:"serviceAccountName,omitempty"`
+	PersistentClient   any             `json:"persistentClient,omitempty"`
+	DriftDetection     *driftDetection `json:"driftDetection,omitempty"`
+	Install            action          `json:"install,omitempty"`
+	Upgrade            action          `json:"upgrade,omitempty"`
+	Test               releaseTest     `json:"test,omitempty"`
+	Rollback           action          `json:"rollback,omitempty"`
+	Uninstall          action          `json:"uninstall,omitempty"`
+	ValuesFrom         []valuesFrom    `json:"valuesFrom,omitempty"`
+	Values             map[string]any  `json:"values,omitempty"`
+	CommonMetadata     *commonMetadata `json:"commonMetadata,omitempty"`
+	PostRenderers      []postRenderer  `json:"postRenderers,omitempty"`
+	PostRenderStrategy string          `json:"postRenderStrategy,omitempty"`
+	WaitStrategy       *named          `json:"waitStrategy,omitempty"`
+	HealthCheckExprs   []any           `json:"healthCheckExprs,omitempty"`
+}
+
+type chartTemplate struct {
+	Metadata any           `json:"metadata,omitempty"`
+	Spec     helmChartSpec `json:"spec"`
+}
+
+type helmChartSpec struct {
+	Chart                    string    `json:"chart"`
+	Version                  string    `json:"version,omitempty"`
+	SourceRef                reference `json:"sourceRef"`
+	Interval                 any       `json:"interval,omitempty"`
+	ReconcileStrategy        string    `json:"reconcileStrategy,omitempty"`
+	ValuesFiles              []string  `json:"valuesFiles,omitempty"`
+	IgnoreMissingValuesFiles bool      `json:"ignoreMissingValuesFiles,omitempty"`
+	Verify                   *named    `json:"verify,omitempty"`
+	Suspend                  bool      `json:"suspend,omitempty"`
+}
+
+// named is something by a name, or a provider.
+type named struct {
+	Name          string `json:"name,omitempty"`
+	Provider      string `json:"provider,omitempty"`
+	RetryInterval string `json:"retryInterval,omitempty"`
+
+	SecretRef         any `json:"secretRef,omitempty"`
+	MatchOIDCIdentity any `json:"matchOIDCIdentity,omitempty"`
+}
+
+// action is install, upgrade, rollback or uninstall; each has some of the fields.
+type action struct {
+	Timeout                  string      `json:"timeout,omitempty"`
+	Strategy                 *named      `json:"strategy,omitempty"`
+	Remediation              remediation `json:"remediation,omitempty"`
+	DisableTakeOwnership     bool        `json:"disableTakeOwnership,omitempty"`
+	DisableWait              bool        `json:"disableWait,omitempty"`
+	DisableWaitForJobs       bool        `json:"disableWaitForJobs,omitempty"`
+	DisableHooks             bool        `json:"disableHooks,omitempty"`
+	DisableOpenAPIValidation bool        `json:"disableOpenAPIValidation,omitempty"`
+	DisableSchemaValidation  bool        `json:"disableSchemaValidation,omitempty"`
+	Replace                  bool        `json:"replace,omitempty"`
+	SkipCRDs                 bool        `json:"skipCRDs,omitempty"`
+	CRDs                     string      `json:"crds,omitempty"`
+	CreateNamespace          bool        `json:"createNamespace,omitempty"`
+	ServerSideApply          any         `json:"serverSideApply,omitempty"`
+	Force                    bool        `json:"force,omitempty"`
+	Recreate                 bool        `json:"recreate,omitempty"`
+	PreserveValues           bool        `json:"preserveValues,omitempty"`
+	CleanupOnFail            bool        `json:"cleanupOnFail,omitempty"`
+	ChartNameChangeStrategy  string      `json:"chartNameChangeStrategy,omitempty"`
+	KeepHistory              bool        `json:"keepHistory,omitempty"`
+	DeletionPropagation      string      `json:"deletionPropagation,omitempty"`
+}
+
+type remediation struct {
+	Retries              int64  `json:"retries,omitempty"`
+	IgnoreTestFailures   *bool  `json:"ignoreTestFailures,omitempty"`
+	RemediateLastFailure *bool  `json:"remediateLastFailure,omitempty"`
+	Strategy             string `json:"strategy,omitempty"`
+}
+
+type releaseTest struct {
+	Enable         bool         `json:"enable,omitempty"`
+	Timeout        string       `json:"timeout,omitempty"`
+	IgnoreFailures bool         `json:"ignoreFailures,omitempty"`
+	Filters        []testFilter `json:"filters,omitempty"`
+}
+
+type testFilter struct {
+	Name    string `json:"name"`
+	Exclude bool   `json:"exclude,omitempty"`
+}
+
+type driftDetection struct {
+	Mode   string       `json:"mode,omitempty"`
+	Ignore []ignoreRule `json:"ignore,omitempty"`
+}
+
+type valuesFrom struct {
+	Kind       string `json:"kind"`
+	Name       string `json:"name"`
+	ValuesKey  string `json:"valuesKey,omitempty"`
+	TargetPath string `json:"targetPath,omitempty"`
+	Optional   bool   `json:"optional,omitempty"`
+	Literal    bool   `json:"literal,omitempty"`
+}
+
+type postRenderer struct {
+	Kustomize *postKustomize `json:"kustomize,omitempty"`
+}
+
+type postKustomize struct {
+	Patches []patch `json:"patches,omitempty"`
+	Images  []image `json:"images,omitempty"`
+
+	// Of versions before v2.
+	PatchesStrategicMerge []any `json:"patchesStrategicMerge,omitempty"`
+	PatchesJSON6902       []any `json:"patchesJson6902,omitempty"`
+}
+
+// chartSource is a HelmRepository, HelmChart or OCIRepository.
+type chartSource struct {
+	APIVersion string          `json:"apiVersion,omitempty"`
+	Kind       string          `json:"kind,omitempty"`
+	Metadata   metadata        `json:"metadata"`
+	Spec       chartSourceSpec `json:"spec"`
+	Status     any             `json:"status,omitempty"`
+}
+
+type chartSourceSpec struct {
+	URL           string         `json:"url,omitempty"`
+	Type          string         `json:"type,omitempty"`
+	Ref           ociRef         `json:"ref,omitempty"`
+	LayerSelector *layerSelector `json:"layerSelector,omitempty"`
+	Ignore        string         `json:"ignore,omitempty"`
+
+	// Of a HelmChart.
+	Chart                    string    `json:"chart,omitempty"`
+	Version                  string    `json:"version,omitempty"`
+	SourceRef                reference `json:"sourceRef,omitempty"`
+	ReconcileStrategy        string    `json:"reconcileStrategy,omitempty"`
+	ValuesFiles              []string  `json:"valuesFiles,omitempty"`
+	IgnoreMissingValuesFiles bool      `json:"ignoreMissingValuesFiles,omitempty"`
+
+	Verify  *named `json:"verify,omitempty"`
+	Suspend bool   `json:"suspend,omitempty"`
+
+	Interval           any `json:"interval,omitempty"`
+	Timeout            any `json:"timeout,omitempty"`
+	SecretRef          any `json:"secretRef,omitempty"`
+	CertSecretRef      any `json:"certSecretRef,omitempty"`
+	ProxySecretRef     any `json:"proxySecretRef,omitempty"`
+	PassCredentials    any `json:"passCredentials,omitempty"`
+	Insecure           any `json:"insecure,omitempty"`
+	Provider           any `json:"provider,omitempty"`
+	ServiceAccountName any `json:"serviceAccountName,omitempty"`
+	AccessFrom         any `json:"accessFrom,omitempty"`
+}
+
+type ociRef struct {
+	Digest       string `json:"digest,omitempty"`
+	SemVer       string `json:"semver,omitempty"`
+	SemverFilter string `json:"semverFilter,omitempty"`
+	Tag          string `json:"tag,omitempty"`
+}
+
+type layerSelector struct {
+	MediaType string `json:"mediaType,omitempty"`
+	Operation string `json:"operation,omitempty"`
+}

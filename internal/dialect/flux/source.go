@@ -1,6 +1,7 @@
 package flux
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"path"
@@ -17,6 +18,13 @@ import (
 type source struct {
 	gitRepository
 	app       string // that has it
+	place     string
+	malformed error
+}
+
+// chartsOf says where charts are.
+type chartsOf struct {
+	chartSource
 	place     string
 	malformed error
 }
@@ -50,7 +58,13 @@ func (q *question) takeSource(id object.ID, o asking.Object, place string) {
 		if err != nil {
 			q.warn(o.App, place, err.Error())
 		}
-	case "HelmRepository", "HelmChart", "OCIRepository", "Bucket":
+	case "HelmRepository", "HelmChart", "OCIRepository":
+		s := chartsOf{place: place}
+		unknown, err := manifest.Decode(o.Manifest.Object, &s.chartSource)
+		s.malformed = err
+		q.unknown(o.App, place, unknown)
+		q.charts[id] = append(q.charts[id], s)
+	case "Bucket", "ExternalArtifact":
 		// Who names one says what is wrong with it.
 	default:
 		q.warn(o.App, place, "it is left out: Nave does not know this kind")
@@ -70,12 +84,14 @@ type files struct {
 	suspend bool // nothing new is taken from there
 }
 
+// sourceID is the identity of the object that a reference in a namespace names.
+func sourceID(ref reference, namespace string) object.ID {
+	return object.ID{Group: sourceGroup, Kind: ref.Kind, Namespace: cmp.Or(ref.Namespace, namespace), Name: ref.Name}
+}
+
 // filesOf resolves the reference of an object in a namespace.
 func (q *question) filesOf(ref reference, namespace string) (files, error) {
-	id := object.ID{Group: sourceGroup, Kind: ref.Kind, Namespace: namespace, Name: ref.Name}
-	if ref.Namespace != "" {
-		id.Namespace = ref.Namespace
-	}
+	id := sourceID(ref, namespace)
 	switch ref.Kind {
 	case "GitRepository":
 		return q.repository(id, 0)
