@@ -2,6 +2,7 @@ package app
 
 import (
 	"cmp"
+	"fmt"
 	"math"
 	"reflect"
 	"slices"
@@ -104,6 +105,17 @@ type Gate struct {
 type Precedence struct {
 	App  string `json:"app"`
 	Wave int    `json:"wave"`
+}
+
+// AllWaves are all that an app has.
+const AllWaves = math.MaxInt32
+
+// String names the objects that come first.
+func (p Precedence) String() string {
+	if p.Wave == AllWaves {
+		return "the objects of " + p.App
+	}
+	return fmt.Sprintf("the objects of %s below wave %d", p.App, p.Wave)
 }
 
 // Readiness is when another app of the cluster is ready for who depends on it, in

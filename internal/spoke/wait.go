@@ -112,7 +112,7 @@ func well(status health.Status) bool { return status == health.Healthy || status
 func (s *session) before(p app.Precedence) string {
 	other := s.apps[p.App]
 	if other == nil || other.err != nil || other.bundle == nil || !other.current() {
-		return fmt.Sprintf("the objects of %s below wave %d", p.App, p.Wave)
+		return p.String()
 	}
 	for _, u := range other.bundle.Objects {
 		if object.Wave(u) >= p.Wave {

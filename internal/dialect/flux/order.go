@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"maps"
-	"math"
 	"slices"
 	"strings"
 
@@ -45,9 +44,10 @@ func (q *question) order() {
 			o.Ready = append(o.Ready, above.ready...)
 		}
 		o.Ready = append(o.Ready, w.ready...)
-		if w.options.ServiceAccount != q.allowed(w.App).ServiceAccount {
-			// The account and its rights may be among the objects that come with it.
-			o.After = append(slices.Clip(o.After), app.Precedence{App: w.App, Wave: math.MaxInt32})
+		if w.release != nil || w.options.ServiceAccount != q.allowed(w.App).ServiceAccount {
+			// The namespace that it is in, or the account and its rights, may be among the
+			// objects that come with it.
+			o.After = append(slices.Clip(o.After), app.Precedence{App: w.App, Wave: app.AllWaves})
 		}
 	}
 }
