@@ -157,7 +157,7 @@ type gitRepositorySpec struct {
 	ProxySecretRef     any        `json:"proxySecretRef,omitempty"`
 	Ignore             string     `json:"ignore,omitempty"`
 	Suspend            bool       `json:"suspend,omitempty"`
-	RecurseSubmodules  bool       `json:"recurseSubmodules,omitempty"`
+	RecurseSubmodules  any        `json:"recurseSubmodules,omitempty"` // they are always read
 	Include            []include  `json:"include,omitempty"`
 	SparseCheckout     []string   `json:"sparseCheckout,omitempty"`
 

@@ -132,9 +132,6 @@ func (q *question) repository(id object.ID, depth int) (files, error) {
 	if out.Signed, err = s.Spec.Verify.signed(); err != nil {
 		return at(err)
 	}
-	if s.Spec.RecurseSubmodules {
-		return at(errors.New("spec.recurseSubmodules: submodules are not read\nhint: make their repositories sources, and include them"))
-	}
 	if len(s.Spec.Include) == 0 {
 		return out, nil
 	}
