@@ -235,7 +235,7 @@ func (r *run) prepare(ctx context.Context, it *item) {
 	if known, ok := r.target.Known[it.id]; ok {
 		it.known = &known
 	}
-	if it.once = r.target.Options.CreateOnly.Match(it.id); it.once {
+	if it.once = r.target.Options.CreateOnly.Match(it.id) || object.OnceAsked(it.source); it.once {
 		// Its content may be another at each render and is not looked at again.
 		it.digest = object.Digest([]byte("create only"), []byte(r.owner.Fleet), []byte(r.owner.App))
 	}

@@ -210,7 +210,9 @@ func (a *clusterApps) addRoot(spec app.Spec, t *family.Tree, cluster string) {
 func (a *clusterApps) leave(spec *app.Spec, s *parts.Split) {
 	if len(s.Leaves) > 0 {
 		spec.Options.Leaves = s.Leaves
-		a.warnings[spec.Name] = append(a.warnings[spec.Name], fmt.Sprintf("%d objects of it are %s itself, and are left out: its kinds are read here, and applied by Nave", len(s.Leaves), s.Program))
+	}
+	if s.Installed > 0 {
+		a.warnings[spec.Name] = append(a.warnings[spec.Name], fmt.Sprintf("%d objects of it are %s itself, and are left out: its kinds are read here, and applied by Nave", s.Installed, s.Program))
 	}
 }
 

@@ -173,7 +173,7 @@ func (c *comparison) compareApps(was, now app.Desired, round *round, note string
 func (c *comparison) compareObjects(was, now *unstructured.Unstructured, options app.Options) (entry change.Entry, changed bool) {
 	entry = change.Entry{Object: object.Of(now), Action: change.Created}
 	if was != nil {
-		if options.CreateOnly.Match(entry.Object) {
+		if options.CreateOnly.Match(entry.Object) || object.OnceAsked(now) {
 			return entry, false // however it comes out
 		}
 		entry.Action = change.Updated

@@ -1,6 +1,7 @@
 package object
 
 import (
+	"slices"
 	"strings"
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -22,13 +23,29 @@ func SyncOptions(value string) []string {
 	return options
 }
 
+// Flux's annotations of how one object is applied, which may be labels as well.
+const (
+	fluxApply     = "kustomize.toolkit.fluxcd.io/ssa"
+	fluxForce     = "kustomize.toolkit.fluxcd.io/force"
+	fluxReconcile = "kustomize.toolkit.fluxcd.io/reconcile"
+)
+
+// says reports whether an object has an annotation or label with a value, in any case.
+func says(u *unstructured.Unstructured, name, value string) bool {
+	return strings.EqualFold(u.GetAnnotations()[name], value) || strings.EqualFold(u.GetLabels()[name], value)
+}
+
 // ReplaceAsked reports whether an object's author wants it deleted and created
 // where it cannot be changed.
 func ReplaceAsked(u *unstructured.Unstructured) bool {
-	for _, option := range SyncOptions(u.GetAnnotations()[SyncOptionsAnnotation]) {
-		if option == "Force=true" {
-			return true
-		}
-	}
-	return false
+	return slices.Contains(SyncOptions(u.GetAnnotations()[SyncOptionsAnnotation]), "Force=true") || says(u, fluxForce, "enabled")
+}
+
+// OnceAsked reports whether an object's author wants it created where it is missing,
+// and then left as it is.
+func OnceAsked(u *unstructured.Unstructured) bool { return says(u, fluxApply, "IfNotPresent") }
+
+// LeftAsked reports whether an object's author wants it neither applied nor deleted.
+func LeftAsked(u *unstructured.Unstructured) bool {
+	return says(u, fluxApply, "Ignore") || says(u, fluxReconcile, "disabled")
 }

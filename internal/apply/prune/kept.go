@@ -17,7 +17,7 @@ var keepers = []struct {
 }{
 	{"nave.dev/prune", func(v string) bool { return v == "disabled" }},
 	{syncOptions, func(v string) bool { return slices.Contains(object.SyncOptions(v), "Prune=false") }},
-	{"kustomize.toolkit.fluxcd.io/prune", func(v string) bool { return v == "disabled" }},
+	{"kustomize.toolkit.fluxcd.io/prune", func(v string) bool { return strings.EqualFold(v, "disabled") }},
 	{"helm.sh/resource-policy", func(v string) bool { return v == "keep" }},
 }
 

@@ -23,9 +23,11 @@ type Split struct {
 	Digest string // of the bundle
 	// Asks are the objects that ask for apps.
 	Asks []*unstructured.Unstructured
-	// Leaves are what belongs to an installation of the Program whose kinds are read.
-	Leaves  app.ObjectRules
-	Program string
+	// Leaves are what belongs to an installation of the Program whose kinds are read, so
+	// many Installed objects, and what its author wants left alone.
+	Leaves    app.ObjectRules
+	Program   string
+	Installed int
 	// plain is the bundle without them, and bare that without Leaves either.
 	plain, bare *app.Bundle
 }
@@ -79,8 +81,12 @@ func cut(bundle *app.Bundle) (*Split, error) {
 			continue
 		}
 		plain = append(plain, u)
-		if program := programOf(u); program != "" {
+		program := programOf(u)
+		if program != "" {
 			s.Program = program
+			s.Installed++
+		}
+		if program != "" || object.LeftAsked(u) {
 			s.Leaves = append(s.Leaves, app.ObjectRule{Group: id.Group, Kind: id.Kind, Name: id.Name})
 		} else {
 			bare = append(bare, u)
