@@ -79,6 +79,9 @@ func (r *reading) target() string {
 		if r.Cluster != "" {
 			return r.Cluster
 		}
+		if above := r.question.wanted[r.App]; above != nil {
+			return above.cluster // where its object would be
+		}
 		if m := r.member("in-cluster"); m != nil {
 			return r.selected("spec.kubeConfig", m)
 		}

@@ -262,8 +262,8 @@ func (q *question) chain(name string) string {
 // tell enters what comes of what was found.
 func (q *question) tell() {
 	names := slices.Sorted(maps.Keys(q.wanted))
-	for _, name := range names {
-		q.wanted[name].cluster = q.Cluster
+	for _, w := range q.wanted {
+		w.cluster = q.Cluster // until more is known
 	}
 	// What those above say holds for those below.
 	var read func(parents []string)
