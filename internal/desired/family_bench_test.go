@@ -49,6 +49,21 @@ func thousandFiles(level string) map[string]string {
 	return files
 }
 
+// kustomizedFiles are a fleet of one cluster, with 1,000 Kustomizations of Flux that wait
+// for one of them.
+func kustomizedFiles(level string) map[string]string {
+	files := thousandFiles(level)
+	files["deliveries/root.yaml"] = delivery("root", "source: {path: argocd}", "kind: flux")
+	for i := range 1000 {
+		name := fmt.Sprintf("app-%03d", i)
+		files["argocd/"+name+".yaml"] = fluxed(name, "apps/"+name)
+		if i > 0 {
+			files["argocd/"+name+".yaml"] = fluxed(name, "apps/"+name, "dependsOn: [{name: app-000}]")
+		}
+	}
+	return files
+}
+
 func fourObjects(name string) (text string) {
 	for _, part := range []string{"a", "b", "c"} {
 		text += configMap(name+"-"+part, part) + "---\n"
@@ -66,6 +81,7 @@ func BenchmarkFamilies(b *testing.B) {
 	}{
 		{"set-24x50", setFiles, 24 * 51},
 		{"1x1000", thousandFiles, 1001},
+		{"flux-1x1000", kustomizedFiles, 1001},
 	} {
 		r := newRepository(b)
 		r.commit(fleet.files("info"))
