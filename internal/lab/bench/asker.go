@@ -9,9 +9,10 @@ import (
 type asker int
 
 const (
-	deliveries   asker = iota // a Delivery each
-	applications              // an Application each, among the objects of a root Application
-	generated                 // an ApplicationSet, for each cluster and app
+	deliveries     asker = iota // a Delivery each
+	applications                // an Application each, among the objects of a root Application
+	generated                   // an ApplicationSet, for each cluster and app
+	kustomizations              // a Kustomization of Flux each, among the objects of the Delivery
 )
 
 // repositoryURL is what Applications call the fleet repository.
@@ -27,8 +28,11 @@ func (f fleet) ask(all files) {
 	}
 	all["fleet.yaml"] += "spec:\n  urls: [" + repositoryURL + "]\n"
 	dialect := ""
-	if f.by == generated {
+	switch f.by {
+	case generated:
 		dialect = "  dialect: {context: fleet}\n"
+	case kustomizations:
+		dialect = "  kind: flux\n"
 	}
 	all["deliveries/bootstrap.yaml"] = `apiVersion: nave.dev/v1alpha1
 kind: Delivery
@@ -38,6 +42,12 @@ spec:
   clusters: {all: true}
   source: {path: bootstrap}
 ` + dialect
+	if f.by == kustomizations {
+		for app := range f.apps {
+			all["bootstrap/"+appName(app)+".yaml"] = kustomization(appName(app), namespaceOf(app))
+		}
+		return
+	}
 	const project = `apiVersion: argoproj.io/v1alpha1
 kind: AppProject
 metadata: {name: bench, namespace: argocd}
@@ -56,6 +66,22 @@ spec:
 	for app := range f.apps {
 		all["children/"+appName(app)+".yaml"] = application(appName(app), "bench", f.source(app), namespaceOf(app))
 	}
+}
+
+// kustomization returns one that is kept as Git says.
+func kustomization(name, namespace string) string {
+	return fmt.Sprintf(`apiVersion: kustomize.toolkit.fluxcd.io/v1
+kind: Kustomization
+metadata:
+  name: %s
+  namespace: flux-system
+spec:
+  interval: 10m
+  path: ./apps/%s
+  prune: true
+  sourceRef: {kind: GitRepository, name: flux-system}
+  targetNamespace: %s
+`, name, name, namespace)
 }
 
 // application returns one that is kept as Git says. The source is what it has

@@ -55,6 +55,7 @@ func All() []Bench {
 		{"chart", "1 cluster, one Helm chart of 300 templates, from nothing", 1, cold(fleet{apps: 1, objects: 300, form: chart})},
 		{"argocd-root", "1 cluster, a root Application of 50 others in Kustomize and Helm, from nothing", 1, argoRoot},
 		{"argocd-1x1000", "1 cluster, 1,000 Applications of 4 objects, from nothing, and after a commit", 1, argoApplications},
+		{"flux-1x1000", "1 cluster, 1,000 Kustomizations of 4 objects, from nothing, and after a commit", 1, fluxKustomizations},
 		{"cold-24x50", "24 clusters, 50 apps of 4 objects in Kustomize overlays, from nothing", 24, cold(large)},
 		{"readme", "a commit that changes nothing for 24 clusters with 50 apps each", 24, readme},
 		{"one-line", "a line in a base that changes one object on each of 24 clusters", 24, oneLine},

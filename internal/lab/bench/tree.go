@@ -28,13 +28,22 @@ func argoRoot(ctx context.Context, s *site) ([]Figure, error) {
 	return append(figures, healthy), err
 }
 
-// argoBar is how many seconds a line in one of 1,000 Applications may take.
-const argoBar = 1
+// treeBar is how many seconds a line in one of 1,000 apps of a tree may take.
+const treeBar = 1
 
-// argoApplications measures 1,000 Applications on a cluster: from nothing, and then
-// after commits that change nothing, and one of them.
+// argoApplications measures 1,000 Applications on a cluster.
 func argoApplications(ctx context.Context, s *site) ([]Figure, error) {
-	f := fleet{apps: 1000, form: plain, by: applications}
+	return thousand(ctx, s, fleet{apps: 1000, form: plain, by: applications})
+}
+
+// fluxKustomizations measures 1,000 Kustomizations on a cluster.
+func fluxKustomizations(ctx context.Context, s *site) ([]Figure, error) {
+	return thousand(ctx, s, fleet{apps: 1000, form: plain, by: kustomizations})
+}
+
+// thousand measures a tree on a cluster: from nothing, and then after commits that change
+// nothing, and one of its apps.
+func thousand(ctx context.Context, s *site, f fleet) ([]Figure, error) {
 	figures, err := cold(f)(ctx, s)
 	if err != nil {
 		return nil, err
@@ -45,7 +54,7 @@ func argoApplications(ctx context.Context, s *site) ([]Figure, error) {
 		measure func() ([]Figure, error)
 	}{
 		{"a commit to the README", func() ([]Figure, error) { return s.readme(ctx, f) }},
-		{"a line in one app", func() ([]Figure, error) { return s.oneLine(ctx, f, argoBar) }},
+		{"a line in one app", func() ([]Figure, error) { return s.oneLine(ctx, f, treeBar) }},
 	} {
 		found, err := commit.measure()
 		if err != nil {
