@@ -107,8 +107,11 @@ func (r *reader) plain(dir string) error {
 				r.warn("%s: is left out: the app is rendered as plain manifests", name)
 				continue
 			}
-			r.problems = append(r.problems, manifest.Problem{File: name, Message: "stands below plain manifests, which do not follow it",
-				Hint: "make " + path.Dir(name) + " an app of its own, or list it in a kustomization.yaml in " + r.in.Dir})
+			hint := "make " + path.Dir(name) + " an app of its own, or list it in a kustomization.yaml in " + r.in.Dir
+			if entry.Name != "Chart.yaml" {
+				hint += "; kind: flux builds it as Flux does"
+			}
+			r.problems = append(r.problems, manifest.Problem{File: name, Message: "stands below plain manifests, which do not follow it", Hint: hint})
 		case path.Ext(entry.Name) == program:
 			if err := r.evaluate(name); err != nil {
 				return err
