@@ -10,6 +10,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"reflect"
 	"slices"
 	"time"
 
@@ -123,6 +124,19 @@ type Options struct {
 	// Project are the limits of a project that the app is in: what the app may touch
 	// is what both they and Limits permit.
 	Project Limits `json:"project,omitzero"`
+}
+
+// Restrain takes over of newer options, those of an app in error, what it must not go
+// on with: that it is suspended, and what it may touch, by whose rights. What newer
+// options do not state may just not be known, and stays.
+func (o *Options) Restrain(newer Options) {
+	o.Suspend = o.Suspend || newer.Suspend
+	o.ServiceAccount = cmp.Or(newer.ServiceAccount, o.ServiceAccount)
+	for limits, now := range map[*Limits]Limits{&o.Limits: newer.Limits, &o.Project: newer.Project} {
+		if !reflect.ValueOf(now).IsZero() {
+			*limits = now
+		}
+	}
 }
 
 // FieldRule names fields of some kinds.

@@ -3,6 +3,7 @@ package app
 import (
 	"errors"
 	"math/rand/v2"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -296,4 +297,17 @@ func FuzzDecodeBundle(f *testing.F) {
 			t.Errorf("what was decoded does not decode: %v", err)
 		}
 	})
+}
+
+func TestRestrain(t *testing.T) {
+	o := Options{Prune: true, Limits: Limits{Namespaces: []string{"shop", "crm"}}, ServiceAccount: "shop/admin"}
+	o.Restrain(Options{})
+	if len(o.Limits.Namespaces) != 2 || o.ServiceAccount != "shop/admin" || o.Suspend {
+		t.Errorf("what is not known changes something: %+v", o)
+	}
+	o.Restrain(Options{Suspend: true, ServiceAccount: "shop/deployer", Limits: Limits{Namespaces: []string{"shop"}}, Project: Limits{NamespacedOnly: true}})
+	want := Options{Prune: true, Suspend: true, ServiceAccount: "shop/deployer", Limits: Limits{Namespaces: []string{"shop"}}, Project: Limits{NamespacedOnly: true}}
+	if !reflect.DeepEqual(o, want) {
+		t.Errorf("got %+v, want %+v", o, want)
+	}
 }

@@ -103,6 +103,7 @@ func newHanding(r Receiver) *handing {
 		now := &wanted.Apps[i]
 		stays[now.Name] = true
 		h.keepInForce(now, r.Bundle)
+		h.keepProject(now)
 		h.leaveAlone(now, r.Bundle)
 		h.compare(now, r)
 	}
@@ -160,17 +161,25 @@ func (r Receiver) mayHave(name string) bool {
 	return applied || !known
 }
 
-// keepInForce gives an app in error what the cluster was last given of it. That it
-// is suspended counts if that can be told.
+// keepInForce gives an app in error what the cluster was last given of it, with the
+// rights that it has now: who breaks their app keeps none that were taken back.
 func (h *handing) keepInForce(now *app.Desired, load func(string) *app.Bundle) {
 	last := h.last[now.Name]
 	if now.Err == nil || last.Bundle == "" {
 		return
 	}
 	if now.Bundle = load(last.Bundle); now.Bundle != nil {
-		suspend := now.Options.Suspend
+		newer := now.Options
 		now.Options = last.Options
-		now.Options.Suspend = now.Options.Suspend || suspend
+		now.Options.Restrain(newer)
+	}
+}
+
+// keepProject keeps what an app's project allows while not all can be told: without
+// the project, which may be among what is in error, the app would be free of it.
+func (h *handing) keepProject(now *app.Desired) {
+	if last := h.last[now.Name].Options.Project; h.wanted.Incomplete != nil && now.Options.Project.By == "" {
+		now.Options.Project = last
 	}
 }
 

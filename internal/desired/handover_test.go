@@ -262,12 +262,15 @@ func TestHandoverWithHoldOutlivesAnError(t *testing.T) {
 	g.want(bundled(t, "base", "a"))
 	g.hand()
 	g.settle("c0", "c1", "c2")
-	g.want(app.Desired{Name: "base", Err: errors.New("broken"), Options: app.Options{Suspend: true}})
+	g.want(app.Desired{Name: "base", Err: errors.New("broken"), Options: app.Options{Suspend: true, ServiceAccount: "shop/deployer", Limits: app.Limits{NamespacedOnly: true}}})
 	g.hand()
 	g.holds("while the app is in error", "c3 base: x")
 	now := g.given["c3"].Apps[0]
 	if now.Bundle == nil || now.Bundle.Digest != bundled(t, "", "a").Bundle.Digest || now.Err == nil || !now.Options.Prune || !now.Options.Suspend {
 		t.Errorf("what was last given does not stay in force: %+v", now)
+	}
+	if !now.Options.Limits.NamespacedOnly || now.Options.ServiceAccount != "shop/deployer" {
+		t.Errorf("rights that were taken back stay: %+v", now.Options)
 	}
 	g.want(bundled(t, "base", "a"))
 	g.hand()
@@ -440,5 +443,19 @@ func TestHandoverAgreesWithThePlan(t *testing.T) {
 	}
 	if left := g.entries["c2"].Apps["base"].Left; group.Confirm != prune.Digest("base", left) || !slices.Equal(left, []object.ID{gone.Object}) {
 		t.Errorf("the plan holds %v, the handover %v", group.Changes, left)
+	}
+}
+
+func TestHandoverKeepsTheProjectWhileIncomplete(t *testing.T) {
+	narrowed := bundled(t, "base", "a")
+	narrowed.Options.Project = app.Limits{By: `project "default"`, NamespacedOnly: true}
+	g := newGiver(t, 1, narrowed)
+	g.want(bundled(t, "base", "a", "b"))
+	for _, incomplete := range []error{errors.New("who brings the project is in error"), nil} {
+		g.wanted["c0"].Incomplete = incomplete
+		g.hand()
+		if project := g.given["c0"].Apps[0].Options.Project; project.NamespacedOnly != (incomplete != nil) {
+			t.Errorf("incomplete: %v: the app is given with project %+v", incomplete, project)
+		}
 	}
 }

@@ -74,13 +74,12 @@ func newWork(name string, now time.Time) *work {
 }
 
 // want takes over what is desired of the app now. An app in error keeps what was
-// last accepted, here or by who assigns, save that it is suspended if that is what
-// can be told.
+// last accepted, here or by who assigns, with the rights that it has now.
 func (w *work) want(desired app.Desired, source string, now time.Time) {
 	w.state.Source, w.err, w.seen = source, desired.Err, false
 	if desired.Err != nil && (w.bundle != nil || desired.Bundle == nil) {
 		w.given = cmp.Or(desired.Bundle, w.given)
-		w.options.Suspend = w.options.Suspend || desired.Options.Suspend
+		w.options.Restrain(desired.Options)
 		if w.bundle == nil {
 			w.state.Parent = desired.Options.Lineage.Parent
 		}
