@@ -4,6 +4,7 @@
 package fight
 
 import (
+	"maps"
 	"time"
 
 	"nave.dev/internal/object"
@@ -33,15 +34,17 @@ func (f Fights) Wait(id object.ID) time.Duration { return backoff(f[id].times) }
 
 // Correct counts a correction and returns how long the next one is to wait.
 func (f Fights) Correct(id object.ID, now time.Time) time.Duration {
+	maps.DeleteFunc(f, func(_ object.ID, c count) bool { return c.over(now) })
 	c := f[id]
-	if now.Sub(c.last) > max(window, 2*backoff(c.times)) {
-		c.times = 0
-	}
 	c.times++
 	c.last = now
 	f[id] = c
 	return backoff(c.times)
 }
+
+// over reports whether there was peace for so long that the next correction is the
+// first again.
+func (c count) over(now time.Time) bool { return now.Sub(c.last) > max(window, 2*backoff(c.times)) }
 
 func backoff(times int) time.Duration {
 	if times <= Usual {

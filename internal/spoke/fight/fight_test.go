@@ -38,3 +38,18 @@ func TestFights(t *testing.T) {
 		t.Error("an object that nobody fights over waits")
 	}
 }
+
+// TestFightsAreForgotten: of what nobody fights over any more nothing is kept.
+func TestFightsAreForgotten(t *testing.T) {
+	now, f := time.Now(), Fights{}
+	for _, name := range []string{"a", "b", "c"} {
+		f.Correct(object.ID{Kind: "ConfigMap", Name: name}, now)
+	}
+	last := object.ID{Kind: "ConfigMap", Name: "d"}
+	if f.Correct(last, now.Add(window)); len(f) != 4 {
+		t.Errorf("%d objects are known within the window, want 4", len(f))
+	}
+	if f.Correct(last, now.Add(window+time.Second)); len(f) != 1 {
+		t.Errorf("%d objects are known after it, want the last one", len(f))
+	}
+}
