@@ -198,7 +198,7 @@ var restrictions = []restriction{
 	{path: "github.com/getsops/sops", users: []string{"internal/secret/..."}},
 	{path: "oras.land/oras-go", users: []string{"internal/chartsource/..."}},
 	{path: "github.com/google/go-containerregistry", users: []string{"internal/chartsource/..."}}, // a registry for tests
-	{path: "github.com/ProtonMail/go-crypto", users: []string{"internal/chartsource/..."}},
+	{path: "github.com/ProtonMail/go-crypto", users: []string{"internal/chartsource/...", "internal/gitsource/commitsig"}},
 	{path: "github.com/go-git", users: []string{"internal/gitsource/..."}},
 	{path: "modernc.org/sqlite", users: []string{"internal/store/..."}},
 	{path: "github.com/jackc/pgx", users: []string{"internal/store/..."}},

@@ -1,6 +1,7 @@
-// Package commitsig checks the SSH signatures of Git commits against a list of allowed signers. Verify is a function
-// of a commit object and that list; it runs no program, so that neither ssh-keygen nor its version on a machine
-// matters, and reads no file. OpenPGP and X.509 signatures, certificates, and the signatures of tags are not checked.
+// Package commitsig checks the signatures of Git commits: Verify those of SSH against a list of allowed signers, and a
+// Keyring those of OpenPGP. Both are functions of a commit object and keys; they run no program, so that neither
+// ssh-keygen nor gpg nor their versions on a machine matter, and read no file. X.509 signatures, certificates of SSH,
+// and the signatures of tags are not checked.
 package commitsig
 
 import (
@@ -18,8 +19,8 @@ import (
 
 // Result says who signed a commit, or why that is not known.
 type Result struct {
-	Signer      string // the principals of the allowed signer; empty unless the commit is verified
-	Fingerprint string // of the key that the signature names, allowed or not; empty if there is none
+	Signer      string // the principals of the allowed signer, or the name of an OpenPGP key; empty unless the commit is verified
+	Fingerprint string // of the key that the signature names, allowed or not, or the id of an unknown OpenPGP key; empty if there is none
 	Reason      string // why the commit is not verified; empty if it is
 }
 
