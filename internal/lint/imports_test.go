@@ -27,7 +27,7 @@ var layers = []layer{{
 	packages: []string{"charts/...", "docs/...", "examples/...", "ui/..."},
 }, {
 	name:     "support", // knows nothing of Nave
-	packages: []string{"internal/strictyaml/...", "internal/cel/...", "internal/program/...", "internal/atomicfile/...", "internal/window/...", "internal/glob/..."},
+	packages: []string{"internal/strictyaml/...", "internal/cel/...", "internal/program/...", "internal/atomicfile/...", "internal/window/...", "internal/glob/...", "internal/keyring/..."},
 }, {
 	name:     "vocabulary", // the values that engines exchange
 	packages: []string{"internal/object/...", "internal/change/...", "internal/app/..."},
@@ -185,7 +185,7 @@ var restrictions = []restriction{
 	{path: "sigs.k8s.io/kustomize", users: []string{"internal/render/..."}},
 	{path: "helm.sh/helm", users: []string{"internal/render/...", "internal/release/..."}},
 	{path: "github.com/google/go-jsonnet", users: []string{"internal/render/..."}},
-	{path: "github.com/robfig/cron", users: []string{"internal/window/...", "internal/glob/..."}},
+	{path: "github.com/robfig/cron", users: []string{"internal/window/...", "internal/glob/...", "internal/keyring/..."}},
 	{path: "dario.cat/mergo", users: []string{"internal/dialect/argocd/applicationset"}},
 	{path: "github.com/itchyny/gojq", users: []string{"internal/apply/jq/..."}},
 	{path: "github.com/yuin/gopher-lua", users: []string{"internal/health/..."}},
@@ -198,7 +198,7 @@ var restrictions = []restriction{
 	{path: "github.com/getsops/sops", users: []string{"internal/secret/..."}},
 	{path: "oras.land/oras-go", users: []string{"internal/chartsource/..."}},
 	{path: "github.com/google/go-containerregistry", users: []string{"internal/chartsource/..."}}, // a registry for tests
-	{path: "github.com/ProtonMail/go-crypto", users: []string{"internal/chartsource/...", "internal/gitsource/commitsig"}},
+	{path: "github.com/ProtonMail/go-crypto", users: []string{"internal/keyring/...", "internal/chartsource/...", "internal/gitsource/commitsig"}},
 	{path: "github.com/go-git", users: []string{"internal/gitsource/..."}},
 	{path: "modernc.org/sqlite", users: []string{"internal/store/..."}},
 	{path: "github.com/jackc/pgx", users: []string{"internal/store/..."}},

@@ -12,6 +12,8 @@ import (
 	"github.com/ProtonMail/go-crypto/openpgp"
 	"github.com/ProtonMail/go-crypto/openpgp/clearsign"
 	"go.yaml.in/yaml/v3"
+
+	"nave.dev/internal/keyring"
 )
 
 // Claim is what a statement has to say.
@@ -23,11 +25,15 @@ type Claim struct {
 
 // Verify reports an error unless a statement is signed by a key of the keyring and makes the claim. An archive that was
 // signed as another version or chart is refused. The keyring is armored or binary.
-func Verify(statement, keyring []byte, claim Claim) error {
-	keys, err := readKeyring(keyring)
+func Verify(statement, keys []byte, claim Claim) error {
+	trusted, err := keyring.Parse(keys)
 	if err != nil {
 		return err
 	}
+	return keyring.Try(func() error { return verify(statement, trusted, claim) })
+}
+
+func verify(statement []byte, trusted openpgp.EntityList, claim Claim) error {
 	block, rest := clearsign.Decode(statement)
 	if block == nil {
 		return errors.New("its provenance file is not a signed message")
@@ -35,7 +41,7 @@ func Verify(statement, keyring []byte, claim Claim) error {
 	if len(bytes.TrimSpace(rest)) > 0 {
 		return errors.New("its provenance file holds more than one message")
 	}
-	if _, err := block.VerifySignature(keys, nil); err != nil {
+	if _, err := block.VerifySignature(trusted, nil); err != nil {
 		return fmt.Errorf("checking the signature of its provenance file: %w", err)
 	}
 	// The metadata, a line of dots, and the digests by file.
@@ -58,20 +64,4 @@ func Verify(statement, keyring []byte, claim Claim) error {
 	default:
 		return fmt.Errorf("its provenance file says that %s has the digest %s", file, have)
 	}
-}
-
-// readKeyring reads public keys. None is an error: nothing could be verified by them.
-func readKeyring(data []byte) (openpgp.EntityList, error) {
-	read := openpgp.ReadKeyRing
-	if bytes.HasPrefix(bytes.TrimSpace(data), []byte("-----BEGIN PGP")) {
-		read = openpgp.ReadArmoredKeyRing
-	}
-	keys, err := read(bytes.NewReader(data))
-	if err == nil && len(keys) == 0 {
-		err = errors.New("it holds no key")
-	}
-	if err != nil {
-		return nil, fmt.Errorf("reading the keyring: %w", err)
-	}
-	return keys, nil
 }

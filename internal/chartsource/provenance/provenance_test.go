@@ -20,8 +20,8 @@ func newKey(tb testing.TB) *openpgp.Entity {
 	return key
 }
 
-// keyring is the public part of keys.
-func keyring(tb testing.TB, armored bool, keys ...*openpgp.Entity) []byte {
+// ring is the public part of keys.
+func ring(tb testing.TB, armored bool, keys ...*openpgp.Entity) []byte {
 	tb.Helper()
 	var out bytes.Buffer
 	for _, key := range keys {
@@ -74,18 +74,18 @@ func TestVerify(t *testing.T) {
 		statement, keyring []byte
 		want               string
 	}{
-		"signed":            {good, keyring(t, false, key), ""},
-		"by one of several": {good, keyring(t, true, other, key), ""},
-		"by a stranger":     {good, keyring(t, false, other), "checking the signature"},
+		"signed":            {good, ring(t, false, key), ""},
+		"by one of several": {good, ring(t, true, other, key), ""},
+		"by a stranger":     {good, ring(t, false, other), "checking the signature"},
 		"no keyring":        {good, nil, "reading the keyring: it holds no key"},
 		"no keys":           {good, []byte("hello"), "reading the keyring"},
-		"unsigned":          {[]byte(metadata), keyring(t, false, key), "not a signed message"},
-		"changed":           {bytes.Replace(good, []byte("name: web"), []byte("name: wob"), 1), keyring(t, false, key), "checking the signature"},
-		"more after it":     {append(bytes.Clone(good), good...), keyring(t, false, key), "more than one message"},
-		"another version":   {sign(t, key, metadata+"files:\n  web-0.9.0.tgz: sha256:"+claim.Digest+"\n"), keyring(t, false, key), "says nothing of web-1.0.0.tgz"},
-		"another archive":   {sign(t, key, metadata+"files:\n  web-1.0.0.tgz: sha256:00\n"), keyring(t, false, key), "has the digest sha256:00"},
-		"no digests":        {sign(t, key, "name: web\n"), keyring(t, false, key), "states no digests"},
-		"no YAML":           {sign(t, key, metadata+"files: [\n"), keyring(t, false, key), "reading its provenance file"},
+		"unsigned":          {[]byte(metadata), ring(t, false, key), "not a signed message"},
+		"changed":           {bytes.Replace(good, []byte("name: web"), []byte("name: wob"), 1), ring(t, false, key), "checking the signature"},
+		"more after it":     {append(bytes.Clone(good), good...), ring(t, false, key), "more than one message"},
+		"another version":   {sign(t, key, metadata+"files:\n  web-0.9.0.tgz: sha256:"+claim.Digest+"\n"), ring(t, false, key), "says nothing of web-1.0.0.tgz"},
+		"another archive":   {sign(t, key, metadata+"files:\n  web-1.0.0.tgz: sha256:00\n"), ring(t, false, key), "has the digest sha256:00"},
+		"no digests":        {sign(t, key, "name: web\n"), ring(t, false, key), "states no digests"},
+		"no YAML":           {sign(t, key, metadata+"files: [\n"), ring(t, false, key), "reading its provenance file"},
 	} {
 		t.Run(reason, func(t *testing.T) {
 			err := Verify(test.statement, test.keyring, claim)
@@ -98,7 +98,7 @@ func TestVerify(t *testing.T) {
 
 func FuzzVerify(f *testing.F) {
 	key := newKey(f)
-	keys := keyring(f, false, key)
+	keys := ring(f, false, key)
 	f.Add(sign(f, key, metadata+"files: {}\n"), keys)
 	f.Fuzz(func(t *testing.T, statement, given []byte) {
 		if Verify(statement, given, claim) == nil || Verify(statement, keys, claim) == nil {
