@@ -26,8 +26,8 @@ type FleetSpec struct {
 	URLs []string `json:"urls,omitempty"`
 	// Sources are repositories beside the fleet repository, of Git and of Helm charts.
 	Sources []Source `json:"sources,omitempty"`
-	// Verify wants commits of the fleet repository to be signed. The list of signers is read from the commit that was
-	// accepted last, so that a commit cannot admit its own author; the first commit is accepted with the list in it.
+	// Verify wants commits of the fleet repository to be signed. Who may sign is read from the commit that was
+	// accepted last, so that a commit cannot admit its own author; the first commit is accepted with the files in it.
 	Verify *Verification `json:"verify,omitempty"`
 	// Defaults are for Deliveries and sources that do not say otherwise.
 	Defaults Defaults `json:"defaults,omitzero"`
@@ -94,14 +94,16 @@ type Credential struct {
 	Helper string `json:"helper,omitempty"`
 }
 
-// Verification says whose signature a commit must bear, or a chart.
+// Verification says whose signature a commit must bear, or a chart. Where both files are named, a signature by a key of
+// either counts.
 type Verification struct {
 	// AllowedSignersFile is a file of the fleet repository in the format of ssh-keygen's ALLOWED SIGNERS. It is for Git.
 	// +example=signers/payments
 	AllowedSignersFile string `json:"allowedSignersFile,omitempty"`
-	// KeyringFile is a file of the fleet repository with OpenPGP public keys, as gpg --export writes it: a chart must
-	// come with a provenance file that one of them signed. It is for sources of type helm.
-	// +example=signers/charts.gpg
+	// KeyringFile is a file of the fleet repository with OpenPGP public keys, as gpg --export writes it. A commit must be
+	// signed by one of them that has neither expired nor been revoked; AppProjects choose among these keys by
+	// signatureKeys. Of a source of type helm, a chart must come with a provenance file that one of them signed.
+	// +example=signers/platform.asc
 	KeyringFile string `json:"keyringFile,omitempty"`
 }
 

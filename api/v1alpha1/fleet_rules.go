@@ -116,13 +116,11 @@ func (v *Verification) validate(fs *findings, at string) {
 	if v == nil {
 		return
 	}
-	if v.AllowedSignersFile == "" {
-		fs.add(at+".allowedSignersFile", "name a file of this repository", "is missing")
+	if v.AllowedSignersFile == "" && v.KeyringFile == "" {
+		fs.add(at, "allowedSignersFile names a file of this repository with ssh keys, keyringFile one with OpenPGP keys", "says nothing")
 	}
 	fs.file(at+".allowedSignersFile", v.AllowedSignersFile, "the top of this repository")
-	if v.KeyringFile != "" {
-		fs.add(at+".keyringFile", "commits are signed by ssh keys: use allowedSignersFile", "is only for sources of type helm")
-	}
+	fs.file(at+".keyringFile", v.KeyringFile, "the top of this repository")
 }
 
 // validateKeyring checks whose charts are accepted.

@@ -115,6 +115,26 @@ func TestCredential(t *testing.T) {
 	}
 }
 
+func TestVerification(t *testing.T) {
+	for reason, c := range map[string]struct {
+		verify *Verification
+		want   string
+	}{
+		"nobody asks for signatures": {nil, ""},
+		"keys of SSH":                {&Verification{AllowedSignersFile: "a"}, ""},
+		"keys of OpenPGP":            {&Verification{KeyringFile: "a"}, ""},
+		"keys of either kind":        {&Verification{AllowedSignersFile: "a", KeyringFile: "b"}, ""},
+		"no keys":                    {&Verification{}, "spec.verify: says nothing\n"},
+		"a file elsewhere":           {&Verification{KeyringFile: "../a"}, "spec.verify.keyringFile: "},
+	} {
+		f := fleetOf()
+		f.Spec.Verify = c.verify
+		if have := lines(t, f.Validate()); !strings.HasPrefix(have, c.want) || (have == "") != (c.want == "") {
+			t.Errorf("%s: have %q, want %q", reason, have, c.want)
+		}
+	}
+}
+
 func TestMetadata(t *testing.T) {
 	tests := []struct {
 		reason   string

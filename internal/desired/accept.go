@@ -29,19 +29,15 @@ func (p *Pipeline) accept(ctx context.Context, mirror *gitsource.Mirror, pinned 
 	if last.Commit == commit {
 		return nil
 	}
-	if last.SignersFile != "" {
-		if err := acceptance.Verify(ctx, mirror, commit, last.SignersFile, last.Signers); err != nil {
+	if last.Asks() {
+		if err := last.Verify(ctx, mirror, commit, p.opts.Now()); err != nil {
 			return fmt.Errorf("%w; what counts are the signers of %s, which was accepted last", err, last.Commit)
 		}
 	}
-	next := acceptance.Acceptance{Commit: commit, SignersFile: last.SignersFile, Signers: last.Signers}
+	next := acceptance.Acceptance{Commit: commit, Trust: last.Trust}
 	if usable := pinned.Fleet.Name != ""; usable {
-		next.SignersFile, next.Signers = "", nil
-		if want := pinned.Fleet.Verify; want != nil {
-			next.SignersFile = want.AllowedSignersFile
-			if next.Signers, err = acceptance.Signers(files, want); err != nil {
-				return fmt.Errorf("commit %s is refused, since nothing could follow it: %w", commit, err)
-			}
+		if next.Trust, err = acceptance.ReadTrust(files, pinned.Fleet.Verify); err != nil {
+			return fmt.Errorf("commit %s is refused, since nothing could follow it: %w", commit, err)
 		}
 	} else if last.Commit == "" {
 		return nil

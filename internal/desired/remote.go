@@ -9,6 +9,7 @@ import (
 
 	"nave.dev/api/v1alpha1"
 	"nave.dev/internal/chartsource"
+	"nave.dev/internal/desired/acceptance"
 	"nave.dev/internal/desired/remotes"
 	"nave.dev/internal/gitsource"
 	"nave.dev/internal/gitsource/gittree"
@@ -91,17 +92,20 @@ func (p *Pipeline) pinChart(ctx context.Context, pinned *Pinned, source v1alpha1
 
 // resolveRef returns the commit of a source at the first of some revisions that it has, if it is signed as it must be.
 func (p *Pipeline) resolveRef(ctx context.Context, pinned *Pinned, source v1alpha1.Source, revisions []gitsource.Revision) (string, error) {
-	mirror, err := p.mirror(source)
+	from, err := p.origin(ctx, pinned, source)
 	if err != nil {
 		return "", err
 	}
-	from := origin{mirror: mirror, signers: source.Verify}
-	if from.signers != nil {
-		if from.files, err = p.tree(ctx, pinned, "", pinned.Snapshot.Fleet); err != nil {
-			return "", err
-		}
+	return from.Resolve(ctx, revisions...)
+}
+
+// origin returns whose signatures the commits of a source must bear.
+func (p *Pipeline) origin(ctx context.Context, pinned *Pinned, source v1alpha1.Source) (from acceptance.Origin, err error) {
+	from = acceptance.Origin{Source: source.Name, Verify: source.Verify, Now: p.opts.Now()}
+	if from.Mirror, err = p.mirror(source); err == nil && from.Verify != nil {
+		from.Files, err = p.tree(ctx, pinned, "", pinned.Snapshot.Fleet)
 	}
-	return from.resolve(ctx, revisions...)
+	return from, err
 }
 
 // isOwn reports whether a URL is one of the fleet repository's.

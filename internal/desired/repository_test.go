@@ -18,6 +18,7 @@ import (
 	"golang.org/x/crypto/ssh"
 
 	"nave.dev/internal/app"
+	"nave.dev/internal/keyring/keyringtest"
 )
 
 // repository is a Git repository that tests write and pipelines follow.
@@ -105,6 +106,20 @@ func (r *repository) signedCommit(key ssh.Signer, files map[string]string) strin
 		Signature                 []byte
 	}{1, key.PublicKey().Marshal(), namespace, "", hash, ssh.Marshal(signature)})...)
 	armor := string(bytes.TrimSpace(pem.EncodeToMemory(&pem.Block{Type: "SSH SIGNATURE", Bytes: body})))
+	return r.amend(commit, armor)
+}
+
+// pgpCommit is commit, with a signature by an OpenPGP key.
+func (r *repository) pgpCommit(key *keyringtest.Key, files map[string]string) string {
+	r.tb.Helper()
+	r.commit(files)
+	commit := r.git("", "cat-file", "commit", "HEAD")
+	return r.amend(commit, strings.TrimSpace(key.Sign(commit)))
+}
+
+// amend puts a signature into a commit and makes that the head.
+func (r *repository) amend(commit, armor string) string {
+	r.tb.Helper()
 	header, message, _ := strings.Cut(commit, "\n\n")
 	signed := header + "\ngpgsig " + strings.ReplaceAll(armor, "\n", "\n ") + "\n\n" + message
 	hashed := strings.TrimSpace(r.git(signed, "hash-object", "-t", "commit", "-w", "--stdin"))

@@ -268,37 +268,8 @@ func (p *Pipeline) resolver(ctx context.Context, source v1alpha1.Source, files f
 	if err != nil {
 		return nil, err
 	}
-	from := origin{mirror, source.Verify, files}
-	return func() (string, error) { return from.resolve(ctx, revision(rev)) }, nil
-}
-
-// origin is a mirror, and whose signatures its commits must bear: nil for nobody's, or a file of the fleet repository.
-type origin struct {
-	mirror  *gitsource.Mirror
-	signers *v1alpha1.Verification
-	files   fs.FS
-}
-
-// resolve returns the commit of the first of some revisions that there is.
-func (o origin) resolve(ctx context.Context, revisions ...gitsource.Revision) (string, error) {
-	var resolution gitsource.Resolution
-	var err error
-	for _, rev := range revisions {
-		if resolution, err = o.mirror.Resolve(ctx, rev); !errors.Is(err, gitsource.ErrNoRevision) {
-			break
-		}
-	}
-	if err != nil {
-		return "", err
-	}
-	if o.signers == nil {
-		return resolution.Commit, nil
-	}
-	list, err := acceptance.Signers(o.files, o.signers)
-	if err != nil {
-		return "", err
-	}
-	return resolution.Commit, acceptance.Verify(ctx, o.mirror, resolution.Commit, o.signers.AllowedSignersFile, list)
+	from := acceptance.Origin{Mirror: mirror, Source: source.Name, Verify: source.Verify, Files: files, Now: p.opts.Now()}
+	return func() (string, error) { return from.Resolve(ctx, revision(rev)) }, nil
 }
 
 func revision(r v1alpha1.Revision) gitsource.Revision {

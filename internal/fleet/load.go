@@ -328,23 +328,22 @@ func sourceOf(field string, sources int) (int, bool) {
 	return 0, false
 }
 
-// signersExist reports whether the file of those who may sign is in the repository, if one is wanted.
+// signersExist reports whether the files of those who may sign are in the repository, if any is wanted.
 func (l *loader) signersExist(doc *strictyaml.Document, at string, v *v1alpha1.Verification) bool {
 	if v == nil {
 		return true
 	}
-	field, file, what := ".allowedSignersFile", v.AllowedSignersFile, "commits"
-	if file == "" {
-		field, file, what = ".keyringFile", v.KeyringFile, "charts"
+	all := true
+	for field, file := range map[string]string{".allowedSignersFile": v.AllowedSignersFile, ".keyringFile": v.KeyringFile} {
+		if file == "" || !fs.ValidPath(file) {
+			continue // what is no path has been reported
+		}
+		if info, err := fs.Stat(l.fsys, file); err == nil && info.Mode().IsRegular() {
+			continue
+		}
+		all = false
+		l.problems = append(l.problems, doc.Problem(at+field, "there is no file %q in this repository", file).
+			WithHint("nothing can be verified without the keys of those who may sign"))
 	}
-	if !fs.ValidPath(file) {
-		return true // what is no path has been reported
-	}
-	info, err := fs.Stat(l.fsys, file)
-	if err == nil && info.Mode().IsRegular() {
-		return true
-	}
-	l.problems = append(l.problems, doc.Problem(at+field, "there is no file %q in this repository", file).
-		WithHint("%s cannot be verified without the list of those who may sign", what))
-	return false
+	return all
 }

@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"time"
 
 	"nave.dev/internal/gitsource/commitsig"
 	"nave.dev/internal/gitsource/gittree"
@@ -179,13 +180,13 @@ func (m *Mirror) suspect(commit string, err error) {
 	}
 }
 
-// Verify checks the signature of a commit. The error is about reading it; a Result says what was found.
-func (m *Mirror) Verify(ctx context.Context, commit string, signers *commitsig.Signers) (commitsig.Result, error) {
+// Verify checks the signature of a commit, by keys as they are now. The error is about reading it; a Result says what was found.
+func (m *Mirror) Verify(ctx context.Context, commit string, trusted commitsig.Trusted, now time.Time) (commitsig.Result, error) {
 	data, err := m.commit(ctx, commit)
 	if err != nil {
 		return commitsig.Result{}, err
 	}
-	return commitsig.Verify(data, signers), nil
+	return trusted.Verify(data, now), nil
 }
 
 func (m *Mirror) commit(ctx context.Context, commit string) ([]byte, error) {

@@ -88,7 +88,7 @@ func TestFetchResolveRead(t *testing.T) {
 	}
 	if signers, err := commitsig.ParseSigners(nil); err != nil {
 		t.Error(err)
-	} else if got, err := m.Verify(t.Context(), second, signers); err != nil || got.Reason != "the commit is not signed" {
+	} else if got, err := m.Verify(t.Context(), second, commitsig.Trusted{Signers: signers}, time.Now()); err != nil || got.Reason != "the commit is not signed" {
 		t.Errorf("Verify: %+v, %v", got, err)
 	}
 }

@@ -17,11 +17,9 @@ import (
 // accepted last.
 type Acceptance struct {
 	Commit string `json:"commit"`
-	// SignersFile is where that commit lists those who may sign the next one, and
-	// Signers the list itself, so that it counts even when a rewritten repository
-	// no longer has the commit. Without a file no signature is asked for.
-	SignersFile string `json:"signersFile,omitempty"`
-	Signers     []byte `json:"signers,omitempty"`
+	// Trust is who may sign the next one. The files are kept with their content, so that
+	// it counts even when a rewritten repository no longer has the commit.
+	Trust
 }
 
 // Read reads what was remembered in a file; nothing is remembered at first. What

@@ -11,7 +11,7 @@ import (
 // FuzzDecode reads the file as a disk or a person may have left it. What
 // is not whole is no beginning, since that would ask for no signature.
 func FuzzDecode(f *testing.F) {
-	for _, seed := range []string{`{"commit":"c"}`, `{"commit":"c","signersFile":"s","signers":"YQ=="}`, `{}`, `null`, `{"commit":""}`, `{"commit":1}`, "", "{"} {
+	for _, seed := range []string{`{"commit":"c"}`, `{"commit":"c","signersFile":"s","signers":"YQ=="}`, `{"commit":"c","keyringFile":"k","keyring":"YQ=="}`, `{}`, `null`, `{"commit":""}`, `{"commit":1}`, "", "{"} {
 		f.Add([]byte(seed))
 	}
 	f.Fuzz(func(t *testing.T, data []byte) {

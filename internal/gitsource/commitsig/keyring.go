@@ -6,44 +6,78 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/ProtonMail/go-crypto/openpgp"
 	"github.com/ProtonMail/go-crypto/openpgp/armor"
 	"github.com/ProtonMail/go-crypto/openpgp/packet"
+
+	"nave.dev/internal/keyring"
 )
 
 // Keyring holds the OpenPGP keys that may sign, all of them trusted alike.
 type Keyring struct{ keys openpgp.EntityList }
 
-// ParseKeyring reads public keys as gpg --export writes them, armored or not. A key that no self-signature binds to a
-// name is an error, and so is a keyring without keys: nothing could be verified by it.
+// ParseKeyring reads public keys as gpg --export writes them, armored or not; see keyring.Parse for what it refuses.
 func ParseKeyring(data []byte) (*Keyring, error) {
-	read := openpgp.ReadKeyRing
-	if bytes.HasPrefix(bytes.TrimSpace(data), []byte("-----BEGIN PGP")) {
-		read = openpgp.ReadArmoredKeyRing
-	}
-	keys, err := read(bytes.NewReader(data))
-	if err == nil && len(keys) == 0 {
-		err = errors.New("it holds no key")
-	}
+	keys, err := keyring.Parse(data)
 	if err != nil {
-		return nil, fmt.Errorf("reading the keyring: %w", err)
+		return nil, err
 	}
 	return &Keyring{keys}, nil
+}
+
+// Has reports whether a key of the keyring, or a subkey, is called by a long key id or fingerprint.
+func (k *Keyring) Has(id string) bool {
+	return slices.ContainsFunc(k.keys, func(e *openpgp.Entity) bool {
+		return isCalled(fingerprint(e.PrimaryKey), id) ||
+			slices.ContainsFunc(e.Subkeys, func(s openpgp.Subkey) bool { return isCalled(fingerprint(s.PublicKey), id) })
+	})
+}
+
+// SignedBy reports whether the commit is verified and signed by an OpenPGP key that is called by a long key id, of 16
+// hexadecimal digits, or by a fingerprint: its own, or that of the key that it is a subkey of.
+func (r Result) SignedBy(id string) bool {
+	return r.Verified() && r.Primary != "" && (isCalled(r.Fingerprint, id) || isCalled(r.Primary, id))
+}
+
+func fingerprint(key *packet.PublicKey) string { return fmt.Sprintf("%X", key.Fingerprint) }
+
+// isCalled compares a fingerprint with a name of the key. The id is the end of a fingerprint, from version 5 of keys on
+// its beginning.
+func isCalled(fingerprint, name string) bool {
+	const idLength, oldLength = 16, 40
+	id := fingerprint[:idLength]
+	if len(fingerprint) == oldLength {
+		id = fingerprint[oldLength-idLength:]
+	}
+	return strings.EqualFold(fingerprint, name) || strings.EqualFold(id, name)
 }
 
 // Verify checks a commit, given as the object that Git stores. As with git verify-commit a key counts as it is now: the
 // commits of a key that has expired or was revoked since are not verified any more. SHA-1 and MD5 are refused, though
 // gpg takes SHA-1, since whoever can make two commits with one sum has one signed and shows the other.
-func (k *Keyring) Verify(commit []byte, now time.Time) Result {
+func (k *Keyring) Verify(commit []byte, now time.Time) (result Result) {
 	c, reason := parseCommit(commit)
 	if reason != "" {
 		return Result{Reason: reason}
 	}
-	if !bytes.HasPrefix(c.signature, []byte("-----BEGIN PGP ")) {
+	if !isOpenPGP(c.signature) {
 		return Result{Reason: "the commit is not signed with OpenPGP"}
 	}
+	err := keyring.Try(func() error {
+		result = k.verify(c, now)
+		return nil
+	})
+	if err != nil {
+		return Result{Reason: fmt.Sprintf("the signature cannot be read: %v", err)}
+	}
+	return result
+}
+
+func (k *Keyring) verify(c signedCommit, now time.Time) Result {
 	raw, sig, err := readOpenPGP(c.signature)
 	if err != nil {
 		return Result{Reason: fmt.Sprintf("the signature is malformed: %v", err)}
@@ -59,7 +93,7 @@ func (k *Keyring) Verify(commit []byte, now time.Time) Result {
 		return result
 	}
 	key := candidates[0]
-	result.Fingerprint = fmt.Sprintf("%X", key.PublicKey.Fingerprint)
+	result.Fingerprint, result.Primary = fingerprint(key.PublicKey), fingerprint(key.Entity.PrimaryKey)
 	switch {
 	case sig.Hash != crypto.SHA256 && sig.Hash != crypto.SHA384 && sig.Hash != crypto.SHA512 && sig.Hash != crypto.SHA224:
 		result.Reason = fmt.Sprintf("signatures over %s are not safe", sig.Hash)
@@ -81,9 +115,19 @@ func (k *Keyring) Verify(commit []byte, now time.Time) Result {
 	return result
 }
 
+func isOpenPGP(signature []byte) bool { return bytes.HasPrefix(signature, []byte("-----BEGIN PGP ")) }
+
+// maxSignature bounds an armored signature, in bytes. One of the largest key and all that gpg writes beside it has 3 KiB;
+// signatures within signatures make reading one cost the square of its size. What it costs to verify one is up to the
+// key, which is not the author's to choose.
+const maxSignature = 16 << 10
+
 // readOpenPGP takes an armored signature apart. It must be one signature of bytes: one of text says the same of several
 // commits, and of several signatures it is not ours to choose.
 func readOpenPGP(armored []byte) (raw []byte, sig *packet.Signature, err error) {
+	if len(armored) > maxSignature {
+		return nil, nil, fmt.Errorf("it is larger than %d bytes", maxSignature)
+	}
 	text := bytes.NewReader(armored)
 	block, err := armor.Decode(text)
 	if err != nil {

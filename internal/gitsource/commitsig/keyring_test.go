@@ -127,10 +127,80 @@ func TestKeyringVerify(t *testing.T) {
 	}
 }
 
-func TestParseKeyringRefuses(t *testing.T) {
-	for name, data := range map[string]string{"empty": "", "text": "no key", "a signers file": "a ssh-ed25519 AAAA"} {
-		if _, err := ParseKeyring([]byte(data)); err == nil {
-			t.Errorf("%s: no error", name)
+func TestKeyNames(t *testing.T) {
+	usual := at(keyMade, 0)
+	key, other := newKey(t, usual), newKey(t, usual)
+	if err := key.AddSigningSubkey(usual); err != nil {
+		t.Fatal(err)
+	}
+	keys := ring(t, key)
+	got := keys.Verify(signWith(t, key, usual, false), keyMade.Add(time.Hour))
+	primary, signing := fingerprint(key.PrimaryKey), fingerprint(key.Subkeys[len(key.Subkeys)-1].PublicKey)
+	for name, c := range map[string]struct {
+		id   string
+		want bool
+	}{
+		"fingerprint": {primary, true}, "id": {primary[24:], true}, "small letters": {strings.ToLower(primary), true},
+		"of the subkey": {signing, true}, "id of the subkey": {signing[24:], true},
+		"short": {primary[32:], false}, "none": {"", false}, "another key": {fingerprint(other.PrimaryKey), false},
+	} {
+		if keys.Has(c.id) != c.want || got.SignedBy(c.id) != c.want {
+			t.Errorf("%s: %q: has %v, signed by %v, want %v", name, c.id, keys.Has(c.id), got.SignedBy(c.id), c.want)
+		}
+	}
+	if bad := keys.Verify(signWith(t, key, usual, true), keyMade.Add(time.Hour)); bad.SignedBy(primary) {
+		t.Errorf("not verified, and signed by %s: %+v", primary, bad)
+	}
+	if v6 := strings.Repeat("0", 16) + strings.Repeat("1", 48); !isCalled(v6, v6[:16]) || isCalled(v6, v6[48:]) {
+		t.Error("the id of a key of version 6 is the beginning of its fingerprint")
+	}
+}
+
+func TestTrusted(t *testing.T) {
+	usual := at(keyMade, 0)
+	key := newKey(t, usual)
+	gpg, ssh := signWith(t, key, usual, false), fixture(t, "ed25519.commit")
+	signers := parse(t, string(fixture(t, "allowed_signers")))
+	for name, c := range map[string]struct {
+		trusted Trusted
+		commit  []byte
+		why     string // contained in the reason; empty if it is verified
+	}{
+		"ssh by either":   {Trusted{signers, ring(t, key)}, ssh, ""},
+		"gpg by either":   {Trusted{signers, ring(t, key)}, gpg, ""},
+		"none by either":  {Trusted{signers, ring(t, key)}, fixture(t, "unsigned.commit"), "the commit is not signed"},
+		"ssh by keys":     {Trusted{Keys: ring(t, key)}, ssh, "not signed with OpenPGP"},
+		"gpg by signers":  {Trusted{Signers: signers}, gpg, "signed with OpenPGP, and"},
+		"gpg by nobody":   {Trusted{}, gpg, "nobody may sign"},
+		"gpg by stranger": {Trusted{signers, ring(t, newKey(t, usual))}, gpg, "is not in the keyring"},
+	} {
+		if got := c.trusted.Verify(c.commit, keyMade.Add(time.Hour)); got.Verified() != (c.why == "") || !strings.Contains(got.Reason, c.why) {
+			t.Errorf("%s: got %+v, want %q", name, got, c.why)
+		}
+	}
+}
+
+// TestHostileSignatures are some that the library panics on, or that cost too much.
+func TestHostileSignatures(t *testing.T) {
+	keys := ring(t, newKey(t, at(keyMade, 0)))
+	// A signature of version 4 with an empty subpacket of type exportable certification.
+	panics := []byte{0xc2, 11, 4, 0, 22, 8, 0, 2, 1, 4, 0, 0, 0}
+	for name, c := range map[string]struct {
+		packet []byte
+		why    string
+	}{
+		"panics": {panics, "it is malformed"},
+		"large":  {append([]byte{0xc2, 0xff, 0, 0, 0x80, 0}, make([]byte, 0x8000)...), "it is larger than 16384 bytes"},
+	} {
+		var out bytes.Buffer
+		w, err := armor.Encode(&out, openpgp.SignatureType, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		w.Write(c.packet)
+		w.Close()
+		if got := keys.Verify(withSignature(out.Bytes()), keyMade); got.Verified() || !strings.Contains(got.Reason, c.why) {
+			t.Errorf("%s: got %+v, want %q", name, got, c.why)
 		}
 	}
 }
@@ -147,20 +217,6 @@ func TestKeyringVerifiesCommitsOfGit(t *testing.T) {
 	if got := keys.Verify(fixture(t, "gpg-sha1.commit"), keyMade.Add(time.Hour)); got.Verified() || got.Reason != "signatures over SHA-1 are not safe" {
 		t.Errorf("got %+v", got)
 	}
-}
-
-func FuzzParseKeyring(f *testing.F) {
-	f.Add(fixture(f, "keyring.asc"))
-	commit := fixture(f, "gpg-sha256.commit")
-	f.Fuzz(func(t *testing.T, data []byte) {
-		keys, err := ParseKeyring(data)
-		if (keys == nil) == (err == nil) {
-			t.Fatalf("got %v, %v", keys, err)
-		}
-		if err == nil {
-			_ = keys.Verify(commit, keyMade.Add(time.Hour)) // it may be verified by a key that is hardly changed
-		}
-	})
 }
 
 // FuzzKeyringVerify holds that nothing but what was signed is verified.

@@ -1,7 +1,7 @@
-// Package commitsig checks the signatures of Git commits: Verify those of SSH against a list of allowed signers, and a
-// Keyring those of OpenPGP. Both are functions of a commit object and keys; they run no program, so that neither
-// ssh-keygen nor gpg nor their versions on a machine matter, and read no file. X.509 signatures, certificates of SSH,
-// and the signatures of tags are not checked.
+// Package commitsig checks the signatures of Git commits: Signers verify those of SSH, a Keyring those of OpenPGP, and
+// Trusted either. All are functions of a commit object and keys; they run no program, so that neither ssh-keygen nor gpg
+// nor their versions on a machine matter, and read no file. X.509 signatures, certificates of SSH, and the signatures of
+// tags are not checked.
 package commitsig
 
 import (
@@ -21,6 +21,7 @@ import (
 type Result struct {
 	Signer      string // the principals of the allowed signer, or the name of an OpenPGP key; empty unless the commit is verified
 	Fingerprint string // of the key that the signature names, allowed or not, or the id of an unknown OpenPGP key; empty if there is none
+	Primary     string // fingerprint of the OpenPGP key of the keyring that the signing one is, or is a subkey of; empty if there is none
 	Reason      string // why the commit is not verified; empty if it is
 }
 
@@ -35,10 +36,27 @@ func (r Result) String() string {
 	return r.Reason
 }
 
+// Trusted is whose signatures count: those of Signers by SSH, and those of Keys by OpenPGP. Nil ones are nobody.
+type Trusted struct {
+	Signers *Signers
+	Keys    *Keyring
+}
+
+// Verify checks a commit, given as the object that Git stores, by the kind of its signature; see the Verify of either.
+func (t Trusted) Verify(commit []byte, now time.Time) Result {
+	switch c, _ := parseCommit(commit); {
+	case t.Keys != nil && (t.Signers == nil || isOpenPGP(c.signature)):
+		return t.Keys.Verify(commit, now)
+	case t.Signers != nil:
+		return t.Signers.Verify(commit)
+	}
+	return Result{Reason: "nobody may sign"}
+}
+
 // Verify checks a commit, given as the object that Git stores. The validity of a key is that at the commit's own date,
 // as with git verify-commit: a key that has expired since leaves its commits verified, and somebody who has an
 // expired key can date a commit back. Remove a key that was stolen from the list.
-func Verify(commit []byte, signers *Signers) Result {
+func (s *Signers) Verify(commit []byte) Result {
 	c, reason := parseCommit(commit)
 	if reason != "" {
 		return Result{Reason: reason}
@@ -57,7 +75,7 @@ func Verify(commit []byte, signers *Signers) Result {
 		return result
 	}
 	result.Reason = fmt.Sprintf("the key %s is not that of an allowed signer", result.Fingerprint)
-	for _, s := range signers.list {
+	for _, s := range s.list {
 		if !bytes.Equal(s.key, sig.key.Marshal()) {
 			continue
 		}
@@ -163,7 +181,7 @@ func parseSignature(armored []byte) (sig signature, reason string) {
 	}
 	for begin, kind := range map[string]string{"-----BEGIN PGP ": "OpenPGP", "-----BEGIN SIGNED MESSAGE": "X.509"} {
 		if bytes.HasPrefix(armored, []byte(begin)) {
-			return signature{}, fmt.Sprintf("the commit is signed with %s, and only SSH signatures are checked", kind)
+			return signature{}, fmt.Sprintf("the commit is signed with %s, and there is a list of signers with SSH keys only", kind)
 		}
 	}
 	block, rest := pem.Decode(armored)

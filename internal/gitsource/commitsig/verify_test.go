@@ -125,7 +125,7 @@ func TestVerifyCommitsOfGit(t *testing.T) {
 		if signers == "" {
 			signers = allowed
 		}
-		got := Verify([]byte(commit), parse(t, signers))
+		got := parse(t, signers).Verify([]byte(commit))
 		if got.Signer != c.signer || got.Verified() != (c.signer != "") || !strings.Contains(got.Reason, c.why) || (got.Reason == "") != (c.why == "") {
 			t.Errorf("%s: %s: got %+v, want signer %q or %q", name, c.reason, got, c.signer, c.why)
 		}
@@ -234,7 +234,7 @@ func TestVerifyForms(t *testing.T) {
 		s := usual
 		c.change(&s)
 		allowed := parse(t, fmt.Sprintf("a@example.com,b@example.com %s", ssh.MarshalAuthorizedKey(s.key)))
-		got := Verify(s.commit(t), allowed)
+		got := allowed.Verify(s.commit(t))
 		if got.Verified() != (c.why == "") || !strings.Contains(got.Reason, c.why) {
 			t.Errorf("%s: %s: got %+v, want %q", name, c.reason, got, c.why)
 		}
@@ -281,7 +281,7 @@ func TestVerifyAgreesWithGit(t *testing.T) {
 		file := filepath.Join(dir, "allowed")
 		must(nil, os.WriteFile(file, []byte(c.line), 0o600))
 		_, err := git("-c", "gpg.ssh.allowedSignersFile="+file, "verify-commit", "HEAD")
-		if got := Verify(commit, parse(t, c.line)); got.Verified() != c.want || (err == nil) != c.want {
+		if got := parse(t, c.line).Verify(commit); got.Verified() != c.want || (err == nil) != c.want {
 			t.Errorf("%s: got %+v, git says %v, want %v", name, got, err, c.want)
 		}
 	}
@@ -333,7 +333,7 @@ func FuzzVerify(f *testing.F) {
 		signed[string(c.payload)] = true
 	}
 	f.Fuzz(func(t *testing.T, data []byte) {
-		if got := Verify(data, signers); got.Verified() {
+		if got := signers.Verify(data); got.Verified() {
 			if c, _ := parseCommit(data); !signed[string(c.payload)] {
 				t.Errorf("verified %q: %v", data, got)
 			}
