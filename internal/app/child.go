@@ -20,15 +20,25 @@ type Child struct {
 	Origins []Origin
 	// Refs are sources that only lend files to the others, by the name N in the
 	// "$N/…" of a path of Render.
-	Refs    map[string]Origin
+	Refs map[string]Origin
+	// Signed is what a project wants of the commits of Origins and Refs; nil is nothing.
+	Signed  *Signed
 	Options Options
 	// Expects are objects that must be among those of the app.
 	Expects []object.ID
 }
 
-// SameContent reports whether two children render to the same, whatever their options.
+// Signed is a list of those who may sign commits.
+type Signed struct {
+	Project string   // that has the list
+	Keys    []string // long ids and fingerprints of OpenPGP keys, in upper case: by one of them
+	Looked  []Origin // what generators of the app's set looked into, and must be signed as well
+}
+
+// SameContent reports whether two children render to the same, if they may render at all, whatever their options.
 func (c *Child) SameContent(other *Child) bool {
-	return reflect.DeepEqual(c.Origins, other.Origins) && reflect.DeepEqual(c.Refs, other.Refs) && slices.Equal(c.Expects, other.Expects)
+	return reflect.DeepEqual(c.Origins, other.Origins) && reflect.DeepEqual(c.Refs, other.Refs) && reflect.DeepEqual(c.Signed, other.Signed) &&
+		slices.Equal(c.Expects, other.Expects)
 }
 
 // Origin is one source of a Child.

@@ -75,9 +75,19 @@ func (c *compilation) parentOf(t *family.Tree, name string) (parent string) {
 // Parts implements family.Fleet.
 func (c *compilation) Parts(ctx context.Context, t *family.Tree, child *app.Child) ([]app.Part, error) {
 	var all []app.Part
+	if child.Signed != nil {
+		for _, origin := range child.Signed.Looked {
+			if _, err := c.resolveSigned(ctx, t, child.Signed, origin); err != nil {
+				return nil, fmt.Errorf("resolving %s, which a generator looked into: %w", origin.Repository, err)
+			}
+		}
+	}
 	refs := map[string]string{}
 	for name, origin := range child.Refs {
 		source, ref, err := c.locate(ctx, t, origin)
+		if err == nil {
+			err = c.checkSigned(ctx, c.pinned, child.Signed, source)
+		}
 		if err != nil {
 			return nil, fmt.Errorf("resolving %s, whose ref is %s: %w", origin.Repository, name, err)
 		}
@@ -92,7 +102,7 @@ func (c *compilation) Parts(ctx context.Context, t *family.Tree, child *app.Chil
 		if len(layers) > 0 {
 			source = layers[0].Source
 			source.Path = origin.Path
-		} else if source, err = c.resolve(ctx, t, origin); err != nil {
+		} else if source, err = c.resolveSigned(ctx, t, child.Signed, origin); err != nil {
 			return nil, fmt.Errorf("resolving %s: %w", origin.Repository, err)
 		}
 		commit, _, _ := strings.Cut(source.Commit, archiveDigest) // of a chart, the version
@@ -115,6 +125,15 @@ func (c *compilation) Parts(ctx context.Context, t *family.Tree, child *app.Chil
 // names, at the commit that is pinned for it.
 func (c *compilation) resolve(ctx context.Context, t *family.Tree, origin app.Origin) (app.Source, error) {
 	source, _, err := c.locate(ctx, t, origin)
+	return source, err
+}
+
+// resolveSigned is resolve, for what must be signed as a project wants.
+func (c *compilation) resolveSigned(ctx context.Context, t *family.Tree, want *app.Signed, origin app.Origin) (app.Source, error) {
+	source, err := c.resolve(ctx, t, origin)
+	if err == nil {
+		err = c.checkSigned(ctx, c.pinned, want, source)
+	}
 	return source, err
 }
 

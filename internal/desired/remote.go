@@ -8,6 +8,7 @@ import (
 	"slices"
 
 	"nave.dev/api/v1alpha1"
+	"nave.dev/internal/app"
 	"nave.dev/internal/chartsource"
 	"nave.dev/internal/desired/acceptance"
 	"nave.dev/internal/desired/remotes"
@@ -106,6 +107,23 @@ func (p *Pipeline) origin(ctx context.Context, pinned *Pinned, source v1alpha1.S
 		from.Files, err = p.tree(ctx, pinned, "", pinned.Snapshot.Fleet)
 	}
 	return from, err
+}
+
+// checkSigned returns an error unless what was found in Git is signed as a project wants. Charts are not, as in Argo CD;
+// nor can be the files of a directory, which are only looked at.
+func (p *Pipeline) checkSigned(ctx context.Context, pinned *Pinned, want *app.Signed, found app.Source) error {
+	if want == nil || found.Chart != "" || found.Commit == WorktreeCommit {
+		return nil
+	}
+	source, err := p.source(pinned, found.Repository)
+	if err != nil {
+		return err
+	}
+	from, err := p.origin(ctx, pinned, source)
+	if err != nil {
+		return err
+	}
+	return pinned.signed.Check(ctx, want, from, found.Commit)
 }
 
 // isOwn reports whether a URL is one of the fleet repository's.

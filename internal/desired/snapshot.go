@@ -42,6 +42,7 @@ type Pinned struct {
 
 	pins     sync.Mutex // guards Sources and Unresolved, which grow while remote references are found
 	attempts remotes.Attempts
+	signed   acceptance.Signatures
 }
 
 // ID names the snapshot by its content, what Compile found to refer to other repositories so far among it.

@@ -10,6 +10,7 @@ import (
 	"k8s.io/apimachinery/pkg/util/validation"
 
 	"nave.dev/internal/app"
+	"nave.dev/internal/dialect/argocd/applicationset"
 	"nave.dev/internal/dialect/manifest"
 	"nave.dev/internal/object"
 )
@@ -31,8 +32,8 @@ type wanted struct {
 	place     string    // for errors: object, and file if known
 	wave      int
 	warnings  []string
-	keep      bool     // objects stay when the app goes, whatever the finalizers say
-	looked    []string // repositories that its generators looked into
+	keep      bool                        // objects stay when the app goes, whatever the finalizers say
+	looked    []applicationset.Repository // repositories that its generators looked into
 	malformed error
 }
 

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -70,6 +71,10 @@ func (p *project) warn(say func(string)) {
 	}
 }
 
+// signatureKeyID is a name of an OpenPGP key that is not ambiguous. Of the short ids, of 8 digits, anyone can make a key
+// for.
+var signatureKeyID = regexp.MustCompile(`^([0-9A-Fa-f]{16}|[0-9A-Fa-f]{40})$`)
+
 // check says what of a project cannot be kept: then no Application in it is
 // applied.
 func (p *project) check() error {
@@ -77,11 +82,15 @@ func (p *project) check() error {
 	refuse := func(field, hint, format string, args ...any) {
 		problems = append(problems, fmt.Errorf("%s: %s\nhint: %s", field, fmt.Sprintf(format, args...), hint))
 	}
-	if len(p.Spec.SignatureKeys) > 0 {
-		refuse("spec.signatureKeys", "let the source of the Fleet verify commits, with SSH keys", "signatures of GnuPG are not checked")
+	for i, key := range p.Spec.SignatureKeys {
+		if !signatureKeyID.MatchString(key.KeyID) {
+			refuse(fmt.Sprintf("spec.signatureKeys[%d].keyID", i), "gpg --list-keys --keyid-format long shows them; a short id can be given to another key",
+				"%q is neither a key id of 16 hexadecimal digits nor a fingerprint of 40", key.KeyID)
+		}
 	}
 	if p.Spec.SourceIntegrity != nil {
-		refuse("spec.sourceIntegrity", "let the source of the Fleet verify commits, with SSH keys", "signatures of GnuPG are not checked")
+		refuse("spec.sourceIntegrity", "spec.signatureKeys is the same as mode head for all repositories; sources of the Fleet can verify their commits as well",
+			"policies by repository, and of the whole history, are not checked")
 	}
 	if p.Spec.PermitOnlyProjectScopedClusters {
 		refuse("spec.permitOnlyProjectScopedClusters", "name the clusters in spec.destinations", "clusters belong to no project")
@@ -155,6 +164,7 @@ func (q *question) admit(w *wanted, m *asking.Member, child *app.Child) error {
 	if reason := p.deniesLook(w); reason != "" {
 		return refuse("spec.sourceRepos", "%s", reason)
 	}
+	child.Signed = p.signed(w)
 	names, servers := q.calledBy(m, w.Spec.Destination)
 	limits, err := p.limits(names, servers)
 	if err != nil {
@@ -203,12 +213,27 @@ func (p *project) allowsSource(repository string) (reason string, ok bool) {
 // deniesLook says why a project does not allow what the generators of an
 // Application's set looked into, if so.
 func (p *project) deniesLook(w *wanted) string {
-	for _, repository := range w.looked {
-		if rule, ok := p.allowsSource(repository); !ok {
-			return fmt.Sprintf("the repository %q of a generator is %s", repository, rule)
+	for _, at := range w.looked {
+		if rule, ok := p.allowsSource(at.URL); !ok {
+			return fmt.Sprintf("the repository %q of a generator is %s", at.URL, rule)
 		}
 	}
 	return ""
+}
+
+// signed returns by whom a project wants commits to be signed, if by anyone.
+func (p *project) signed(w *wanted) *app.Signed {
+	if len(p.Spec.SignatureKeys) == 0 {
+		return nil
+	}
+	signed := &app.Signed{Project: w.project()}
+	for _, key := range p.Spec.SignatureKeys {
+		signed.Keys = append(signed.Keys, strings.ToUpper(key.KeyID))
+	}
+	for _, at := range w.looked {
+		signed.Looked = append(signed.Looked, app.Origin{Repository: at.URL, Revision: at.Revision})
+	}
+	return signed
 }
 
 // normalURL is what Argo CD makes of the address of a repository before it

@@ -182,9 +182,13 @@ type projectSpec struct {
 	SyncWindows                     []syncWindow     `json:"syncWindows,omitempty"`
 	Roles                           []any            `json:"roles,omitempty"`
 	OrphanedResources               any              `json:"orphanedResources,omitempty"`
-	SignatureKeys                   []any            `json:"signatureKeys,omitempty"`
+	SignatureKeys                   []signatureKey   `json:"signatureKeys,omitempty"`
 	SourceIntegrity                 any              `json:"sourceIntegrity,omitempty"`
 	PermitOnlyProjectScopedClusters bool             `json:"permitOnlyProjectScopedClusters,omitempty"`
+}
+
+type signatureKey struct {
+	KeyID string `json:"keyID"`
 }
 
 type serviceAccount struct {

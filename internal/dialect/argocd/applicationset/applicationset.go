@@ -44,13 +44,16 @@ type Files interface {
 	Open(repository, revision string) (fs.FS, error)
 }
 
+// Repository is one at a revision.
+type Repository struct{ URL, Revision string }
+
 // Generated is what came of an ApplicationSet.
 type Generated struct {
 	Applications []map[string]any // manifests, in the order of generators and parameters
 	// Keep leaves the objects of an Application where they are when it goes.
 	Keep bool
 	// Repositories are those that generators looked into, as they name them.
-	Repositories []string
+	Repositories []Repository
 	Warnings     []string
 }
 
@@ -63,7 +66,7 @@ type set struct {
 	Inputs
 	fill         *templates.Set
 	count        int
-	repositories []string
+	repositories []Repository
 	warnings     []string
 }
 

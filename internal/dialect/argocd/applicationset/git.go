@@ -37,8 +37,8 @@ func (s *set) git(g *gitGenerator, at string) ([]parameters, error) {
 			return nil, fmt.Errorf("%s: %q is no pattern of paths", at, item.Path)
 		}
 	}
-	if !slices.Contains(s.repositories, g.RepoURL) {
-		s.repositories = append(s.repositories, g.RepoURL)
+	if at := (Repository{g.RepoURL, g.Revision}); !slices.Contains(s.repositories, at) {
+		s.repositories = append(s.repositories, at)
 	}
 	files, err := s.Files.Open(g.RepoURL, g.Revision)
 	if err != nil {
