@@ -99,11 +99,12 @@ func newHanding(r Receiver) *handing {
 		stays[now.Name] = true
 	}
 	h.remove(r, stays)
+	doubt := wanted.Incomplete != nil || slices.ContainsFunc(wanted.Apps, func(d app.Desired) bool { return d.Err != nil })
 	for i := range wanted.Apps {
 		now := &wanted.Apps[i]
 		stays[now.Name] = true
 		h.keepInForce(now, r.Bundle)
-		h.keepProject(now)
+		h.keepProject(now, doubt)
 		h.leaveAlone(now, r.Bundle)
 		h.compare(now, r)
 	}
@@ -175,10 +176,10 @@ func (h *handing) keepInForce(now *app.Desired, load func(string) *app.Bundle) {
 	}
 }
 
-// keepProject keeps what an app's project allows while not all can be told: without
-// the project, which may be among what is in error, the app would be free of it.
-func (h *handing) keepProject(now *app.Desired) {
-	if last := h.last[now.Name].Options.Project; h.wanted.Incomplete != nil && now.Options.Project.By == "" {
+// keepProject keeps what an app's project allows while there is doubt: without the
+// project, which may be among what is in error, the app would be free of it.
+func (h *handing) keepProject(now *app.Desired, doubt bool) {
+	if last := h.last[now.Name].Options.Project; doubt && now.Options.Project.By == "" {
 		now.Options.Project = last
 	}
 }
