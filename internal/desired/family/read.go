@@ -50,8 +50,13 @@ func (g *Grower) common(trees []*Tree) []shared {
 	for _, t := range trees {
 		for _, a := range t.Askers() {
 			for i, d := range g.Dialects {
-				if found := common(d, a, a.Options); len(found) > 0 {
-					all[i].objects, all[i].digests = append(all[i].objects, found...), append(all[i].digests, t.Root.Name, a.Name, a.Asks.Digest)
+				found := common(d, a, a.Options)
+				if len(found) == 0 {
+					continue
+				}
+				all[i].objects, all[i].digests = append(all[i].objects, found...), append(all[i].digests, t.Root.Name, a.Name, a.Asks.Digest)
+				for _, o := range found { // an app may have had only some of its objects
+					all[i].digests = append(all[i].digests, object.Of(o.Manifest).String())
 				}
 			}
 		}
