@@ -8,6 +8,9 @@ import (
 	"nave.dev/internal/spoke/rival"
 )
 
+// argoNamespace is that of a running Argo CD's own Applications, as read from Git.
+const argoNamespace = "argocd"
+
 // takeFacts takes over what the cluster serves now, and tells who renders by it.
 func (s *session) takeFacts(facts app.Facts) {
 	if reflect.DeepEqual(facts, s.facts) {
@@ -29,7 +32,7 @@ func (s *session) meet(ctx context.Context) {
 	_, served := s.facts.Namespaced(rival.Kind)
 	switch {
 	case served && s.rivals == nil:
-		rivals := rival.New()
+		rivals := rival.New(argoNamespace)
 		s.rivals = rivals
 		ctx, s.unmeet = context.WithCancel(ctx)
 		s.tasks.Go(func() { rivals.Watch(ctx, s.applier.WatchObjects) })

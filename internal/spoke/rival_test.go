@@ -68,20 +68,25 @@ func (a *argocd) uninstall() {
 // keep makes an Application that a controller has seen to, or not.
 func (a *argocd) keep(name string, seen bool) {
 	a.Helper()
+	home := &unstructured.Unstructured{Object: map[string]any{"apiVersion": "v1", "kind": "Namespace", "metadata": map[string]any{"name": argoNamespace}}}
+	namespaces := a.client.Resource(schema.GroupVersionResource{Version: "v1", Resource: "namespaces"})
+	if _, err := namespaces.Create(a.Context(), home, metav1.CreateOptions{}); err != nil && !apierrors.IsAlreadyExists(err) {
+		a.Fatal(err)
+	}
 	u := &unstructured.Unstructured{Object: map[string]any{
-		"apiVersion": "argoproj.io/v1alpha1", "kind": "Application", "metadata": map[string]any{"name": name, "namespace": a.namespace},
+		"apiVersion": "argoproj.io/v1alpha1", "kind": "Application", "metadata": map[string]any{"name": name, "namespace": argoNamespace},
 	}}
 	if seen {
 		u.Object["status"] = map[string]any{"reconciledAt": "2026-01-01T00:00:00Z"}
 	}
-	if _, err := a.client.Resource(applications).Namespace(a.namespace).Create(a.Context(), u, metav1.CreateOptions{}); err != nil {
+	if _, err := a.client.Resource(applications).Namespace(argoNamespace).Create(a.Context(), u, metav1.CreateOptions{}); err != nil {
 		a.Fatal(err)
 	}
 }
 
 func (a *argocd) drop(name string) {
 	a.Helper()
-	if err := a.client.Resource(applications).Namespace(a.namespace).Delete(a.Context(), name, metav1.DeleteOptions{}); err != nil {
+	if err := a.client.Resource(applications).Namespace(argoNamespace).Delete(a.Context(), name, metav1.DeleteOptions{}); err != nil {
 		a.Fatal(err)
 	}
 }
@@ -109,7 +114,7 @@ func TestRivals(t *testing.T) {
 	held := func(name string) bool {
 		for _, state := range s.State().Apps {
 			if state.Name == name {
-				return state.Sync == OutOfSync && strings.Contains(state.Message, "running Argo CD keeps the Application "+g.namespace+"/")
+				return state.Sync == OutOfSync && strings.Contains(state.Message, "running Argo CD keeps the Application "+argoNamespace+"/")
 			}
 		}
 		return false

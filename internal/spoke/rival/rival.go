@@ -30,7 +30,8 @@ const retry = time.Minute
 // Rivals are the Applications on one cluster that a running Argo CD keeps. It is
 // safe for concurrent use.
 type Rivals struct {
-	changed chan struct{}
+	namespace string // of Argo CD
+	changed   chan struct{}
 
 	mu      sync.Mutex
 	unknown string                        // why not all of them are known; empty if they are
@@ -38,9 +39,11 @@ type Rivals struct {
 	stale   map[object.ID]bool            // of the kept ones, those that this watch has yet to tell of
 }
 
-// New returns Rivals of which nothing is known until Watch.
-func New() *Rivals {
-	return &Rivals{changed: make(chan struct{}, 1), unknown: "the Applications on the cluster are being listed", kept: map[string]map[object.ID]bool{}, stale: map[object.ID]bool{}}
+// New returns Rivals of which nothing is known until Watch. The namespace is that of
+// Argo CD: an Application there has the name of its app, one elsewhere has the
+// namespace before it.
+func New(namespace string) *Rivals {
+	return &Rivals{namespace: namespace, changed: make(chan struct{}, 1), unknown: "the Applications on the cluster are being listed", kept: map[string]map[object.ID]bool{}, stale: map[object.ID]bool{}}
 }
 
 // Changed has something when Why may answer otherwise than before. Of nil it never
@@ -123,21 +126,23 @@ func (r *Rivals) take(event apply.Event) {
 	r.signal()
 }
 
-// note notes whether an Argo CD keeps an Application. Its app has the Application's
-// name, with the namespace before it if that is none of Argo CD's own, which Git
-// need not state.
+// note notes whether an Argo CD keeps an Application. Only one in its own namespace
+// has the plain name: whoever may create Applications elsewhere may write their
+// status too, and is to stop nobody else's app.
 func (r *Rivals) note(id object.ID, kept bool) {
-	for _, app := range []string{id.Name, id.Namespace + "_" + id.Name} {
-		switch {
-		case !kept:
-			if delete(r.kept[app], id); len(r.kept[app]) == 0 {
-				delete(r.kept, app)
-			}
-		case r.kept[app] == nil:
-			r.kept[app] = map[object.ID]bool{id: true}
-		default:
-			r.kept[app][id] = true
+	app := id.Name
+	if id.Namespace != r.namespace {
+		app = id.Namespace + "_" + id.Name
+	}
+	switch {
+	case !kept:
+		if delete(r.kept[app], id); len(r.kept[app]) == 0 {
+			delete(r.kept, app)
 		}
+	case r.kept[app] == nil:
+		r.kept[app] = map[object.ID]bool{id: true}
+	default:
+		r.kept[app][id] = true
 	}
 }
 

@@ -27,7 +27,7 @@ func event(kind apply.EventType, namespace, name string, status map[string]any) 
 func TestWhy(t *testing.T) {
 	reconciled := map[string]any{"reconciledAt": "2026-01-01T00:00:00Z"}
 	synced := map[string]any{"operationState": map[string]any{"phase": "Running"}}
-	r := New()
+	r := New("argocd")
 	for _, step := range []struct {
 		reason string
 		event  apply.Event
@@ -39,13 +39,14 @@ func TestWhy(t *testing.T) {
 		{"once all are listed it is", apply.Event{Type: apply.Listed}, "new", ""},
 		{"one that a controller begins to keep", event(apply.Modified, "argocd", "new", synced), "new", "Application argocd/new "},
 		{"another namespace is part of the name", event(apply.Added, "team", "web", reconciled), "team_web", "Application team/web "},
-		{"or not, as in Git without a namespace", event(apply.Modified, "team", "web", reconciled), "web", "Application team/web "},
+		{"and nobody else's app is in the way of it", event(apply.Modified, "team", "web", reconciled), "web", ""},
 		{"a name that nobody keeps", event(apply.Modified, "team", "web", reconciled), "argocd_web", ""},
 		{"an interruption changes nothing", apply.Event{Type: apply.Interrupted, Err: errors.New("away")}, "other", ""},
 		{"nor of what is kept", apply.Event{Type: apply.Interrupted, Err: errors.New("away")}, "shop", "Application argocd/shop "},
-		{"two of a name", event(apply.Added, "gitops", "shop", reconciled), "shop", "Application argocd/shop "},
-		{"of which one goes", event(apply.Deleted, "argocd", "shop", reconciled), "shop", "Application gitops/shop "},
-		{"and then the other is kept no more", event(apply.Modified, "gitops", "shop", nil), "shop", ""},
+		{"nor is one of the name elsewhere", event(apply.Added, "gitops", "shop", reconciled), "shop", "Application argocd/shop "},
+		{"which keeps nothing of the name", event(apply.Deleted, "argocd", "shop", reconciled), "shop", ""},
+		{"but its own", event(apply.Modified, "gitops", "shop", reconciled), "gitops_shop", "Application gitops/shop "},
+		{"until it is kept no more", event(apply.Modified, "gitops", "shop", nil), "gitops_shop", ""},
 	} {
 		r.take(step.event)
 		if have := r.Why(step.app); (have == "") != (step.want == "") || !strings.Contains(have, step.want) {
@@ -67,7 +68,7 @@ func TestWhy(t *testing.T) {
 func TestWatchIsTriedAgain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
-		r := New()
+		r := New("argocd")
 		var attempts atomic.Int32
 		go r.Watch(ctx, func(ctx context.Context, kind schema.GroupKind, marked bool, tell func(apply.Event)) error {
 			if attempts.Add(1) < 3 {
@@ -99,7 +100,7 @@ func TestWhatWentUnseenIsKeptNoMore(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		reconciled := map[string]any{"reconciledAt": "2026-01-01T00:00:00Z"}
-		r := New()
+		r := New("argocd")
 		again := make(chan struct{})
 		go r.Watch(ctx, func(ctx context.Context, _ schema.GroupKind, _ bool, tell func(apply.Event)) error {
 			tell(event(apply.Added, "argocd", "stays", reconciled))
