@@ -1,6 +1,7 @@
 package argocd_test
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 
@@ -399,6 +400,32 @@ func TestTheSameRequestIsWarnedOfTheSame(t *testing.T) {
 	for range 20 {
 		if diff := cmp.Diff(want, ask(t, of).Warnings); diff != "" {
 			t.Fatalf("(-first +later):\n%s", diff)
+		}
+	}
+}
+
+// TestDenialsOfNobody: a name that no Cluster has is most likely one that Argo CD
+// knows, and that is missing among the aliases.
+func TestDenialsOfNobody(t *testing.T) {
+	for _, test := range []struct {
+		reason, name string
+		warned       bool
+	}{
+		{"the name of a Cluster", "!prod", false},
+		{"a pattern of one", "!pr*", false},
+		{"what a cluster calls itself", "!in-cluster", false},
+		{"a name that nobody has", "!production", true},
+		{"which is no denial", "production", false},
+	} {
+		result := ask(t, map[string]string{"root": `
+apiVersion: argoproj.io/v1alpha1
+kind: AppProject
+metadata: {name: team}
+spec: {sourceRepos: ["*"], destinations: [{name: "` + test.name + `", namespace: "*"}]}
+`})
+		warned := strings.Contains(fmt.Sprint(result.Warnings), "denies nothing")
+		if warned != test.warned {
+			t.Errorf("%s: %v", test.reason, result.Warnings)
 		}
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 
 	"nave.dev/internal/app/asking"
 	"nave.dev/internal/dialect/manifest"
@@ -120,6 +121,7 @@ func (q *question) define(o asking.Object) {
 	if err == nil {
 		p.err = p.check()
 		p.warn(func(text string) { q.warn(o.App, p.place, text) })
+		q.warnOfDenials(o.App, p)
 	}
 	name := o.Manifest.GetName()
 	if namespace := o.Manifest.GetNamespace(); namespace != "" && namespace != q.Namespace {
@@ -134,5 +136,22 @@ func (q *question) define(o asking.Object) {
 		other.err = errors.Join(other.err, fmt.Errorf("there is another one of this name and another content, %s", p.place))
 	case !p.foreign:
 		q.warn(o.App, p.place, fmt.Sprintf("metadata.name: it counts for nobody: app %q has one of this name", other.app))
+	}
+}
+
+// warnOfDenials says which denials of a project name no cluster of the fleet, and so
+// deny nothing.
+func (q *question) warnOfDenials(of string, p *project) {
+	for i, d := range p.Spec.Destinations {
+		if !strings.HasPrefix(d.Name, "!") {
+			continue
+		}
+		denies := func(m asking.Member) bool {
+			_, denied := destinationMatch(d.Name, append(slices.Clone(m.Aliases), m.Name, inCluster))
+			return denied
+		}
+		if !slices.ContainsFunc(q.Members, denies) {
+			q.warn(of, p.place, fmt.Sprintf("spec.destinations[%d].name: %q denies nothing: no Cluster has that name, or it among its aliases", i, d.Name))
+		}
 	}
 }
