@@ -1,6 +1,7 @@
 package desired
 
 import (
+	"cmp"
 	"slices"
 
 	"nave.dev/internal/app"
@@ -179,8 +180,10 @@ func (h *handing) keepInForce(now *app.Desired, load func(string) *app.Bundle) {
 // keepProject keeps what an app's project allows while there is doubt: without the
 // project, which may be among what is in error, the app would be free of it.
 func (h *handing) keepProject(now *app.Desired, doubt bool) {
-	if last := h.last[now.Name].Options.Project; doubt && now.Options.Project.By == "" {
-		now.Options.Project = last
+	last := h.last[now.Name].Options
+	if doubt && last.Project.By != "" && now.Options.Project.By == "" {
+		now.Options.Project = last.Project
+		now.Options.ServiceAccount = cmp.Or(now.Options.ServiceAccount, last.ServiceAccount)
 	}
 }
 
