@@ -21,7 +21,7 @@ PLAIN := /internal/(lab|lint|testenv)$$
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-build: kube ## Build nave, nave-lab and everything they need into bin/
+build: kube bin/helm ## Build nave, nave-lab and everything they need into bin/
 	go build -o bin/ ./cmd/...
 
 kube: bin/kube bin/kwok bin/kubectl ## Build the lab's control planes and kubectl (six minutes the first time)
@@ -34,6 +34,9 @@ bin/kube bin/kwok: bin/%: $(KUBE_SOURCES)
 bin/kubectl: $(KUBE_SOURCES)
 	cd kube && go build -ldflags '$(KUBE_LDFLAGS)' -o ../$@ k8s.io/kubernetes/cmd/kubectl
 	@touch $@
+
+bin/helm: go.mod # which stories of releases look at them with
+	go build -ldflags '-s -w' -o $@ helm.sh/helm/v4/cmd/helm
 
 demo: build ## Start the sample fleet, until Ctrl-C
 	bin/nave-lab demo

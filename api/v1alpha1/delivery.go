@@ -151,7 +151,50 @@ type Helm struct {
 	// SkipCRDs leaves out what is in the chart's crds directory.
 	// +default=false
 	SkipCRDs bool `json:"skipCRDs,omitempty"`
+	// Release makes a release of Helm of the chart, which Helm installs and upgrades on each cluster and helm list shows,
+	// in place of applying what the chart renders to. To change from one to the other, see adopt.
+	Release *HelmRelease `json:"release,omitempty"`
 }
+
+// HelmRelease says how a release is kept on a cluster.
+type HelmRelease struct {
+	// Adopt takes over objects that exist: those of this app while it was rendered, and those that nobody has. Without
+	// it an object that exists is an error. What another app has is never taken over.
+	// +default=false
+	Adopt bool `json:"adopt,omitempty"`
+	// Timeout of each thing that Helm waits for: a hook, or that what it applied is ready.
+	// +default=5m
+	Timeout *metav1.Duration `json:"timeout,omitempty"`
+	// Wait waits until what was applied is ready, and takes it for a failure if it is not in time.
+	// +default=true
+	Wait *bool `json:"wait,omitempty"`
+	// Test runs the chart's tests after each installation and upgrade; a test that fails is a failure of it.
+	// +default=false
+	Test bool `json:"test,omitempty"`
+	// Retries of an installation or upgrade that failed. Before each, what failed is uninstalled or rolled back.
+	// +default=0
+	Retries int `json:"retries,omitempty"`
+	// Rollback rolls a failed upgrade back once there are no retries left. Otherwise it stays as it failed.
+	// +default=true
+	Rollback *bool `json:"rollback,omitempty"`
+	// CRDs says what is done with the chart's crds directory: create makes those that are not there, replace updates the
+	// others as well, and skip does neither. None are ever deleted.
+	// +default=create
+	CRDs CRDPolicy `json:"crds,omitempty"`
+	// History is how many revisions Helm keeps on the cluster.
+	// +default=5
+	History int `json:"history,omitempty"`
+}
+
+// CRDPolicy is what is done with the definitions in a chart's crds directory.
+type CRDPolicy string
+
+// What is done with definitions.
+const (
+	CRDsCreate  CRDPolicy = "create"
+	CRDsReplace CRDPolicy = "replace"
+	CRDsSkip    CRDPolicy = "skip"
+)
 
 // Drift says what happens when somebody else changes, adds to or deletes an object.
 type Drift struct {

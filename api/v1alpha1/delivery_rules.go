@@ -156,6 +156,7 @@ func (d *Delivery) validateRender(fs *findings) {
 			fs.template(at, file)
 		}
 		fs.templates("spec.helm.values", s.Helm.Values)
+		s.validateRelease(fs)
 	}
 	if s.Kind == RenderHelm && release == "" && documentName.MatchString(d.Metadata.Name) && !releaseName.MatchString(d.Metadata.Name) {
 		fs.add("spec.helm.releaseName", `lower-case letters, digits and "-", at most 53 characters`,
@@ -163,6 +164,32 @@ func (d *Delivery) validateRender(fs *findings) {
 	}
 	if len(s.Variables) > 0 && !s.Substitute {
 		fs.add("spec.variables", "write substitute: true", "variables have no effect without substitute")
+	}
+}
+
+// validateRelease checks how a release is kept, and that nothing is said which has no effect on one.
+func (s DeliverySpec) validateRelease(fs *findings) {
+	const at = "spec.helm.release"
+	r := s.Helm.Release
+	if r == nil {
+		return
+	}
+	fs.enum(at+".crds", string(r.CRDs), string(CRDsCreate), string(CRDsReplace), string(CRDsSkip))
+	fs.duration(at+".timeout", r.Timeout, metav1.Duration{Duration: time.Second})
+	if r.Retries < 0 {
+		fs.add(at+".retries", "write how often, or remove it", "is %d, less than none", r.Retries)
+	}
+	if r.History < 0 {
+		fs.add(at+".history", "write how many, or remove it", "is %d, less than none", r.History)
+	}
+	if s.Helm.SkipCRDs && r.CRDs != "" && r.CRDs != CRDsSkip {
+		fs.add(at+".crds", "remove it, or skipCRDs", "does not go with skipCRDs")
+	}
+	if s.Substitute {
+		fs.add("spec.substitute", "write variables into helm.values", "does not go with a release, which is rendered on its cluster")
+	}
+	if len(s.CreateOnly) > 0 {
+		fs.add("spec.createOnly", "remove it: a release is rendered when it changes, and not again", "does not go with a release")
 	}
 }
 

@@ -189,6 +189,9 @@ func (c *Client) baseline(u *unstructured.Unstructured, desired string) Baseline
 	}
 }
 
+// Baseline returns the baseline of an object as it is that others apply, such as Helm.
+func (c *Client) Baseline(u *unstructured.Unstructured) Baseline { return c.baseline(u, "") }
+
 // at returns a point in time for a sentence, or nothing.
 func at(when time.Time) string {
 	if when.IsZero() {

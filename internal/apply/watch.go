@@ -271,3 +271,8 @@ func (f *follower) send(kind EventType, t Tracked, o ownership.Object) {
 	}
 	f.tell(e)
 }
+
+// WatchLabelled is Watch, or with whole WatchObjects, of what a label selector names.
+func (c *Client) WatchLabelled(ctx context.Context, kind schema.GroupKind, labels string, whole bool, event func(Event)) error {
+	return c.follow(ctx, kind, labels, cluster.Depth(whole), event)
+}

@@ -36,11 +36,15 @@ func (h *handing) remove(r Receiver, stays map[string]bool) {
 		if last.Removed && len(last.Left) == 0 && r.settled(name, last) {
 			continue // nothing is left of it
 		}
-		if !last.Removed && r.Bundle(last.Bundle) == nil {
+		had := r.Bundle(last.Bundle)
+		if !last.Removed && had == nil {
 			continue // what it had is not known
 		}
 		stays[name] = true
 		gone := removal(name, last.Options)
+		if had != nil && had.Release != nil {
+			gone.Bundle = had // which says what release is to go
+		}
 		gone.Options.Suspend = suspended[last.Options.Lineage.Delivery]
 		h.wanted.Apps = append(h.wanted.Apps, gone)
 	}

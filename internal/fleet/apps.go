@@ -88,6 +88,9 @@ func (f *Fleet) spec(d *delivery, c *cluster, resolve Resolve) (app.Spec, error)
 	if s.Kind != v1alpha1.RenderAuto {
 		render.Kind = app.Kind(s.Kind)
 	}
+	if s.Helm != nil && s.Helm.Release != nil {
+		render.Release = release(*s.Helm.Release, spec.Options)
+	}
 	if s.Substitute {
 		render.Variables = map[string]string{}
 		maps.Copy(render.Variables, c.Spec.Variables)

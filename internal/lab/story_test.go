@@ -34,7 +34,7 @@ func play(t *testing.T, stories string, commands map[string]func(*testscript.Tes
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, program := range []string{"nave", "nave-lab", "kube", "kwok", "kubectl"} {
+	for _, program := range []string{"nave", "nave-lab", "kube", "kwok", "kubectl", "helm"} {
 		if _, err := os.Stat(filepath.Join(bin, program)); err != nil {
 			t.Fatalf("%v\nhint: make build", err)
 		}

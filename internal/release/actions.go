@@ -168,7 +168,7 @@ func (h *driven) unlock() error {
 	if last.Labels == nil {
 		last.Labels = map[string]string{}
 	}
-	last.Labels[runLabel] = "broken-off"
+	last.Labels[runLabel] = brokenOff
 	if err := h.config.Releases.Update(last); err != nil {
 		return fmt.Errorf("recording that revision %d was broken off: %w", last.Version, err)
 	}

@@ -21,10 +21,11 @@ import (
 	"nave.dev/internal/object"
 )
 
-// Annotations by which Helm knows what is its own.
+// Marks by which Helm knows what is its own.
 const (
 	releaseName      = "meta.helm.sh/release-name"
 	releaseNamespace = "meta.helm.sh/release-namespace"
+	managedBy        = "app.kubernetes.io/managed-by" // a label
 	hookAnnotation   = "helm.sh/hook"
 	resourcePolicy   = "helm.sh/resource-policy"
 )
@@ -44,6 +45,7 @@ type guard struct {
 	mayGo    map[object.ID]bool
 	held     *Held
 	changes  change.Set
+	written  []*unstructured.Unstructured // no hooks
 }
 
 func newGuard(r *run, d decision) *guard {
@@ -245,6 +247,7 @@ func (g *guard) Create(resources kube.ResourceList, options ...kube.ClientCreate
 	if result == nil {
 		result = &kube.Result{}
 	}
+	g.note(result.Created)
 	for _, info := range result.Created {
 		if !isHook(info.Object) {
 			g.changes = append(g.changes, change.Entry{Object: idOf(info), Action: change.Created})
@@ -264,6 +267,8 @@ func (g *guard) Update(originals, targets kube.ResourceList, options ...kube.Cli
 	if result == nil {
 		result = &kube.Result{}
 	}
+	g.note(result.Created)
+	g.note(result.Updated)
 	for _, info := range result.Created {
 		g.changes = append(g.changes, change.Entry{Object: idOf(info), Action: change.Created})
 	}
@@ -278,6 +283,16 @@ func (g *guard) Update(originals, targets kube.ResourceList, options ...kube.Cli
 	deleted, errs := g.remove(gone, metav1.DeletePropagationBackground)
 	result.Deleted = deleted
 	return result, errors.Join(errs...)
+}
+
+// note keeps objects of the release as they are after they were written. What it was
+// only in need of, such as its namespace, bears no marks of Helm.
+func (g *guard) note(resources kube.ResourceList) {
+	for _, info := range resources {
+		if u, ok := info.Object.(*unstructured.Unstructured); ok && !isHook(u) && g.owns(u) {
+			g.written = append(g.written, u)
+		}
+	}
 }
 
 // unchanged reports whether a revision has the same of an object as the one before.

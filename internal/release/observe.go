@@ -31,7 +31,10 @@ const (
 	testsLabel  = "nave.dev/tests"  // testsPassed or testsFailed
 )
 
-const rolledBack = "rollback-"
+const (
+	rolledBack = "rollback-"
+	brokenOff  = "broken-off"
+)
 
 const (
 	testsPassed = "passed"
@@ -95,6 +98,18 @@ func (r *run) observe() (history, error) {
 	}
 	slices.SortFunc(seen, func(a, b revision) int { return cmp.Compare(b.number, a.number) })
 	return seen, nil
+}
+
+// RecordLabels select Helm's records among the Secrets of a cluster.
+const RecordLabels = "owner=helm"
+
+// RecordOf returns the name of the release that a Secret is a record of, by its
+// metadata, and whether somebody else made its revision, which has come to its end.
+func RecordOf(m metav1.Object) (name string, foreign bool) {
+	labels := m.GetLabels()
+	version := labels["version"]
+	ours := labels[runLabel] == version || labels[runLabel] == rolledBack+version || labels[runLabel] == brokenOff
+	return labels["name"], !ours && (labels["status"] == deployed || labels["status"] == failed || labels["status"] == uninstalled)
 }
 
 // readRevision reads a record's metadata. What has no number is no record.

@@ -69,6 +69,9 @@ type Target struct {
 	// PostRender applies the release's post-renderers to manifests, which are YAML; nil
 	// if there are none.
 	PostRender func(manifests []byte) ([]byte, error)
+	// Ignored returns the places in an object, each a path of names and of numbers of
+	// list elements, that others may set; nil means none.
+	Ignored func(id object.ID, want, live *unstructured.Unstructured) ([][]any, error)
 	// Rerun upgrades the release though nothing changed.
 	Rerun bool
 }
@@ -122,7 +125,10 @@ type Result struct {
 	// Current says that it is as it should be.
 	Current bool
 	Changes change.Set // to its objects
-	Steps   []Step     // that were taken
+	// Objects are those of the present revision that the last step wrote, as they were
+	// afterwards.
+	Objects []*unstructured.Unstructured
+	Steps   []Step // that were taken
 	// Failures is how many attempts at the target failed, and Failed why the last one
 	// did. Exhausted says that there are to be no more. Lost are those of Failures of
 	// which the records do not tell.

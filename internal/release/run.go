@@ -117,6 +117,9 @@ func (r *run) take(d decision) error {
 		return context.Cause(r.ctx)
 	}
 	r.result.Changes = append(r.result.Changes, h.guard.changes...)
+	if r.result.Objects = h.guard.written; err != nil || d.step == Uninstall {
+		r.result.Objects = nil
+	}
 	if h.guard.held != nil {
 		r.result.Held = h.guard.held
 		return nil

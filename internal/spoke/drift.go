@@ -52,12 +52,7 @@ func (s *session) follow(ctx context.Context, kind schema.GroupKind) {
 	if s.checks.HasRule(kind) {
 		follow = s.applier.WatchObjects
 	}
-	tell := func(event apply.Event) {
-		select {
-		case s.events <- event:
-		case <-ctx.Done():
-		}
-	}
+	tell := s.teller(ctx)
 	s.tasks.Go(func() {
 		defer close(w.done)
 		if before != nil {
@@ -78,6 +73,22 @@ func (s *session) follow(ctx context.Context, kind schema.GroupKind) {
 			}
 		}
 	})
+}
+
+// teller hands events of watches to the loop until ctx is done.
+func (s *session) teller(ctx context.Context) func(apply.Event) {
+	return func(event apply.Event) {
+		select {
+		case s.events <- event:
+		case <-ctx.Done():
+		}
+	}
+}
+
+// followReleases watches the objects of releases, as those of other apps.
+func (s *session) followReleases(ctx context.Context) {
+	rules := s.checks.HasRule
+	s.tasks.Go(func() { s.applier.Follow(ctx, rules, s.teller(ctx)) })
 }
 
 // observe takes in one event of a watch: the health of an object, or a sign that

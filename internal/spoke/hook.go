@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
 	"slices"
 	"time"
 
@@ -94,23 +93,10 @@ func (s *session) keep(ctx context.Context, first kept) {
 
 // tellHooks tells what is new of a run of hooks.
 func (s *session) tellHooks(name string, before, now hook.Run) {
-	if now.Attempt != before.Attempt {
-		before = hook.Run{}
+	for _, text := range now.News(before) {
+		s.event(name, EventHook, text, nil)
 	}
-	for _, key := range slices.Sorted(maps.Keys(now.Hooks)) {
-		was, st := before.Hooks[key], now.Hooks[key]
-		what := fmt.Sprintf("%s hook %s", st.Phase, st.ID)
-		switch {
-		case st.Result == was.Result && (st.UID == was.UID || st.UID == ""):
-		case st.Result == hook.Failed:
-			s.event(name, EventHook, what+" failed: "+st.Reason, nil)
-		case st.Result == hook.Succeeded:
-			s.event(name, EventHook, what+" succeeded", nil)
-		default:
-			s.event(name, EventHook, what+" runs", nil)
-		}
-	}
-	if now.State == hook.Failing && before.State != now.State {
+	if now.State == hook.Failing && (before.State != now.State || now.Attempt != before.Attempt) {
 		s.event(name, EventFailed, "the sync has failed: "+now.Reason, nil)
 	}
 }

@@ -14,6 +14,7 @@ import (
 	"nave.dev/internal/apply"
 	"nave.dev/internal/change"
 	"nave.dev/internal/object"
+	"nave.dev/internal/spoke/releases"
 )
 
 // AppDiff is what a sync of one app would do to its cluster now.
@@ -41,7 +42,7 @@ func (s *Spoke) Diff(ctx context.Context, name string) ([]AppDiff, error) {
 	var (
 		diffs    []AppDiff
 		subjects []subject
-		applier  *apply.Client
+		applier  *releases.Applier
 	)
 	err := s.look(ctx, func(_ context.Context, session *session) error {
 		if session.assigned == nil {
@@ -123,7 +124,7 @@ type Orphan struct {
 // asks the cluster, and writes nothing.
 func (s *Spoke) Orphans(ctx context.Context) ([]Orphan, error) {
 	var (
-		applier *apply.Client
+		applier *releases.Applier
 		kinds   []schema.GroupKind
 		left    map[string]time.Time
 		living  = map[string]bool{}

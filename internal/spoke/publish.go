@@ -136,15 +136,17 @@ func (s *session) appHealth(w *work) (sum health.Summary, expires time.Time) {
 	if w.bundle == nil {
 		return health.Summary{Status: health.Unknown}, time.Time{}
 	}
-	results, parts := make([]health.Result, len(w.bundle.Objects)), make([]health.Part, len(w.bundle.Objects))
-	for i, u := range w.bundle.Objects {
-		results[i] = s.objectHealth(w, object.Of(u))
+	stated := s.spoke.released.Stated(w.name, w.bundle)
+	results, parts := make([]health.Result, len(stated)), make([]health.Part, len(stated))
+	for i, id := range stated {
+		results[i] = s.objectHealth(w, id)
 	}
 	deadline := health.Deadline{Limit: cmp.Or(w.options.Deadline, defaultDeadline), Since: w.since}
 	expires = deadline.Judge(results, s.now())
-	for i, u := range w.bundle.Objects {
-		parts[i] = results[i].Part(object.Of(u).String())
+	for i, id := range stated {
+		parts[i] = results[i].Part(id.String())
 	}
+	w.state.Objects = len(stated)
 	sum = health.Aggregate(parts, 0)
 	if again := s.now().Add(healthAgain); sum.Status != health.Healthy && (expires.IsZero() || again.Before(expires)) {
 		expires = again

@@ -22,6 +22,7 @@ import (
 	"nave.dev/internal/spoke/inventory"
 	"nave.dev/internal/spoke/lease"
 	"nave.dev/internal/spoke/record"
+	"nave.dev/internal/spoke/releases"
 	"nave.dev/internal/spoke/rival"
 	"nave.dev/internal/spoke/served"
 )
@@ -31,7 +32,7 @@ import (
 // results.
 type session struct {
 	spoke   *Spoke
-	applier *apply.Client
+	applier *releases.Applier
 	records *record.Store
 	facts   app.Facts
 	writer  *lease.Writer
@@ -92,7 +93,7 @@ const publishAfter = 50 * time.Millisecond
 // the loop's time, however many apps there are.
 const publishShare = 20
 
-func newSession(s *Spoke, client kubernetes.Interface, applier *apply.Client, records *record.Store, facts app.Facts) *session {
+func newSession(s *Spoke, client kubernetes.Interface, applier *releases.Applier, records *record.Store, facts app.Facts) *session {
 	s.mu.Lock()
 	checks := s.checks
 	s.mu.Unlock()
@@ -135,6 +136,7 @@ func (s *session) run(ctx context.Context) (err error) {
 	tick := time.NewTicker(beat)
 	defer tick.Stop()
 	s.tasks.Go(func() { s.served.Run(ctx, s.applier) })
+	s.followReleases(ctx)
 	s.meet(ctx)
 	s.take()
 	s.publish()

@@ -24,6 +24,7 @@ import (
 	"nave.dev/internal/health"
 	"nave.dev/internal/object"
 	"nave.dev/internal/spoke/record"
+	"nave.dev/internal/spoke/releases"
 )
 
 // Options configure a Spoke.
@@ -65,11 +66,12 @@ type Spoke struct {
 
 	// What is known of apps outlives a session with the cluster. It belongs to
 	// the goroutine of Run, as does what follows.
-	apps    map[string]*work
-	health  map[object.ID]health.Result // of what carries marks, as the watches show it
-	last    *Assigned                   // which the last session had taken
-	pruned  int                         // deletions since then, for the cluster's budget
-	reached bool                        // ever
+	apps     map[string]*work
+	released releases.Memory
+	health   map[object.ID]health.Result // of what carries marks, as the watches show it
+	last     *Assigned                   // which the last session had taken
+	pruned   int                         // deletions since then, for the cluster's budget
+	reached  bool                        // ever
 }
 
 // Assigned is an assignment on its way to a cluster.
@@ -263,10 +265,11 @@ func (s *Spoke) open(ctx context.Context) (*session, error) {
 	if err := records.MakeNamespace(ctx); err != nil {
 		return nil, err
 	}
-	applier, err := apply.New(config, apply.Options{
+	options := apply.Options{
 		Fleet: s.opts.Fleet, Now: s.opts.Now, DigestKey: records.Record.DigestKey,
 		Listener: apply.Listener{Watching: func(change int) { s.watches.Add(int64(change)) }},
-	})
+	}
+	applier, err := releases.New(config, &s.released, options)
 	if err != nil {
 		return nil, err
 	}

@@ -239,13 +239,13 @@ func (s *session) mayPrune(w *work) bool {
 		return false
 	}
 	tracked := s.trackedOf(w)
-	return tracked == nil || slices.ContainsFunc(tracked, func(t apply.Tracked) bool { return s.leftOver(w, t) })
+	return tracked == nil && w.bundle.Release == nil || slices.ContainsFunc(tracked, func(t apply.Tracked) bool { return s.leftOver(w, t) })
 }
 
 // leftOver reports whether an object with the app's marks is none that it wants.
 func (s *session) leftOver(w *work, t apply.Tracked) bool {
 	made := w.options.CreateNamespace && t.ID.Kind == "Namespace" && s.claims.Inside(t.ID.Name, w.name)
-	return t.Owner.App == w.name && !slices.Contains(s.claims.Owners(t.ID), w.name) && !made
+	return t.Owner.App == w.name && w.bundle.Release == nil && !slices.Contains(s.claims.Owners(t.ID), w.name) && !made
 }
 
 // target is the app as the applier wants it.

@@ -2,6 +2,8 @@ package hook
 
 import (
 	"fmt"
+	"maps"
+	"slices"
 	"time"
 
 	"nave.dev/internal/app"
@@ -54,4 +56,25 @@ func (h *Summary) Message() string {
 		return text
 	}
 	return ""
+}
+
+// News says in words what has become of each hook since the run was as before.
+func (h Run) News(before Run) (texts []string) {
+	if h.Attempt != before.Attempt {
+		before = Run{}
+	}
+	for _, key := range slices.Sorted(maps.Keys(h.Hooks)) {
+		was, st := before.Hooks[key], h.Hooks[key]
+		what := fmt.Sprintf("%s hook %s", st.Phase, st.ID)
+		switch {
+		case st.Result == was.Result && (st.UID == was.UID || st.UID == ""):
+		case st.Result == Failed:
+			texts = append(texts, what+" failed: "+st.Reason)
+		case st.Result == Succeeded:
+			texts = append(texts, what+" succeeded")
+		default:
+			texts = append(texts, what+" runs")
+		}
+	}
+	return texts
 }

@@ -213,6 +213,8 @@ func (r *Reference) shape(typ ast.Expr) (shape, error) {
 		switch {
 		case t.Name == "string":
 			return shape{what: "text", schema: map[string]any{"type": "string"}}, nil
+		case t.Name == "int":
+			return shape{what: "number", schema: map[string]any{"type": "integer"}}, nil
 		case t.Name == "bool":
 			return shape{what: "boolean", schema: map[string]any{"type": "boolean"}}, nil
 		case r.enums[t.Name] != nil:
