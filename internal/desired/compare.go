@@ -156,9 +156,11 @@ func (c *comparison) compareApps(was, now app.Desired, round *round, note string
 				group.Changes = append(group.Changes, entry)
 			}
 		}
-		group.addPrunes(was, now, round, c.hold)
+		if now.Bundle.Release == nil {
+			group.addPrunes(was, now, round, c.hold)
+		}
 		group.Changes.Sort()
-		group.Note = join(group.Note, hooksOf(now))
+		group.Note = join(join(group.Note, releaseOf(was, now)), hooksOf(now))
 	}
 	if len(group.Changes) == 0 && group.Note == "" {
 		return nil
@@ -209,6 +211,23 @@ func (group *PlanGroup) addPrunes(was, now app.Desired, round *round, hold strin
 	}
 	group.Changes = append(group.Changes, plan.Kept...)
 	group.Confirm = plan.Digest
+}
+
+// releaseOf says what becomes of an app that is a release of Helm, or was one. Which
+// of its objects change is told on its cluster.
+func releaseOf(was, now app.Desired) string {
+	before := was.Bundle != nil && was.Bundle.Release != nil
+	switch {
+	case now.Bundle.Release == nil && !before:
+		return ""
+	case now.Bundle.Release == nil:
+		return "is no release of Helm any more: its objects are taken over, and Helm's records stay"
+	case before:
+		return "its release gets another revision"
+	case was.Bundle == nil:
+		return "is installed as a release of Helm"
+	}
+	return "becomes a release of Helm: nothing is deleted, and what exists is taken over if it says adopt"
 }
 
 // hooksOf names the hooks that a sync of an app runs.

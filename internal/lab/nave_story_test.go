@@ -25,7 +25,7 @@ import (
 // its Git server, a hub, and the commands that a platform engineer types.
 func TestNaveStories(t *testing.T) {
 	play(t, filepath.Join("testdata", "nave"), map[string]func(*testscript.TestScript, bool, []string){
-		"git-init": gitInit, "commit": commit, "push": push, "start-hub": startHub, "stop-hub": stopHub,
+		"git-init": gitInit, "commit": commit, "push": push, "start-hub": startHub, "stop-hub": stopHub, "kill-hub": killHub,
 		"versions": versions, "diff-versions": diffVersions, "confirm-held": confirmHeld, "replicas": replicas, "sample": sample,
 		"digest": digest, "everywhere": everywhere, "secret": secret, "hidden": hidden,
 		"uids": uids, "limit-hub": limitHub, "storm": storm,
@@ -99,6 +99,14 @@ func startHub(ts *testscript.TestScript, _ bool, args []string) {
 
 func stopHub(ts *testscript.TestScript, _ bool, _ []string) {
 	ts.Value(hubKey{}).(*hubProcess).stop()
+}
+
+// kill-hub ends the hub without a warning.
+func killHub(ts *testscript.TestScript, _ bool, _ []string) {
+	h := ts.Value(hubKey{}).(*hubProcess)
+	ts.Check(h.cmd.Process.Kill())
+	h.cmd.Wait()
+	h.cmd = nil
 }
 
 // versions FILE writes down the generation and resource version of every object

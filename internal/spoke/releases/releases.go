@@ -143,6 +143,7 @@ func ID(r *app.Release) object.ID {
 func (a *Applier) Sync(ctx context.Context, t apply.Target) (apply.Result, error) {
 	switch {
 	case t.Bundle.Release == nil:
+		a.memory.forget(t.App) // it may have been one
 		return a.Client.Sync(ctx, t)
 	case t.Options.Suspend:
 		return apply.Result{WaitsFor: "the app is suspended"}, nil
