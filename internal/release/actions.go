@@ -46,6 +46,10 @@ func (h *driven) upgrade() error {
 	if h.guard.present, err = h.deployed(last); err != nil {
 		return err
 	}
+	if h.target.Release.Reinstall && last.Chart != nil && last.Chart.Name() != h.chart.Name() {
+		h.guard.next = decision{step: Uninstall, reviewed: true}
+		return h.uninstall() // and what follows is an installation
+	}
 	server := last.ApplyMethod == string(helm.ApplyMethodServerSideApply)
 	if rules.Apply != "" {
 		server = rules.Apply == app.ApplyServer

@@ -12,11 +12,14 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
 
 	"nave.dev/internal/app"
 	"nave.dev/internal/change"
+	"nave.dev/internal/object"
 	"nave.dev/internal/testenv"
 )
 
@@ -178,6 +181,88 @@ func TestLife(t *testing.T) {
 	if result, err = w.client().Remove(t.Context(), w.target); err != nil || len(result.Steps) > 0 {
 		t.Errorf("removed again: %+v, %v", result, err)
 	}
+}
+
+func TestAnotherChart(t *testing.T) {
+	w := newWorld(t)
+	w.sync()
+	for i, file := range w.target.Release.Chart.Files {
+		if file.Name == "Chart.yaml" {
+			w.target.Release.Chart.Files[i].Data = []byte("{apiVersion: v2, name: d, version: 1.0.0}")
+		}
+	}
+	w.expect("another name is an upgrade", w.sync(), []Step{Upgrade}, "1 superseded", "2 deployed")
+	for i, file := range w.target.Release.Chart.Files {
+		if file.Name == "Chart.yaml" {
+			w.target.Release.Chart.Files[i].Data = []byte("{apiVersion: v2, name: e, version: 1.0.0}")
+		}
+	}
+	w.target.Release.Reinstall = true
+	w.expect("unless it is to be installed anew", w.sync(), []Step{Upgrade, Install}, "1 deployed")
+	if w.color() != "blue" {
+		t.Errorf("color %q", w.color())
+	}
+}
+
+func TestDrift(t *testing.T) {
+	w := newWorld(t)
+	w.sync()
+	check := func(some ...object.ID) Check {
+		t.Helper()
+		c, err := w.client().Check(t.Context(), w.target, some)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return c
+	}
+	edit := func(patch string) {
+		t.Helper()
+		if _, err := w.kube.CoreV1().ConfigMaps(w.namespace).Patch(t.Context(), "web-a", types.MergePatchType, []byte(patch), metav1.PatchOptions{FieldManager: "kubectl-edit"}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	edit(`{"data":{"color":"drift","own":"mine"}}`)
+	w.writes.Store(0)
+	if c := check(); len(c.Changes) > 0 || len(c.Live) > 0 || len(c.Objects) != 3 || w.writes.Load() > 0 {
+		t.Errorf("drift is not looked for: %+v, %d writes", c, w.writes.Load())
+	}
+	w.target.Release.Drift = app.DriftReported
+	c := check()
+	if c.Changes.Count(change.Drifted) != 1 || len(c.Live) != 2 || w.color() != "drift" {
+		t.Errorf("reported: %+v, color %q", c, w.color())
+	}
+	if fields := c.Changes[0].Fields; len(fields) != 1 || fields[0].String() != `data.color: "drift" -> "blue"` {
+		t.Errorf("fields %v", fields)
+	}
+	a := object.ID{Kind: "ConfigMap", Namespace: w.namespace, Name: "web-a"}
+	if c := check(object.ID{Kind: "ConfigMap", Namespace: w.namespace, Name: "web-b"}); len(c.Changes) > 0 || len(c.Live) != 1 {
+		t.Errorf("only another object is looked at: %+v", c)
+	}
+	w.target.Release.Drift = app.DriftCorrected
+	w.target.Ignored = func(id object.ID, _, _ *unstructured.Unstructured) ([][]any, error) {
+		if id == a {
+			return [][]any{{"data", "color"}}, nil
+		}
+		return nil, nil
+	}
+	if c := check(); len(c.Changes) > 0 || w.color() != "drift" {
+		t.Errorf("ignored: %+v, color %q", c, w.color())
+	}
+	w.target.Ignored = nil
+	if c := check(a); c.Changes.Count(change.Corrected) != 1 || len(c.Live) != 1 || w.color() != "blue" {
+		t.Errorf("corrected: %+v, color %q", c, w.color())
+	}
+	u, err := w.kube.CoreV1().ConfigMaps(w.namespace).Get(t.Context(), "web-a", metav1.GetOptions{})
+	if err != nil || u.Data["own"] != "mine" {
+		t.Errorf("what others added is taken away: %v, %v", u.Data, err)
+	}
+	if err := w.kube.CoreV1().ConfigMaps(w.namespace).Delete(t.Context(), "web-a", metav1.DeleteOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	if c := check(a); c.Changes.Count(change.Corrected) != 1 || w.color() != "blue" {
+		t.Errorf("made again: %+v, color %q", c, w.color())
+	}
+	w.expect("and no revision is made", w.sync(), nil, "1 deployed")
 }
 
 func TestFailedUpgrade(t *testing.T) {

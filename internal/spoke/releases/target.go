@@ -10,6 +10,7 @@ import (
 	"nave.dev/internal/app"
 	"nave.dev/internal/apply"
 	"nave.dev/internal/apply/difference"
+	"nave.dev/internal/apply/ownership"
 	"nave.dev/internal/change"
 	"nave.dev/internal/object"
 	"nave.dev/internal/release"
@@ -21,20 +22,32 @@ func (a *Applier) target(ctx context.Context, t apply.Target, round *round) (rel
 	if err != nil {
 		return release.Target{}, err
 	}
+	rules, err := readRules(t.Bundle.Release.DriftIgnore)
+	if err != nil {
+		return release.Target{}, err
+	}
 	return release.Target{
 		App: t.App, Release: t.Bundle.Release, Options: t.Options, ClaimedBy: t.ClaimedBy,
-		Review: func(removal release.Removal) release.Review { return round.review(t, removal) },
+		PostRender: postRenderer(t.Bundle.Release),
+		Review:     func(removal release.Removal) release.Review { return round.review(t, removal) },
 		Ignored: func(id object.ID, want, live *unstructured.Unstructured) (places [][]any, err error) {
-			rules := differences.Of(ctx, id)
-			for _, u := range []*unstructured.Unstructured{want, live} {
-				if rules.Places == nil {
-					return nil, nil
+			all := []ownership.Ignored{differences.Of(ctx, id)}
+			for _, rule := range rules {
+				if rule.names(want) {
+					all = append(all, rule.differences.Of(ctx, id))
 				}
-				found, err := rules.Places(u.Object)
-				if err != nil {
-					return nil, err
+			}
+			for _, ignored := range all {
+				for _, u := range []*unstructured.Unstructured{want, live} {
+					if ignored.Places == nil {
+						continue
+					}
+					found, err := ignored.Places(u.Object)
+					if err != nil {
+						return nil, err
+					}
+					places = append(places, found...)
 				}
-				places = append(places, found...)
 			}
 			return places, nil
 		},
