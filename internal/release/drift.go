@@ -35,6 +35,9 @@ type Check struct {
 	// Foreign says that somebody else made the last revision, or is about to. Then
 	// nothing is compared, as what is recorded is not what is wanted.
 	Foreign bool
+	// Outdated says that values which are read from the cluster make another revision
+	// of what is wanted now.
+	Outdated bool
 }
 
 // Check compares the objects of a release's last revision, all or some, with what is
@@ -60,6 +63,12 @@ func (c *Client) Check(ctx context.Context, t Target, some []object.ID) (Check, 
 	if check.Foreign = !seen[0].ours; check.Foreign {
 		return check, nil
 	}
+	if len(t.Release.ValuesFrom) > 0 && seen[0].wanted != "" {
+		if err := run.readValues(); err != nil {
+			return check, err
+		}
+		check.Outdated = seen[0].wanted != run.wanted
+	}
 	found, err := h.config.Releases.Get(t.Release.Name, seen[0].number)
 	if err != nil {
 		return check, fmt.Errorf("reading revision %d: %w", seen[0].number, err)
@@ -68,14 +77,15 @@ func (c *Client) Check(ctx context.Context, t Target, some []object.ID) (Check, 
 	if err != nil {
 		return check, err
 	}
-	return h.check(recorded, some)
+	err = h.check(recorded, some, &check)
+	return check, err
 }
 
-func (h *driven) check(recorded *helm.Release, some []object.ID) (Check, error) {
-	var check Check
+// check looks at the objects that are recorded.
+func (h *driven) check(recorded *helm.Release, some []object.ID, check *Check) error {
 	resources, err := h.guard.Client.Build(bytes.NewBufferString(recorded.Manifest), false)
 	if err != nil {
-		return check, fmt.Errorf("reading the objects of revision %d: %w", recorded.Version, err)
+		return fmt.Errorf("reading the objects of revision %d: %w", recorded.Version, err)
 	}
 	for _, info := range resources {
 		id := idOf(info)
@@ -85,7 +95,7 @@ func (h *driven) check(recorded *helm.Release, some []object.ID) (Check, error) 
 		}
 		live, entry, err := h.one(info, recorded)
 		if h.ctx.Err() != nil {
-			return check, context.Cause(h.ctx)
+			return context.Cause(h.ctx)
 		}
 		if err != nil {
 			entry = change.Entry{Object: id, Action: change.Failed, Reason: err.Error()}
@@ -97,7 +107,7 @@ func (h *driven) check(recorded *helm.Release, some []object.ID) (Check, error) 
 			check.Live = append(check.Live, live)
 		}
 	}
-	return check, nil
+	return nil
 }
 
 // one compares one object, and corrects it if it is to.

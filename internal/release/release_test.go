@@ -2,6 +2,7 @@ package release
 
 import (
 	"context"
+	"fmt"
 	"net/http"
 	"slices"
 	"strings"
@@ -403,6 +404,21 @@ func TestReview(t *testing.T) {
 	}
 }
 
+// Neither an API server's answer nor Helm's words about it repeat a value of a Secret.
+func TestSecretsAreNotRepeated(t *testing.T) {
+	w := newWorld(t)
+	secret := "apiVersion: v1\nkind: Secret\nmetadata: {name: s}\ntype: kubernetes.io/dockerconfigjson\ndata: {.dockerconfigjson: \"{{ .Values.p }}\"}\n"
+	w.target.Release.Chart.Files = append(w.target.Release.Chart.Files, app.ChartFile{Name: "templates/secret.yaml", Data: []byte(secret)})
+	for _, value := range []string{"hunter2!", "aHVudGVyMg=="} {
+		w.set(map[string]any{"p": value})
+		result, err := w.client().Sync(t.Context(), w.target)
+		text := fmt.Sprint(result.Failed, err)
+		if result.Current || !strings.Contains(text, "the Secret is refused") || strings.Contains(text, "hunter2") || strings.Contains(text, value) {
+			t.Errorf("%s: %s", value, text)
+		}
+	}
+}
+
 func TestWhatOthersHave(t *testing.T) {
 	w := newWorld(t)
 	mine := &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Name: "web-a"}, Data: map[string]string{"color": "mine"}}
@@ -452,6 +468,20 @@ func TestValuesFrom(t *testing.T) {
 	}
 	if w.sync(); w.color() != "green" {
 		t.Errorf("color %q, want that of the Secret, which comes later", w.color())
+	}
+	check := func(outdated bool) {
+		t.Helper()
+		if c, err := w.client().Check(t.Context(), w.target, nil); err != nil || c.Outdated != outdated {
+			t.Errorf("outdated: %t, %v, want %t", c.Outdated, err, outdated)
+		}
+	}
+	check(false)
+	if _, err := w.kube.CoreV1().Secrets(w.namespace).Patch(t.Context(), "s", types.MergePatchType, []byte(`{"stringData":{"c":"white"}}`), metav1.PatchOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	check(true)
+	if w.sync(); w.color() != "white" {
+		t.Errorf("color %q, want the new one of the Secret", w.color())
 	}
 	w.set(map[string]any{"color": "black"})
 	if w.sync(); w.color() != "black" {

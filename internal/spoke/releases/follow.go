@@ -39,6 +39,7 @@ func (a *Applier) Follow(ctx context.Context, whole func(schema.GroupKind) bool,
 	var watches sync.WaitGroup
 	defer watches.Wait()
 	watches.Go(func() { a.followRecords(ctx, tell) })
+	watches.Go(func() { a.followValues(ctx, tell) })
 	for {
 		kinds, changed := a.memory.kinds()
 		for kind := range kinds {
@@ -122,6 +123,41 @@ func (a *Applier) followRecords(ctx context.Context, tell func(apply.Event)) {
 		case <-ctx.Done():
 		}
 	}
+}
+
+// valuesEvery is how often values that releases read from their cluster are looked at.
+const valuesEvery = time.Minute
+
+// followValues has releases looked at again whose values may have become others.
+func (a *Applier) followValues(ctx context.Context, tell func(apply.Event)) {
+	ticker := time.NewTicker(valuesEvery)
+	defer ticker.Stop()
+	for {
+		select {
+		case now := <-ticker.C:
+			for app, id := range a.memory.reading() {
+				look := a.event(apply.Event{Type: apply.Modified, Kind: id.GroupKind(), Tracked: apply.Tracked{ID: id}}, app)
+				look.Fields = "values as of " + now.String()
+				tell(look)
+			}
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// reading returns the apps whose releases read values from their cluster, each with
+// one of its objects.
+func (m *Memory) reading() map[string]object.ID {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	found := map[string]object.ID{}
+	for name, k := range m.apps {
+		if k.reads && len(k.objects) > 0 {
+			found[name] = slices.MinFunc(slices.Collect(maps.Keys(k.objects)), object.Compare)
+		}
+	}
+	return found
 }
 
 // recorded returns the app of which Helm keeps the records under a name, and one of its

@@ -49,6 +49,7 @@ type known struct {
 	release string // namespace and name, as Helm's marks on objects have them
 	storage string // those of its records
 	digest  string // of the bundle
+	reads   bool   // values from the cluster
 	lost    int
 	objects map[object.ID]bool
 }
@@ -105,6 +106,7 @@ func (m *Memory) of(t apply.Target) *known {
 		k.digest, k.lost = t.Bundle.Digest, 0
 	}
 	r := t.Bundle.Release
+	k.reads = len(r.ValuesFrom) > 0
 	k.release, k.storage = r.Namespace+"/"+r.Name, cmp.Or(r.Storage, r.Namespace)+"/"+r.Name
 	return k
 }

@@ -128,6 +128,9 @@ func (a *Applier) Repair(ctx context.Context, t apply.Target, ids []object.ID) (
 	if checked.Foreign { // the next sync sees to it
 		result.Changes = append(result.Changes, change.Entry{Object: ID(t.Bundle.Release), Action: change.Skipped, Reason: "its last revision is somebody else's"})
 	}
+	if checked.Outdated {
+		result.Changes = append(result.Changes, change.Entry{Object: ID(t.Bundle.Release), Action: change.Skipped, Reason: "values on the cluster have changed"})
+	}
 	if err == nil {
 		a.settle(ctx, t, checked.Live, &result)
 	}
