@@ -2,7 +2,6 @@ package keyring
 
 import (
 	"bytes"
-	"crypto/dsa"
 	"crypto/rsa"
 	"math/big"
 	"os"
@@ -46,6 +45,8 @@ func TestParse(t *testing.T) {
 		t.Fatal(err)
 	}
 	with := func(key *packet.PublicKey) []byte { return append(bytes.Clone(binary.Bytes()), serialized(t, key)...) }
+	// A public key of version 4, made at 0, of DSA, whose four parameters are 1.
+	dsa := append([]byte{0xc6, 18, 4, 0, 0, 0, 0, byte(packet.PubKeyAlgoDSA)}, bytes.Repeat([]byte{0, 1, 1}, 4)...)
 	var private bytes.Buffer
 	w, err := armor.Encode(&private, openpgp.PrivateKeyType, nil)
 	if err != nil {
@@ -67,7 +68,7 @@ func TestParse(t *testing.T) {
 		"private":    {"no place for it", private.Bytes(), "public keys are wanted"},
 		"large":      {"more than anybody exports", make([]byte, maxSize+1), "larger than"},
 		"packets":    {"many small ones", bytes.Repeat([]byte{0xcd, 1, 'x'}, maxPackets+1), "more than 10000 packets"},
-		"dsa":        {"its parameters are not bounded", with(packet.NewDSAPublicKey(made, &dsa.PublicKey{Parameters: dsa.Parameters{P: large, Q: large, G: large}, Y: large})), "is one of DSA"},
+		"dsa":        {"its parameters are not bounded", append(bytes.Clone(binary.Bytes()), dsa...), "is one of DSA"},
 		"rsa":        {"the work grows by the square", with(packet.NewRSAPublicKey(made, &rsa.PublicKey{N: large, E: 65537})), "has 8193 bits"},
 		"end is cut": {"what comes before counts", with(packet.NewRSAPublicKey(made, &rsa.PublicKey{N: big.NewInt(15), E: 3}))[:binary.Len()+5], "unexpected EOF"},
 	} {
