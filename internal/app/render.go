@@ -1,5 +1,7 @@
 package app
 
+import "reflect"
+
 // Kind is a way to render.
 type Kind string
 
@@ -132,6 +134,11 @@ type KustomizeOptions struct {
 	Patches                  []KustomizePatch `json:"patches,omitempty"`
 	Components               []string         `json:"components,omitempty"`
 	IgnoreMissingComponents  bool             `json:"ignoreMissingComponents,omitempty"`
+}
+
+// OnlyNamespace reports whether nothing but a namespace is added. nil adds nothing.
+func (o *KustomizeOptions) OnlyNamespace() bool {
+	return o != nil && o.Namespace != "" && reflect.DeepEqual(*o, KustomizeOptions{Namespace: o.Namespace, IgnoreMissingComponents: o.IgnoreMissingComponents})
 }
 
 // Replicas sets the replicas of the workloads of a name.

@@ -47,7 +47,7 @@ func (r *Renderer) here(ctx context.Context, t tree.Tree, job build.Job) (out *b
 	if r.small == nil || job.Params.Substitute {
 		return nil, nil, nil, false
 	}
-	if kind, err := build.KindOf(t, job); err != nil || kind != app.Plain && (kind != app.Flux || job.Params.Kustomize != nil) {
+	if kind, err := build.KindOf(t, job); err != nil || kind != app.Plain && (kind != app.Flux || job.Params.Kustomize != nil && !job.Params.Kustomize.OnlyNamespace()) {
 		return nil, nil, nil, false
 	}
 	files := &small{Tree: t, left: maxSmall}

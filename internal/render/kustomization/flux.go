@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"go.yaml.in/yaml/v3"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/kustomize/api/konfig"
 
 	"nave.dev/internal/app"
@@ -57,8 +58,8 @@ func AsFlux(t tree.Tree, dir string, options *app.KustomizeOptions, patterns str
 	if len(l.found) == 0 {
 		return nil, []string{dir + ": there are no manifests in it"}, nil
 	}
-	if options == nil && !l.bases {
-		if objects, plain, err := l.decode(limits); plain {
+	if (options == nil || options.OnlyNamespace()) && !l.bases {
+		if objects, plain, err := l.decode(limits); plain && (err != nil || options == nil || inNamespace(objects, options.Namespace)) {
 			return objects, nil, err
 		}
 	}
@@ -152,6 +153,34 @@ func (l *lister) decode(limits manifest.Limits) (objects []manifest.Object, plai
 		objects, problems = append(objects, found...), append(problems, bad...)
 	}
 	return objects, true, problems.Err()
+}
+
+// namespaced are kinds of whose objects Kustomize's namespace says nothing but where they
+// are, as no other field of theirs names one.
+var namespaced = map[metav1.GroupKind]bool{
+	{Kind: "ConfigMap"}: true, {Kind: "Secret"}: true, {Kind: "Service"}: true, {Kind: "ServiceAccount"}: true, {Kind: "PersistentVolumeClaim"}: true,
+	{Group: "apps", Kind: "Deployment"}: true, {Group: "apps", Kind: "StatefulSet"}: true, {Group: "apps", Kind: "DaemonSet"}: true,
+	{Group: "batch", Kind: "Job"}: true, {Group: "batch", Kind: "CronJob"}: true, {Group: "networking.k8s.io", Kind: "Ingress"}: true,
+	{Group: "networking.k8s.io", Kind: "NetworkPolicy"}: true, {Group: "policy", Kind: "PodDisruptionBudget"}: true,
+	{Group: "autoscaling", Kind: "HorizontalPodAutoscaler"}: true, {Group: "rbac.authorization.k8s.io", Kind: "Role"}: true,
+}
+
+// inNamespace puts objects into a namespace as Kustomize does, if all are of kinds of
+// which that is known. Two that are one there are for Kustomize to refuse.
+func inNamespace(objects []manifest.Object, namespace string) bool {
+	seen := map[string]bool{}
+	for _, o := range objects {
+		kind := o.GroupVersionKind()
+		name := kind.GroupKind().String() + " " + o.GetName()
+		if !namespaced[metav1.GroupKind{Group: kind.Group, Kind: kind.Kind}] || o.GetName() == "" || seen[name] {
+			return false
+		}
+		seen[name] = true
+	}
+	for _, o := range objects {
+		o.SetNamespace(namespace)
+	}
+	return true
 }
 
 // document is the kustomization of what was found.
