@@ -104,7 +104,7 @@ func TestFactsOfAnErrorAreReported(t *testing.T) {
 	}
 }
 
-func TestMisspeltKindsOfArgoCD(t *testing.T) {
+func TestMisspeltKindsOfDialects(t *testing.T) {
 	tests := map[string]struct {
 		apiVersion, kind, meant string
 		reason                  string
@@ -119,6 +119,10 @@ func TestMisspeltKindsOfArgoCD(t *testing.T) {
 		"cron":            {"argoproj.io/v1alpha1", "CronWorkflow", "", "the group has other kinds"},
 		"events":          {"argoproj.io/v1alpha1", "EventSource", "", "the group has other kinds"},
 		"analysis":        {"argoproj.io/v1alpha1", "AnalysisTemplate", "", "the group has other kinds"},
+		"flux":            {"kustomize.toolkit.fluxcd.io/v1", "Kustomisation", "Kustomization", "an app would be taken for removed"},
+		"flux, release":   {"helm.toolkit.fluxcd.io/v2", "Release", "HelmRelease", "the group has no other kind"},
+		"flux, right":     {"helm.toolkit.fluxcd.io/v2", "HelmRelease", "", "nothing is wrong"},
+		"kustomize":       {"kustomize.config.k8s.io/v1beta1", "Kustomisation", "", "this is none of Flux"},
 		"of the operator": {"argoproj.io/v1beta1", "ArgoCD", "", "the group has other kinds"},
 	}
 	for name, test := range tests {

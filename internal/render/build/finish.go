@@ -268,17 +268,28 @@ func check(o manifest.Object, hook bool) manifest.Problems {
 	return problems
 }
 
-// asking are the kinds of Argo CD that ask for apps. Its group has others, such as Rollout, which are ordinary objects.
-var asking = []string{"Application", "AppProject", "ApplicationSet"}
+// asking are the kinds that ask for apps, by group. That of Argo CD has others, such as Rollout, which are ordinary
+// objects.
+var asking = map[string][]string{
+	"argoproj.io":                 {"Application", "AppProject", "ApplicationSet"},
+	"kustomize.toolkit.fluxcd.io": {"Kustomization"},
+	"helm.toolkit.fluxcd.io":      {"HelmRelease"},
+}
 
-// checkDialect refuses a misspelt kind of Argo CD: as an ordinary object it would ask for no app, and the app that it
+// checkDialect refuses a misspelt kind of a dialect: as an ordinary object it would ask for no app, and the app that it
 // asked for before would be taken for removed, with its objects.
 func checkDialect(o manifest.Object, fail func(hint, format string, args ...any)) {
-	if !strings.HasPrefix(o.GetAPIVersion(), "argoproj.io/") || slices.Contains(asking, o.GetKind()) {
+	group, _, _ := strings.Cut(o.GetAPIVersion(), "/")
+	kinds := asking[group]
+	if len(kinds) == 0 || slices.Contains(kinds, o.GetKind()) {
 		return
 	}
-	if near := strictyaml.Nearest(o.GetKind(), asking); near != "" {
-		fail(fmt.Sprintf("is %q meant?", near), "has the kind %q, which Argo CD does not have", o.GetKind())
+	near, program := strictyaml.Nearest(o.GetKind(), kinds), "Argo CD"
+	if group != "argoproj.io" {
+		near, program = kinds[0], "Flux" // which has no other of the group
+	}
+	if near != "" {
+		fail(fmt.Sprintf("is %q meant?", near), "has the kind %q, which %s does not have", o.GetKind(), program)
 	}
 }
 
