@@ -233,3 +233,23 @@ func (m *Memory) appOf(event apply.Event) string {
 	}
 	return ""
 }
+
+// Watch tells of marked objects as apply.Client does. That one of a release lost its
+// marks is no deletion: Follow tells of it.
+func (a *Applier) Watch(ctx context.Context, kind schema.GroupKind, marked bool, tell func(apply.Event)) error {
+	return a.Client.Watch(ctx, kind, marked, a.save(marked, tell))
+}
+
+// WatchObjects is Watch with whole objects.
+func (a *Applier) WatchObjects(ctx context.Context, kind schema.GroupKind, marked bool, tell func(apply.Event)) error {
+	return a.Client.WatchObjects(ctx, kind, marked, a.save(marked, tell))
+}
+
+// save tells all but what Follow does.
+func (a *Applier) save(marked bool, tell func(apply.Event)) func(apply.Event) {
+	return func(event apply.Event) {
+		if !marked || event.Type != apply.Deleted || a.memory.ofKind(event.Kind)[event.ID] == "" {
+			tell(event)
+		}
+	}
+}
