@@ -38,10 +38,12 @@ func (a *Applier) Follow(ctx context.Context, whole func(schema.GroupKind) bool,
 	followed := map[schema.GroupKind]bool{}
 	var watches sync.WaitGroup
 	defer watches.Wait()
-	watches.Go(func() { a.followRecords(ctx, tell) })
-	watches.Go(func() { a.followValues(ctx, tell) })
 	for {
 		kinds, changed := a.memory.kinds()
+		if len(kinds) > 0 && len(followed) == 0 { // a cluster without releases is asked nothing
+			watches.Go(func() { a.followRecords(ctx, tell) })
+			watches.Go(func() { a.followValues(ctx, tell) })
+		}
 		for kind := range kinds {
 			if !followed[kind] {
 				followed[kind] = true
