@@ -76,9 +76,7 @@ exec %s "$@"
 						u.commit("main", "dir/file", "two")
 					}
 					git := filepath.Join(t.TempDir(), "git")
-					if err := os.WriteFile(git, fmt.Appendf(nil, script, n, then, real), 0o755); err != nil {
-						t.Fatal(err)
-					}
+					writeProgram(t, git, fmt.Sprintf(script, n, then, real))
 					victim := exec.Command(os.Args[0])
 					victim.Env = append(os.Environ(), "GITSOURCE_TEST_CACHE="+cache, "GITSOURCE_TEST_GIT="+git, "GITSOURCE_TEST_URL="+u.dir)
 					out, err := victim.CombinedOutput()
@@ -166,9 +164,7 @@ func TestOrphanKeepsTheLock(t *testing.T) {
 		t.Fatalf("mkfifo: %v: %s", err, out)
 	}
 	script := fmt.Sprintf("#!/bin/sh\nif [ $1 = clone ]; then kill -9 $PPID; cat %s; fi\nexec %s \"$@\"\n", waits, real)
-	if err := os.WriteFile(program, []byte(script), 0o755); err != nil {
-		t.Fatal(err)
-	}
+	writeProgram(t, program, script)
 	victim := exec.Command(os.Args[0])
 	victim.Env = append(os.Environ(), "GITSOURCE_TEST_CACHE="+cache, "GITSOURCE_TEST_GIT="+program, "GITSOURCE_TEST_URL="+u.dir)
 	if err := victim.Run(); err == nil || victim.ProcessState.Exited() {

@@ -37,9 +37,7 @@ func TestPassword(t *testing.T) {
 	dir := t.TempDir()
 	helper := filepath.Join(dir, "helper")
 	script := "#!/bin/sh\ncat > \"$0.asked\"; echo \"arguments $*\" >> \"$0.asked\"; printf 'username=deployer\\npassword=%s\\nquit=0\\n' \"$(cat " + dir + "/password)\"\n"
-	if err := os.WriteFile(helper, []byte(script), 0o755); err != nil {
-		t.Fatal(err)
-	}
+	writeProgram(t, helper, script)
 	good := writeTest(t, filepath.Join(dir, "password"), secret+"\n")
 	cases := map[string]struct {
 		reason string
@@ -201,9 +199,7 @@ func TestSettingsOfTheUser(t *testing.T) {
 	for _, hook := range []string{"reference-transaction", "post-update"} {
 		os.MkdirAll(filepath.Join(m.repository(), "hooks"), 0o700)
 		script := filepath.Join(m.repository(), "hooks", hook)
-		if err := os.WriteFile(script, []byte("#!/bin/sh\ntouch "+touched+"\n"), 0o755); err != nil {
-			t.Fatal(err)
-		}
+		writeProgram(t, script, "#!/bin/sh\ntouch "+touched+"\n")
 	}
 	commit := resolve(t, m, Revision{}).Commit
 	writeTest(t, filepath.Join(u.dir, "refs/heads/next"), commit+"\n")

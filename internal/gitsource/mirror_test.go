@@ -382,9 +382,7 @@ func TestMirrorIsOneOfItsSource(t *testing.T) {
 
 func TestOpenRefusesOldGit(t *testing.T) {
 	program := filepath.Join(t.TempDir(), "git")
-	if err := os.WriteFile(program, []byte("#!/bin/sh\necho git version 2.17.1\n"), 0o755); err != nil {
-		t.Fatal(err)
-	}
+	writeProgram(t, program, "#!/bin/sh\necho git version 2.17.1\n")
 	if _, err := Open(t.Context(), t.TempDir(), Options{Git: program}); err == nil || !strings.Contains(err.Error(), "git is version 2.17.1 and must be 2.34 or newer") {
 		t.Errorf("got %v", err)
 	}

@@ -11,9 +11,21 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 )
+
+// writeProgram writes a program. A process that another test starts meanwhile would
+// have the file open for writing as well, and nobody could run it.
+func writeProgram(tb testing.TB, path, text string) {
+	tb.Helper()
+	syscall.ForkLock.RLock()
+	defer syscall.ForkLock.RUnlock()
+	if err := os.WriteFile(path, []byte(text), 0o755); err != nil {
+		tb.Fatal(err)
+	}
+}
 
 // upstream is a repository that tests push to and mirrors fetch from.
 type upstream struct {
@@ -216,9 +228,7 @@ func recordingGit(tb testing.TB) (program, record string) {
 	dir := tb.TempDir()
 	program, record = filepath.Join(dir, "git"), filepath.Join(dir, "record")
 	script := fmt.Sprintf("#!/bin/sh\n{ echo \"run $*\"; env; } >> %s\nexec %s \"$@\"\n", record, real)
-	if err := os.WriteFile(program, []byte(script), 0o755); err != nil {
-		tb.Fatal(err)
-	}
+	writeProgram(tb, program, script)
 	return program, record
 }
 
