@@ -165,14 +165,14 @@ func (h *Hub) api() http.Handler {
 		h.Trigger()
 		answer(w, struct{}{})
 	})
-	mux.HandleFunc("POST /api/v1/sync", h.action(func(ctx context.Context, s *spoke.Spoke, a Action) error {
+	mux.HandleFunc("POST /api/v1/sync", h.action(func(ctx context.Context, s keeper, a Action) error {
 		if a.RerunHooks {
 			return s.RerunHooks(ctx, a.App)
 		}
 		return s.Sync(ctx, a.App)
 	}))
-	mux.HandleFunc("POST /api/v1/confirm", h.action(func(ctx context.Context, s *spoke.Spoke, a Action) error { return s.Confirm(ctx, a.Digest) }))
-	mux.HandleFunc("POST /api/v1/pause", h.action(func(ctx context.Context, s *spoke.Spoke, a Action) error {
+	mux.HandleFunc("POST /api/v1/confirm", h.action(func(ctx context.Context, s keeper, a Action) error { return s.Confirm(ctx, a.Digest) }))
+	mux.HandleFunc("POST /api/v1/pause", h.action(func(ctx context.Context, s keeper, a Action) error {
 		err := s.Pause(ctx, spoke.Pause{App: a.App, Until: h.opts.Now().Add(a.For), Actor: a.Actor, Reason: a.Reason})
 		h.keepPauses()
 		return err
@@ -204,7 +204,7 @@ func (h *Hub) serveEvents(w http.ResponseWriter, r *http.Request) {
 }
 
 // action runs an operator's request on one cluster, or on all where it applies.
-func (h *Hub) action(do func(context.Context, *spoke.Spoke, Action) error) http.HandlerFunc {
+func (h *Hub) action(do func(context.Context, keeper, Action) error) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		var a Action
 		if err := json.NewDecoder(io.LimitReader(r.Body, 1<<20)).Decode(&a); err != nil {
@@ -215,7 +215,7 @@ func (h *Hub) action(do func(context.Context, *spoke.Spoke, Action) error) http.
 			http.Error(w, "an action needs an actor", http.StatusBadRequest)
 			return
 		}
-		targets := map[string]*spoke.Spoke{}
+		targets := map[string]keeper{}
 		h.mu.Lock()
 		for name, m := range h.members {
 			if m.spoke != nil && (a.Cluster == "" && concerns(m.spoke.State(), a) || a.Cluster == name) {

@@ -9,20 +9,20 @@ import (
 // others than before. While one of them is in error, which is a problem of the
 // fleet repository, those from before stay in force.
 func (h *Hub) judge(own checks.Checks) {
-	if own.Digest == h.checks {
+	if own.Digest == h.tried {
 		return
 	}
-	h.checks = own.Digest
+	h.tried = own.Digest
 	checker, err := spoke.NewChecker(own.Files, checks.Dir)
 	if err != nil {
 		return
 	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	h.health = checker
+	h.judged = judgment{own: own, checker: checker}
 	for _, m := range h.members {
 		if m.spoke != nil {
-			m.spoke.Judge(checker)
+			m.spoke.Judge(h.judged)
 		}
 	}
 }

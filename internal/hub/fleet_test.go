@@ -521,7 +521,7 @@ func TestEarly(t *testing.T) {
 		t.Fatal(err)
 	}
 	h := &Hub{ledger: given, lost: map[string]bool{}, opts: Options{Log: slog.New(slog.DiscardHandler)}}
-	newMember := func() *member { return &member{spoke: spoke.New(spoke.Options{Cluster: "one"})} }
+	newMember := func() *member { return &member{spoke: local{spoke.New(spoke.Options{Cluster: "one"})}} }
 	pinned, m := &desired.Pinned{}, newMember()
 	give := h.early(pinned, "one", m, 0)
 	if give == nil {

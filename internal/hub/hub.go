@@ -51,9 +51,9 @@ type Options struct {
 type Hub struct {
 	opts     Options
 	pipeline *desired.Pipeline
-	health   spoke.Checker // belongs to the goroutine of follow, as checks does
+	judged   judgment // by which clusters are judged; belongs to the goroutine of follow, as tried does
 	keys     spoke.Keys
-	checks   string        // digest of the fleet's own checks that were tried last
+	tried    string        // digest of the fleet's own checks that were tried last
 	trigger  chan struct{} // buffered by one: look at the remotes now
 	metrics  *metrics
 	arrived  chan struct{} // buffered by one: a source was fetched
@@ -78,7 +78,7 @@ type member struct {
 	labels  map[string]string
 	expires time.Time
 	err     string // why no spoke runs, if none does
-	spoke   *spoke.Spoke
+	spoke   keeper
 	stop    context.CancelFunc
 	done    <-chan struct{} // closed when the last spoke has ended
 	config  string          // content of the kubeconfig in use
@@ -143,7 +143,7 @@ func Run(ctx context.Context, opts Options) error {
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	h := &Hub{
-		opts: opts, pipeline: pipeline, health: checker, keys: keys, trigger: make(chan struct{}, 1), arrived: make(chan struct{}, 1),
+		opts: opts, pipeline: pipeline, judged: judgment{checker: checker}, keys: keys, trigger: make(chan struct{}, 1), arrived: make(chan struct{}, 1),
 		ledger: given, lost: map[string]bool{}, ctx: ctx, members: map[string]*member{}, sources: map[string]*source{},
 		pauses: pauses,
 	}
@@ -242,11 +242,11 @@ func (h *Hub) reach(name, fleet string, m *member) {
 	m.config = string(data)
 	if m.spoke != nil {
 		h.opts.Log.Info("kubeconfig changed", "cluster", name)
-		m.spoke.Reach(config)
+		m.spoke.(local).Reach(config)
 		return
 	}
 	s := spoke.New(spoke.Options{
-		Cluster: name, Fleet: fleet, Config: config, Health: h.health, Keys: h.keys, Now: h.opts.Now, Pauses: h.pauses[name],
+		Cluster: name, Fleet: fleet, Config: config, Health: h.judged.checker, Keys: h.keys, Now: h.opts.Now, Pauses: h.pauses[name],
 		Listener: spoke.Listener{
 			Event: h.record, Changed: h.journal.wake,
 			FactsChanged: func(string) { h.Trigger() }, // they may matter to a render
@@ -254,7 +254,7 @@ func (h *Hub) reach(name, fleet string, m *member) {
 	})
 	ctx, stop := context.WithCancel(h.ctx)
 	before, done := m.done, make(chan struct{})
-	m.spoke, m.stop, m.done = s, stop, done
+	m.spoke, m.stop, m.done = local{s}, stop, done
 	h.spokes.Go(func() {
 		defer close(done)
 		if before != nil {

@@ -26,10 +26,10 @@ type Orphans struct {
 }
 
 // running returns the spokes of all members, or of the named one.
-func (h *Hub) running(cluster string) map[string]*spoke.Spoke {
+func (h *Hub) running(cluster string) map[string]keeper {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	found := map[string]*spoke.Spoke{}
+	found := map[string]keeper{}
 	for name, m := range h.members {
 		if m.spoke != nil && (cluster == "" || cluster == name) {
 			found[name] = m.spoke
