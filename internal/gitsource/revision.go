@@ -241,6 +241,11 @@ func (m *Mirror) rewritten(ctx context.Context, was, now Resolution) (bool, erro
 	if strings.HasPrefix(now.Ref, "refs/tags/") {
 		return was.Ref == now.Ref, nil // another tag is another version, but a tag itself does not move
 	}
+	if data, err := m.commit(ctx, now.Commit); err == nil { // mostly it is one commit further
+		if c, err := parseCommit(string(data)); err == nil && slices.Contains(c.Parents, was.Commit) {
+			return false, nil
+		}
+	}
 	_, err := m.owner.git.run(ctx, call{args: []string{"merge-base", "--is-ancestor", was.Commit, now.Commit},
 		dir: m.dir, repo: m.repository()})
 	if code := exitCode(err); code == 1 || code == 128 { // not an ancestor, or no longer there
