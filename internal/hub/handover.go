@@ -136,6 +136,12 @@ func (h *Hub) give(m *member, given desired.Given, sources map[string]string) {
 		return
 	}
 	m.digest, m.given = state, &spoke.Assigned{Assignment: given.Assignment, Sources: sources, Holds: given.Holds}
+	h.mu.Lock()
+	m.leaving = nil
+	if slices.ContainsFunc(given.Apps, func(d app.Desired) bool { return d.Removed }) {
+		m.leaving = m.given
+	}
+	h.mu.Unlock()
 	m.spoke.Assign(m.given)
 }
 

@@ -85,6 +85,7 @@ type member struct {
 	given   *spoke.Assigned // what it was last given in this process
 	digest  string          // of that
 	unkept  error           // why it is not given the newest, if so
+	leaving *spoke.Assigned // what it was given, if apps are to go by it and are not known to be gone
 }
 
 // Revision is the state of Git that the hub acts on.
@@ -213,7 +214,7 @@ func (m *member) end(why string) {
 	if m.stop != nil {
 		m.stop()
 	}
-	m.spoke, m.stop, m.given, m.digest, m.unkept, m.err = nil, nil, nil, "", nil, why
+	m.spoke, m.stop, m.given, m.digest, m.unkept, m.leaving, m.err = nil, nil, nil, "", nil, nil, why
 }
 
 // reach starts the spoke of a cluster, if there is a way to it, or tells it of
@@ -248,7 +249,7 @@ func (h *Hub) reach(name, fleet string, m *member) {
 	s := spoke.New(spoke.Options{
 		Cluster: name, Fleet: fleet, Config: config, Health: h.judged.checker, Keys: h.keys, Now: h.opts.Now, Pauses: h.pauses[name],
 		Listener: spoke.Listener{
-			Event: h.record, Changed: h.journal.wake,
+			Event: h.record, Changed: h.changed,
 			FactsChanged: func(string) { h.Trigger() }, // they may matter to a render
 		},
 	})
@@ -262,6 +263,26 @@ func (h *Hub) reach(name, fleet string, m *member) {
 		}
 		s.Run(ctx)
 	})
+}
+
+// changed wakes who waits for news of a cluster. Once the apps that were to go from
+// it are gone, the cluster is given what it should hold without them.
+func (h *Hub) changed(cluster string) {
+	h.journal.wake(cluster)
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	m := h.members[cluster]
+	if m == nil || m.spoke == nil || m.leaving == nil {
+		return
+	}
+	settled := m.spoke.Settled(m.leaving)
+	for _, desired := range m.leaving.Apps {
+		if _, gone := settled[desired.Name]; desired.Removed && !gone {
+			return
+		}
+	}
+	m.leaving = nil
+	signal(h.arrived)
 }
 
 // record logs an event and keeps it among the last ones.
