@@ -9,6 +9,8 @@ import (
 	"slices"
 	"strings"
 
+	"k8s.io/apimachinery/pkg/util/validation"
+
 	"nave.dev/internal/app"
 	"nave.dev/internal/app/asking"
 	"nave.dev/internal/dialect/manifest"
@@ -116,7 +118,7 @@ func (q *question) generations(of map[string][]asking.Object) {
 func (q *question) take(parent string, o asking.Object) *wanted {
 	id := idOf(o.Manifest)
 	place := describe(id, o.Place)
-	reason := q.denies(parent, id)
+	reason := cmp.Or(misnamed(id), q.denies(parent, id))
 	switch id.Group {
 	case sourceGroup, extensionsGroup:
 		if reason != "" {
@@ -143,6 +145,18 @@ func (q *question) take(parent string, o asking.Object) *wanted {
 		return w
 	}
 	return nil
+}
+
+// misnamed says why an object can be on no cluster by its name, or nothing. Such a name
+// could make its app be called as another object's is.
+func misnamed(id object.ID) string {
+	if bad := validation.IsDNS1123Subdomain(id.Name); len(bad) > 0 {
+		return fmt.Sprintf("metadata.name: %q is no name of an object: %s", id.Name, bad[0])
+	}
+	if bad := validation.IsDNS1123Label(id.Namespace); len(bad) > 0 {
+		return fmt.Sprintf("metadata.namespace: %q is no name of a namespace: %s", id.Namespace, bad[0])
+	}
+	return ""
 }
 
 // key is what an app is found by: none that the Delivery itself is, or that another
