@@ -47,7 +47,7 @@ type revision struct {
 	status string // as Helm calls it
 	ours   bool   // this package made it, or began to
 	wanted string // empty unless this package made it, and by no rollback
-	owner  string
+	owner  string // of the last revision that this package made, up to this one
 	tests  string
 	// changed is when Helm last wrote the record.
 	changed time.Time
@@ -118,13 +118,13 @@ func readRevision(m *metav1.PartialObjectMetadata) (revision, bool) {
 	if err != nil {
 		return revision{}, false
 	}
-	record := revision{number: number, status: m.Labels["status"], tests: m.Labels[testsLabel], changed: m.CreationTimestamp.Time}
+	record := revision{number: number, status: m.Labels["status"], tests: m.Labels[testsLabel], owner: m.Labels[ownerLabel], changed: m.CreationTimestamp.Time}
 	if seconds, err := strconv.ParseInt(m.Labels["modifiedAt"], 10, 64); err == nil {
 		record.changed = time.Unix(seconds, 0)
 	}
 	switch m.Labels[runLabel] {
 	case m.Labels["version"]:
-		record.ours, record.wanted, record.owner = true, m.Labels[wantedLabel], m.Labels[ownerLabel]
+		record.ours, record.wanted = true, m.Labels[wantedLabel]
 	case rolledBack + m.Labels["version"]:
 		record.ours, record.tests = true, ""
 	default:
@@ -137,6 +137,7 @@ func readRevision(m *metav1.PartialObjectMetadata) (revision, bool) {
 // whether a revision was recorded.
 type marked struct {
 	*driver.Secrets
+	owner    string
 	recorded bool
 }
 
@@ -147,7 +148,7 @@ func (m *marked) Create(key string, record ri.Releaser) error {
 		if release.Labels == nil {
 			release.Labels = map[string]string{}
 		}
-		release.Labels[runLabel] = rolledBack + strconv.Itoa(release.Version)
+		release.Labels[runLabel], release.Labels[ownerLabel] = rolledBack+strconv.Itoa(release.Version), m.owner
 	}
 	err := m.Secrets.Create(key, record)
 	m.recorded = m.recorded || err == nil

@@ -137,6 +137,8 @@ type Result struct {
 	Failed    string
 	Exhausted bool
 	Held      *Held
+	// Left says that there is a release to be removed, which is not the app's.
+	Left bool
 	// Again is after how long to call again, though nothing changes; 0 is when something
 	// does.
 	Again time.Duration
@@ -181,7 +183,8 @@ func (c *Client) Sync(ctx context.Context, t Target) (Result, error) {
 	return run.result, nil
 }
 
-// Remove uninstalls a release, as far as a review of its objects permits.
+// Remove uninstalls a release, as far as a review of its objects permits. One that the
+// app never brought about, or that another app has by now, stays, and the result tells.
 func (c *Client) Remove(ctx context.Context, t Target) (Result, error) {
 	run, err := c.begin(ctx, t)
 	if err != nil {
@@ -194,6 +197,10 @@ func (c *Client) Remove(ctx context.Context, t Target) (Result, error) {
 	}
 	run.result.Present = seen.present()
 	if !run.result.Present {
+		return run.result, nil
+	}
+	if seen[0].owner != run.owner() {
+		run.result.Present, run.result.Left = false, true
 		return run.result, nil
 	}
 	err = run.take(decision{step: Uninstall, reviewed: true})

@@ -156,7 +156,7 @@ func (r *run) helm(d decision) (*driven, error) {
 	records.SetLogger(slog.DiscardHandler)
 	config := action.NewConfiguration(action.ConfigurationSetLogger(slog.DiscardHandler))
 	config.RESTClientGetter = r.own
-	h := &driven{run: r, config: config, records: &marked{Secrets: records}}
+	h := &driven{run: r, config: config, records: &marked{Secrets: records, owner: r.owner()}}
 	config.Releases = storage.Init(h.records)
 	config.Releases.SetLogger(slog.DiscardHandler)
 	h.guard = newGuard(r, d)

@@ -268,6 +268,8 @@ func (a *Applier) result(t apply.Target, done release.Result, round *round) appl
 		result.Held = &apply.Held{Digest: done.Held.Digest, Reason: done.Held.Reason, Objects: done.Held.Objects}
 	}
 	switch {
+	case done.Left:
+		result.Changes = append(result.Changes, change.Entry{Object: ID(t.Bundle.Release), Action: change.Orphaned, Reason: "its last revision is not this app's"})
 	case t.Removed && done.Held == nil || done.Current || done.Held != nil:
 	case done.Exhausted:
 		result.Changes = append(result.Changes, change.Entry{Object: ID(t.Bundle.Release), Action: change.Failed,
