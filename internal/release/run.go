@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"strings"
 	"time"
 
 	"helm.sh/helm/v4/pkg/action"
@@ -33,7 +34,7 @@ type run struct {
 	end    context.CancelFunc
 	target Target
 	// own is the way to the cluster with the rights of the release, and records that to
-	// Helm's records, whose namespace need not be one that the release may touch.
+	// Helm's records.
 	own, records *bound
 
 	values map[string]any // nil until they are read
@@ -47,7 +48,7 @@ func (c *Client) begin(ctx context.Context, t Target) (*run, error) {
 	r := &run{client: c, target: t}
 	r.ctx, r.end = context.WithCancel(ctx)
 	r.own = c.reach.bind(r.ctx, t.Options.ServiceAccount, t.Release.Namespace)
-	r.records = c.reach.bind(r.ctx, "", r.storage())
+	r.records = r.secrets(r.storage())
 	r.result.Lost = t.Lost
 	for _, namespace := range []string{t.Release.Namespace, r.storage()} {
 		if reason, ok := permitsNamespace(t.Options, namespace); !ok {
@@ -56,6 +57,18 @@ func (c *Client) begin(ctx context.Context, t Target) (*run, error) {
 		}
 	}
 	return r, nil
+}
+
+// secrets returns the way to records, and to values, in a namespace. In that of its
+// service account a release has them though the account may read no Secrets; elsewhere
+// the account's rights count, or a release could take over the records, and with them
+// the values, of another one.
+func (r *run) secrets(namespace string) *bound {
+	account := r.target.Options.ServiceAccount
+	if strings.HasPrefix(account, namespace+"/") {
+		account = ""
+	}
+	return r.client.reach.bind(r.ctx, account, namespace)
 }
 
 // storage is the namespace of Helm's records.

@@ -25,15 +25,13 @@ func (r *run) readValues() error {
 	if err != nil {
 		return err
 	}
-	var client kubernetes.Interface
-	if len(release.ValuesFrom) > 0 {
-		if client, err = kubernetes.NewForConfig(r.records.config); err != nil {
-			return err
-		}
-	}
 	for _, from := range release.ValuesFrom {
 		if reason, ok := permitsNamespace(r.target.Options, from.Namespace); !ok {
 			return fmt.Errorf("values from the %s %s/%s: %s", from.Kind, from.Namespace, from.Name, reason)
+		}
+		client, err := kubernetes.NewForConfig(r.secrets(from.Namespace).config)
+		if err != nil {
+			return err
 		}
 		text, found, err := r.read(client, from)
 		if err != nil {
