@@ -9,6 +9,7 @@ import (
 
 	"nave.dev/internal/app/asking"
 	"nave.dev/internal/dialect/argocd"
+	"nave.dev/internal/dialect/dialecttest"
 	"nave.dev/internal/object"
 )
 
@@ -31,7 +32,7 @@ func TestInstallation(t *testing.T) {
 		{"an Application", `{apiVersion: argoproj.io/v1alpha1, kind: Application, metadata: {name: x}}`, false},
 	} {
 		t.Run(test.reason, func(t *testing.T) {
-			if got := argocd.Installation(manifests(t, []byte(test.manifest))[0]); got != test.want {
+			if got := argocd.Installation(dialecttest.Manifests(t, []byte(test.manifest))[0]); got != test.want {
 				t.Errorf("it is %v", got)
 			}
 		})
@@ -59,7 +60,7 @@ func TestManyWaves(t *testing.T) {
 		all.WriteString("---\n{apiVersion: argoproj.io/v1alpha1, kind: Application, metadata: {name: app-" + string(name) + ", annotations: {argocd.argoproj.io/sync-wave: '" + string(name) +
 			"'}}, spec: {source: {repoURL: git, path: x}, destination: {name: in-cluster}}}\n")
 	}
-	for _, manifest := range manifests(t, []byte(all.String())) {
+	for _, manifest := range dialecttest.Manifests(t, []byte(all.String())) {
 		request.Objects = append(request.Objects, asking.Object{Manifest: manifest, App: "root"})
 	}
 	result := (argocd.Dialect{}).Read(request)

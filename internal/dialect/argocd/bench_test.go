@@ -8,6 +8,7 @@ import (
 
 	"nave.dev/internal/app/asking"
 	"nave.dev/internal/dialect/argocd"
+	"nave.dev/internal/dialect/dialecttest"
 )
 
 // oneRepository is a repository by whatever name.
@@ -26,7 +27,7 @@ func fleetOf(tb testing.TB, clusters int) asking.Request {
 	for i := range clusters {
 		request.Members = append(request.Members, asking.Member{Name: fmt.Sprintf("prod-%02d", i), Labels: map[string]string{"env": "prod"}, Selected: true})
 	}
-	for _, manifest := range manifests(tb, []byte(`
+	for _, manifest := range dialecttest.Manifests(tb, []byte(`
 apiVersion: argoproj.io/v1alpha1
 kind: ApplicationSet
 metadata: {name: all}
@@ -65,7 +66,7 @@ func BenchmarkApplicationSet(b *testing.B) {
 func BenchmarkApplications(b *testing.B) {
 	request := asking.Request{Delivery: "root", Cluster: "prod", Members: []asking.Member{{Name: "prod"}}}
 	for i := range 1000 {
-		for _, manifest := range manifests(b, fmt.Appendf(nil, `
+		for _, manifest := range dialecttest.Manifests(b, fmt.Appendf(nil, `
 apiVersion: argoproj.io/v1alpha1
 kind: Application
 metadata: {name: app-%d, annotations: {argocd.argoproj.io/sync-wave: "%d"}}

@@ -15,6 +15,7 @@ import (
 
 	"nave.dev/internal/app/asking"
 	"nave.dev/internal/dialect/argocd"
+	"nave.dev/internal/dialect/dialecttest"
 )
 
 // examples are repositories that Argo CD's examples name.
@@ -56,24 +57,24 @@ func TestExamples(t *testing.T) {
 			if bytes.Contains(data, []byte("{{- if")) && !bytes.Contains(data, []byte("templatePatch")) {
 				return nil // a template of a chart
 			}
-			for _, manifest := range manifests(t, data) {
+			for _, manifest := range dialecttest.Manifests(t, data) {
 				request.Objects = append(request.Objects, asking.Object{Manifest: manifest, App: "root"})
 			}
 			for _, name := range []string{"dev", "preprod", "prod", "staging", "production", "project", "project2", "my-project"} {
-				request.Objects = append(request.Objects, asking.Object{App: "root", Manifest: manifests(t, fmt.Appendf(nil,
+				request.Objects = append(request.Objects, asking.Object{App: "root", Manifest: dialecttest.Manifests(t, fmt.Appendf(nil,
 					"{apiVersion: argoproj.io/v1alpha1, kind: AppProject, metadata: {name: %s}, spec: {sourceRepos: ['*'], destinations: [{server: '*', namespace: '*'}, {name: '*', namespace: '*'}]}}", name))[0]})
 			}
 			count++
 			result := (argocd.Dialect{}).Read(request)
 			fmt.Fprintf(&got, "%s: %d apps, %d failed, %d warnings\n", name, len(result.Children), len(result.Failed), len(result.Warnings))
 			for _, failure := range result.Failed {
-				got.WriteString(indent("failed " + failure.Err.Error()))
+				got.WriteString(dialecttest.Indent("failed " + failure.Err.Error()))
 			}
 			if result.Incomplete != nil {
-				got.WriteString(indent("incomplete " + result.Incomplete.Error()))
+				got.WriteString(dialecttest.Indent("incomplete " + result.Incomplete.Error()))
 			}
 			for _, warning := range result.Warnings {
-				got.WriteString(indent("warning " + warning.Text))
+				got.WriteString(dialecttest.Indent("warning " + warning.Text))
 			}
 			return nil
 		})
@@ -85,7 +86,7 @@ func TestExamples(t *testing.T) {
 		t.Errorf("only %d files were found", count)
 	}
 	const recorded = "testdata/examples.golden"
-	if *rewrite {
+	if *dialecttest.Rewrite {
 		if err := os.WriteFile(recorded, got.Bytes(), 0o644); err != nil {
 			t.Fatal(err)
 		}

@@ -10,6 +10,7 @@ import (
 	"nave.dev/internal/app"
 	"nave.dev/internal/app/asking"
 	"nave.dev/internal/dialect/argocd"
+	"nave.dev/internal/dialect/dialecttest"
 )
 
 // ask reads manifests by the app that they are of, on one cluster.
@@ -17,7 +18,7 @@ func ask(t *testing.T, of map[string]string) asking.Result {
 	t.Helper()
 	request := asking.Request{Delivery: "root", Path: "argocd", Cluster: "prod", Members: []asking.Member{{Name: "prod"}}, Options: app.Options{Prune: true}}
 	for name, text := range of {
-		for _, manifest := range manifests(t, []byte(text)) {
+		for _, manifest := range dialecttest.Manifests(t, []byte(text)) {
 			request.Objects = append(request.Objects, asking.Object{Manifest: manifest, App: name})
 		}
 	}
@@ -239,12 +240,12 @@ func TestAnotherDefinitionTakesNothing(t *testing.T) {
 			request := asking.Request{Delivery: "root", Path: "argocd", Cluster: "prod", Members: []asking.Member{{Name: "prod"}},
 				Parent: func(name string) string { return test.before[name] }}
 			for name, text := range test.of {
-				for _, manifest := range manifests(t, []byte(text)) {
+				for _, manifest := range dialecttest.Manifests(t, []byte(text)) {
 					request.Objects = append(request.Objects, asking.Object{Manifest: manifest, App: name})
 				}
 			}
 			for name, text := range test.foreign {
-				for _, manifest := range manifests(t, []byte(text)) {
+				for _, manifest := range dialecttest.Manifests(t, []byte(text)) {
 					request.Objects = append(request.Objects, asking.Object{Manifest: manifest, App: name, Foreign: true})
 				}
 			}
@@ -312,7 +313,7 @@ spec: {project: narrow, source: {repoURL: git, path: x}, destination: {name: in-
 			request := asking.Request{Delivery: "root", Path: "argocd", Cluster: "prod", Members: []asking.Member{{Name: "prod"}},
 				Files: repositories{"secret": {"found/x": {}}}}
 			for name, text := range test.of {
-				for _, manifest := range manifests(t, []byte(text)) {
+				for _, manifest := range dialecttest.Manifests(t, []byte(text)) {
 					request.Objects = append(request.Objects, asking.Object{Manifest: manifest, App: name})
 				}
 			}
@@ -353,7 +354,7 @@ func TestServersOfClusters(t *testing.T) {
 			member.Aliases = []string{test.alias}
 		}
 		request := asking.Request{Delivery: "root", Path: "argocd", Members: []asking.Member{member}}
-		for _, manifest := range manifests(t, []byte(text)) {
+		for _, manifest := range dialecttest.Manifests(t, []byte(text)) {
 			request.Objects = append(request.Objects, asking.Object{Manifest: manifest, App: "root"})
 		}
 		result := (argocd.Dialect{}).Read(request)

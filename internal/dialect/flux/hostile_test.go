@@ -10,6 +10,7 @@ import (
 
 	"nave.dev/internal/app"
 	"nave.dev/internal/app/asking"
+	"nave.dev/internal/dialect/dialecttest"
 	"nave.dev/internal/dialect/flux"
 )
 
@@ -18,7 +19,7 @@ func asked(t testing.TB, of map[string]string) asking.Request {
 	t.Helper()
 	request := asking.Request{Delivery: "prod", Path: "clusters/prod", Cluster: "prod-eu", Members: []asking.Member{{Name: "prod-eu", Selected: true}}, Options: app.Options{Prune: true}}
 	for name, text := range of {
-		for _, manifest := range manifests(t, []byte(text)) {
+		for _, manifest := range dialecttest.Manifests(t, []byte(text)) {
 			request.Objects = append(request.Objects, asking.Object{Manifest: manifest, App: name})
 		}
 	}
