@@ -18,10 +18,14 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"testing/fstest"
 
 	"github.com/google/go-cmp/cmp"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
+	"nave.dev/internal/app"
 	"nave.dev/internal/object"
+	"nave.dev/internal/render"
 )
 
 var rewrite = flag.Bool("rewrite", false, "write what was compiled into the table of the corpus")
@@ -87,6 +91,9 @@ func TestFluxCorpus(t *testing.T) {
 			if release := d.Bundle.Release; release != nil {
 				values, err := json.Marshal(release.Values)
 				fmt.Fprintf(&b, "    release %s/%s of %s, values %s%s\n", release.Namespace, release.Name, strings.Split(c.Sources[d.Name][0].Commit, "@")[0], values, errText(err))
+				for _, u := range renderRelease(t, p, release) {
+					fmt.Fprintf(&b, "      %s %s\n", object.Of(u), content(t, u))
+				}
 			}
 		}
 	}
@@ -107,6 +114,40 @@ func TestFluxCorpus(t *testing.T) {
 	if diff := cmp.Diff("cluster "+after, b.String()); diff != "" {
 		t.Errorf("-want +have:\n%s", diff)
 	}
+}
+
+// renderRelease renders a release as Helm does when it installs one.
+func renderRelease(t *testing.T, p *Pipeline, release *app.Release) []*unstructured.Unstructured {
+	t.Helper()
+	files := fstest.MapFS{}
+	for _, file := range release.Chart.Files {
+		files[file.Name] = &fstest.MapFile{Data: file.Data}
+	}
+	helm := app.HelmOptions{ReleaseName: release.Name, Namespace: release.Namespace, Values: release.Values}
+	result, err := p.render.Render(t.Context(), render.Request{Files: files, Path: ".", Params: app.Render{Kind: app.Helm, Namespace: release.Namespace, Helm: helm}})
+	if err != nil {
+		t.Fatalf("rendering release %s/%s: %v", release.Namespace, release.Name, err)
+	}
+	return result.Bundle.Objects
+}
+
+// content is what an object says beside what it is called.
+func content(t *testing.T, u *unstructured.Unstructured) string {
+	t.Helper()
+	says := map[string]any{}
+	for _, field := range []string{"spec", "data"} {
+		if value, ok := u.Object[field]; ok {
+			says[field] = value
+		}
+	}
+	if annotations := u.GetAnnotations(); len(annotations) > 0 {
+		says["annotations"] = annotations
+	}
+	data, err := json.Marshal(says)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(data)
 }
 
 func errText(err error) string {
@@ -138,14 +179,68 @@ type standIns struct {
 	archives map[string][]byte
 }
 
+// standInTemplates make of the values that the repository gives the charts what the
+// charts themselves make of these, and nothing else.
+var standInTemplates = map[string]string{
+	"podinfo": `apiVersion: v1
+kind: Service
+metadata: {name: {{ .Release.Name }}}
+spec: {ports: [{name: http, port: {{ .Values.service.externalPort }}}]}
+---
+{{- if .Values.redis.enabled }}
+apiVersion: apps/v1
+kind: Deployment
+metadata: {name: {{ .Release.Name }}-redis}
+spec:
+  selector: {matchLabels: {app: redis}}
+  template:
+    metadata: {labels: {app: redis}}
+    spec: {containers: [{name: redis, image: "{{ .Values.redis.repository }}:{{ .Values.redis.tag }}"}]}
+{{- end }}
+---
+{{- if .Values.httpRoute.enabled }}
+apiVersion: gateway.networking.k8s.io/v1
+kind: HTTPRoute
+metadata: {name: {{ .Release.Name }}}
+spec:
+  parentRefs: {{ toJson .Values.httpRoute.parentRefs }}
+  hostnames: {{ toJson .Values.httpRoute.hostnames }}
+  rules: {{ toJson .Values.httpRoute.rules }}
+{{- end }}
+`,
+	"gateway-helm": "apiVersion: v1\nkind: ServiceAccount\nmetadata: {name: {{ .Release.Name }}}\n",
+	"cert-manager": `apiVersion: v1
+kind: ConfigMap
+metadata: {name: {{ .Release.Name }}}
+data: {config.yaml: {{ toYaml .Values.config | quote }}}
+---
+{{- if .Values.crds.enabled }}
+apiVersion: apiextensions.k8s.io/v1
+kind: CustomResourceDefinition
+metadata:
+  name: clusterissuers.cert-manager.io
+  {{- if .Values.crds.keep }}
+  annotations: {helm.sh/resource-policy: keep}
+  {{- end }}
+spec: {group: cert-manager.io, scope: Cluster, names: {kind: ClusterIssuer, plural: clusterissuers}}
+{{- end }}
+`,
+}
+
+// standInValues are the defaults of the charts.
+var standInValues = map[string]string{
+	"podinfo":      "service: {externalPort: 9898}\nredis: {enabled: false, repository: redis, tag: latest}\nhttpRoute: {enabled: false}\n",
+	"cert-manager": "config: {}\ncrds: {enabled: false, keep: true}\n",
+}
+
 func newStandIns(t *testing.T, charts ...string) *standIns {
 	t.Helper()
 	s := &standIns{versions: map[string]string{}, archives: map[string][]byte{}}
 	for _, text := range charts {
 		name, version, _ := strings.Cut(text, " ")
 		s.versions[name], s.archives[name] = version, archive(t, name, map[string]string{
-			"Chart.yaml":        fmt.Sprintf("apiVersion: v2\nname: %s\nversion: %s\n", name, version),
-			"templates/cm.yaml": "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: {{ .Release.Name }}}\n",
+			"Chart.yaml": fmt.Sprintf("apiVersion: v2\nname: %s\nversion: %s\n", name, version),
+			"templates/all.yaml": standInTemplates[name], "values.yaml": standInValues[name],
 		})
 	}
 	server := httptest.NewServer(s)
