@@ -99,6 +99,9 @@ type Options struct {
 	Dialects bool `json:"dialects,omitempty"`
 	// Leaves are objects that are neither applied nor deleted.
 	Leaves ObjectRules `json:"leaves,omitempty"`
+	// Selves are names of further objects that ask for the app, as what installed another
+	// program calls what a Delivery is here.
+	Selves []string `json:"selves,omitempty"`
 	// Gates and After order the app among others, beside DependsOn.
 	Gates []Gate       `json:"gates,omitempty"`
 	After []Precedence `json:"after,omitempty"`

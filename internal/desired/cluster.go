@@ -197,7 +197,7 @@ func (a *clusterApps) addRoot(spec app.Spec, t *family.Tree, cluster string) {
 	if r.Err == nil {
 		asks := len(t.Asks.Asks) > 0
 		r.Result = t.Asks.Without(r.Result, asks)
-		spec.Options.Gates = t.Found.Gates[cluster]
+		spec.Options.Gates, spec.Options.Selves = t.Found.Gates[cluster], t.Found.Selves[cluster]
 		if asks {
 			spec.Options.Lineage.Delivery = spec.Name
 			a.leave(&spec, t.Asks)

@@ -4,12 +4,10 @@ import (
 	"context"
 	"reflect"
 
-	"nave.dev/internal/app"
-	"nave.dev/internal/spoke/rival"
-)
+	"k8s.io/apimachinery/pkg/runtime/schema"
 
-// argoNamespace is that of a running Argo CD's own Applications, as read from Git.
-const argoNamespace = "argocd"
+	"nave.dev/internal/app"
+)
 
 // takeFacts takes over what the cluster serves now, and tells who renders by it.
 func (s *session) takeFacts(facts app.Facts) {
@@ -26,18 +24,11 @@ func (s *session) takeFacts(facts app.Facts) {
 	s.spoke.opts.Listener.FactsChanged(s.spoke.opts.Cluster)
 }
 
-// meet has the Applications of a running Argo CD watched as long as the cluster has
-// such a kind.
+// meet has the objects of a running Argo CD or Flux watched as long as the cluster has
+// their kinds.
 func (s *session) meet(ctx context.Context) {
-	_, served := s.facts.Namespaced(rival.Kind)
-	switch {
-	case served && s.rivals == nil:
-		rivals := rival.New(argoNamespace)
-		s.rivals = rivals
-		ctx, s.unmeet = context.WithCancel(ctx)
-		s.tasks.Go(func() { rivals.Watch(ctx, s.applier.WatchObjects) })
-	case !served && s.rivals != nil:
-		s.unmeet()
-		s.rivals = nil
+	served := func(kind schema.GroupKind) bool { _, known := s.facts.Namespaced(kind); return known }
+	for _, follow := range s.rivals.Meet(ctx, served) {
+		s.tasks.Go(func() { follow(s.applier.WatchObjects) })
 	}
 }

@@ -14,6 +14,9 @@ import (
 	"nave.dev/internal/app"
 )
 
+// argoNamespace is that of the Argo CD.
+const argoNamespace = "argocd"
+
 // argocd is what the cluster has of an Argo CD: its definition, and Applications.
 type argocd struct {
 	*ground

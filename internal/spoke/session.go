@@ -60,8 +60,7 @@ type session struct {
 	events      chan apply.Event
 	broken      chan error
 	served      *served.Follower
-	rivals      *rival.Rivals // nil unless the cluster has their kind
-	unmeet      context.CancelFunc
+	rivals      *rival.Rivals
 	kept        chan kept // by syncs that run hooks
 	hookWatches map[schema.GroupKind]bool
 	hookEvents  chan object.ID
@@ -102,7 +101,7 @@ func newSession(s *Spoke, client kubernetes.Interface, applier *releases.Applier
 		writer: lease.New(client, record.Namespace, record.LeaseName, s.opts.Writer), apps: s.apps, health: s.health, claims: &claims.Claims{}, applied: map[object.ID]string{},
 		watches: map[schema.GroupKind]*watch{}, listed: map[schema.GroupKind]bool{},
 		away: map[schema.GroupKind]error{}, trouble: map[schema.GroupKind]bool{}, tracked: inventory.New(), scaled: map[object.ID]object.ID{},
-		results: make(chan func(), 64), events: make(chan apply.Event, 1024), broken: make(chan error, 16), served: served.New(),
+		results: make(chan func(), 64), events: make(chan apply.Event, 1024), broken: make(chan error, 16), served: served.New(), rivals: rival.New(),
 		kept: make(chan kept, atOnce), hookWatches: map[schema.GroupKind]bool{}, hookEvents: make(chan object.ID, 256), releasing: map[string]bool{},
 		whole: true,
 	}

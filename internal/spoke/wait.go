@@ -1,6 +1,7 @@
 package spoke
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 
@@ -55,14 +56,18 @@ func (s *session) ready(w *work) bool {
 	return true
 }
 
-// rival says why an app of a tree is not to be written since a running Argo CD keeps
-// it as well, or one that it came of, or nothing.
+// rival says why an app of a tree is not to be written since a running Argo CD or Flux
+// keeps it as well, or one that it came of, or nothing.
 func (s *session) rival(w *work) string {
 	for range len(s.apps) {
-		if s.rivals == nil || w.options.Lineage.Delivery == "" {
+		if w.options.Lineage.Delivery == "" {
 			return ""
 		}
-		if why := s.rivals.Why(w.name); why != "" {
+		why := s.rivals.Why(w.name)
+		for _, self := range w.options.Selves {
+			why = cmp.Or(why, s.rivals.Why(self))
+		}
+		if why != "" {
 			return why
 		}
 		if w = s.apps[w.options.Lineage.Parent]; w == nil {

@@ -91,6 +91,9 @@ type Result struct {
 	// Children by cluster and name. Those of them whose objects were not among the
 	// request's are to be rendered, and asked about again with all objects.
 	Children []app.Child
+	// Selves are the names that objects give the Delivery's own app, beside its own, by
+	// cluster and in order.
+	Selves map[string][]string
 	// Gates of the Delivery's own app, by cluster.
 	Gates map[string][]app.Gate
 	// Failed are apps that are asked for and cannot be told.

@@ -122,7 +122,7 @@ type readings struct {
 
 // read asks the dialects which apps the objects of a tree ask for.
 func (g *Grower) read(ctx context.Context, t *Tree, askers []Asker, common []shared) *readings {
-	all := &readings{Result: asking.Result{Gates: map[string][]app.Gate{}}}
+	all := &readings{Result: asking.Result{Selves: map[string][]string{}, Gates: map[string][]app.Gate{}}}
 	found := make([]asking.Result, len(g.Dialects))
 	times := map[Stand]int{}
 	var incomplete []error
@@ -134,6 +134,9 @@ func (g *Grower) read(ctx context.Context, t *Tree, askers []Asker, common []sha
 		all.Failed, all.Warnings = append(all.Failed, found[i].Failed...), append(all.Warnings, found[i].Warnings...)
 		for cluster, gates := range found[i].Gates {
 			all.Gates[cluster] = slices.Concat(all.Gates[cluster], gates)
+		}
+		for cluster, names := range found[i].Selves {
+			all.Selves[cluster] = slices.Concat(all.Selves[cluster], names)
 		}
 		if found[i].Incomplete != nil {
 			incomplete = append(incomplete, found[i].Incomplete)

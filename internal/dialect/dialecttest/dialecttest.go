@@ -150,6 +150,9 @@ func (s Stories) print(result asking.Result) string {
 	for _, cluster := range slices.Sorted(maps.Keys(result.Gates)) {
 		fmt.Fprintf(&b, "gates on %s %s\n", cluster, JSON(result.Gates[cluster]))
 	}
+	for _, cluster := range slices.Sorted(maps.Keys(result.Selves)) {
+		fmt.Fprintf(&b, "itself on %s: %s\n", cluster, strings.Join(result.Selves[cluster], ", "))
+	}
 	for _, failure := range result.Failed {
 		fmt.Fprintf(&b, "failed %s on %q, of %s\n%s", failure.Name, failure.Cluster, failure.Parent, Indent(failure.Err.Error()))
 	}

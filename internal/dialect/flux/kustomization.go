@@ -230,7 +230,9 @@ func (r *reading) origin() {
 
 // self notes that the Kustomization is the Delivery itself, seen from inside.
 func (r *reading) self() {
-	r.selves[r.key(r.name)] = true
+	if r.selves[r.key(r.name)] = true; r.name != r.Delivery {
+		r.result.Selves[r.cluster] = append(r.result.Selves[r.cluster], r.name)
+	}
 	plain := app.Render{Kind: app.Flux, Ignore: r.child.Origins[0].Render.Ignore}
 	if got := r.child.Origins[0].Render; fmt.Sprintf("%#v", got) != fmt.Sprintf("%#v", plain) {
 		r.refuse("spec", "write these options into a kustomization.yaml, or give the Delivery another path",

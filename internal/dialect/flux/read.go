@@ -56,7 +56,7 @@ type wanted struct {
 func (d Dialect) Read(request asking.Request) asking.Result {
 	q := &question{
 		Request: request, sources: map[object.ID][]source{}, artifacts: map[object.ID][]artifact{}, charts: map[object.ID][]chartsOf{},
-		wanted: map[string]*wanted{}, children: map[string][]*wanted{}, selves: map[string]bool{}, warned: map[asking.Warning]bool{},
+		result: asking.Result{Selves: map[string][]string{}}, wanted: map[string]*wanted{}, children: map[string][]*wanted{}, selves: map[string]bool{}, warned: map[asking.Warning]bool{},
 	}
 	of := map[string][]asking.Object{}
 	for _, o := range request.Objects {
@@ -295,6 +295,9 @@ func (q *question) tell() {
 	}
 	read(append([]string{q.Delivery}, slices.Sorted(maps.Keys(q.Others))...))
 	q.order()
+	for _, selves := range q.result.Selves {
+		slices.Sort(selves)
+	}
 	for _, name := range names {
 		w := q.wanted[name]
 		if q.selves[name] && w.malformed == nil {
