@@ -51,6 +51,7 @@ type known struct {
 	digest  string // of the bundle
 	reads   bool   // values from the cluster
 	lost    int
+	failed  string // why the last attempt at the bundle failed
 	objects map[object.ID]bool
 }
 
@@ -103,7 +104,7 @@ func (m *Memory) of(t apply.Target) *known {
 		m.apps[t.App] = k
 	}
 	if k.digest != t.Bundle.Digest {
-		k.digest, k.lost = t.Bundle.Digest, 0
+		k.digest, k.lost, k.failed = t.Bundle.Digest, 0, ""
 	}
 	r := t.Bundle.Release
 	k.reads = len(r.ValuesFrom) > 0
@@ -166,7 +167,10 @@ func (a *Applier) Sync(ctx context.Context, t apply.Target) (apply.Result, error
 	}
 	target.Lost = k.lost
 	done, err := a.engine.Sync(ctx, target)
-	k.lost = done.Lost
+	if done.Failed = cmp.Or(done.Failed, k.failed); done.Current {
+		done.Failed = ""
+	}
+	k.lost, k.failed = done.Lost, done.Failed
 	result := a.result(t, done, round)
 	if err != nil || !done.Present {
 		return result, err
