@@ -13,6 +13,7 @@ const (
 	applications                // an Application each, among the objects of a root Application
 	generated                   // an ApplicationSet, for each cluster and app
 	kustomizations              // a Kustomization of Flux each, among the objects of the Delivery
+	releases                    // a HelmRelease of Flux each, all of one chart
 )
 
 // repositoryURL is what Applications call the fleet repository.
@@ -31,7 +32,7 @@ func (f fleet) ask(all files) {
 	switch f.by {
 	case generated:
 		dialect = "  dialect: {context: fleet}\n"
-	case kustomizations:
+	case kustomizations, releases:
 		dialect = "  kind: flux\n"
 	}
 	all["deliveries/bootstrap.yaml"] = `apiVersion: nave.dev/v1alpha1
@@ -45,6 +46,13 @@ spec:
 	if f.by == kustomizations {
 		for app := range f.apps {
 			all["bootstrap/"+appName(app)+".yaml"] = kustomization(appName(app), namespaceOf(app))
+		}
+		return
+	}
+	if f.by == releases {
+		f.shared(all)
+		for app := range f.apps {
+			all["bootstrap/"+appName(app)+".yaml"] = helmRelease(app, `"1"`)
 		}
 		return
 	}

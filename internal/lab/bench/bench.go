@@ -56,6 +56,7 @@ func All() []Bench {
 		{"argocd-root", "1 cluster, a root Application of 50 others in Kustomize and Helm, from nothing", 1, argoRoot},
 		{"argocd-1x1000", "1 cluster, 1,000 Applications of 4 objects, from nothing, and after a commit", 1, argoApplications},
 		{"flux-1x1000", "1 cluster, 1,000 Kustomizations of 4 objects, from nothing, and after a commit", 1, fluxKustomizations},
+		{"helm-releases", "1 cluster, 200 HelmReleases of a chart of 4 objects, from nothing, and after a commit", 1, helmReleases},
 		{"cold-24x50", "24 clusters, 50 apps of 4 objects in Kustomize overlays, from nothing", 24, cold(large)},
 		{"readme", "a commit that changes nothing for 24 clusters with 50 apps each", 24, readme},
 		{"one-line", "a line in a base that changes one object on each of 24 clusters", 24, oneLine},

@@ -91,7 +91,7 @@ func (s *site) compare(ctx context.Context, f fleet) (nave, floor []half, err er
 	if err := s.push(ctx, f); err != nil {
 		return nil, nil, err
 	}
-	objects, err := s.wanted(ctx)
+	objects, err := s.wanted(ctx, f)
 	if err != nil {
 		return nil, nil, err
 	}

@@ -89,6 +89,9 @@ func (f fleet) files() files {
 			cluster, environments[i%len(environments)])
 	}
 	f.ask(all)
+	if f.by == releases {
+		return all
+	}
 	for app := range f.apps {
 		switch f.formOf(app) {
 		case plain:

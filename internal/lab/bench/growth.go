@@ -62,7 +62,7 @@ func (s *site) cost(ctx context.Context, f fleet, clusters int) (float64, error)
 	objects := map[string][]stated{}
 	if f.apps > 0 {
 		var err error
-		if objects, err = part.wanted(ctx); err != nil {
+		if objects, err = part.wanted(ctx, f); err != nil {
 			return 0, err
 		}
 	}

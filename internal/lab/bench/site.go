@@ -287,12 +287,15 @@ func (s *site) settle(ctx context.Context, f fleet) error {
 	if err := s.publish(ctx, f); err != nil {
 		return err
 	}
-	if err := s.lab.AwaitFleet(ctx, func(wait *exec.Cmd) { wait.Stderr = io.Discard }); err != nil {
+	if err := s.lab.AwaitFleet(ctx, quietly); err != nil {
 		return err
 	}
 	s.kept = f
 	return s.calm(ctx)
 }
+
+// quietly has a program say nothing of what it waits for.
+func quietly(wait *exec.Cmd) { wait.Stderr = io.Discard }
 
 // publish gives every Ingress an address when it is there, as an ingress
 // controller does: without one it does not count as healthy.

@@ -44,6 +44,12 @@ func fluxKustomizations(ctx context.Context, s *site) ([]Figure, error) {
 // thousand measures a tree on a cluster: from nothing, and then after commits that change
 // nothing, and one of its apps.
 func thousand(ctx context.Context, s *site, f fleet) ([]Figure, error) {
+	return s.thenCommits(ctx, f, "a line in one app", func(f fleet) ([]Figure, error) { return s.oneLine(ctx, f, treeBar) })
+}
+
+// thenCommits measures a fleet on a cluster: from nothing, and then after a commit that
+// changes nothing, and another one.
+func (s *site) thenCommits(ctx context.Context, f fleet, about string, measure func(fleet) ([]Figure, error)) ([]Figure, error) {
 	figures, err := cold(f)(ctx, s)
 	if err != nil {
 		return nil, err
@@ -51,12 +57,12 @@ func thousand(ctx context.Context, s *site, f fleet) ([]Figure, error) {
 	f = f.scaled(s.opts)
 	for _, commit := range []struct {
 		about   string
-		measure func() ([]Figure, error)
+		measure func(fleet) ([]Figure, error)
 	}{
-		{"a commit to the README", func() ([]Figure, error) { return s.readme(ctx, f) }},
-		{"a line in one app", func() ([]Figure, error) { return s.oneLine(ctx, f, treeBar) }},
+		{"a commit to the README", func(f fleet) ([]Figure, error) { return s.readme(ctx, f) }},
+		{about, measure},
 	} {
-		found, err := commit.measure()
+		found, err := commit.measure(f)
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", commit.about, err)
 		}
@@ -91,7 +97,7 @@ func (s *site) healthy(ctx context.Context, f fleet) (Figure, error) {
 	if err := s.push(ctx, f); err != nil {
 		return Figure{}, err
 	}
-	objects, err := s.wanted(ctx)
+	objects, err := s.wanted(ctx, f)
 	if err != nil {
 		return Figure{}, err
 	}

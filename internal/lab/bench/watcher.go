@@ -14,11 +14,12 @@ import (
 	"k8s.io/client-go/tools/cache"
 )
 
-// resources are those of generated objects, by kind.
+// resources are those of generated objects, by kind, and of what Helm records of them.
 var resources = map[string]schema.GroupVersionResource{
 	"ServiceAccount": {Version: "v1", Resource: "serviceaccounts"},
 	"Service":        {Version: "v1", Resource: "services"},
 	"ConfigMap":      {Version: "v1", Resource: "configmaps"},
+	"Secret":         {Version: "v1", Resource: "secrets"},
 	"Ingress":        {Group: "networking.k8s.io", Version: "v1", Resource: "ingresses"},
 	"Deployment":     {Group: "apps", Version: "v1", Resource: "deployments"},
 }
