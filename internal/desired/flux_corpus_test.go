@@ -239,7 +239,7 @@ func newStandIns(t *testing.T, charts ...string) *standIns {
 	for _, text := range charts {
 		name, version, _ := strings.Cut(text, " ")
 		s.versions[name], s.archives[name] = version, archive(t, name, map[string]string{
-			"Chart.yaml": fmt.Sprintf("apiVersion: v2\nname: %s\nversion: %s\n", name, version),
+			"Chart.yaml":         fmt.Sprintf("apiVersion: v2\nname: %s\nversion: %s\n", name, version),
 			"templates/all.yaml": standInTemplates[name], "values.yaml": standInValues[name],
 		})
 	}

@@ -22,7 +22,9 @@ func TestFieldsAreDocumented(t *testing.T) {
 	for kind, spec := range map[string]any{
 		"Kustomization": kustomizationSpec{}, "GitRepository": gitRepositorySpec{}, "HelmRelease": helmReleaseSpec{}, "ArtifactGenerator": artifactGeneratorSpec{},
 	} {
-		at := slices.IndexFunc(sections, func(text string) bool { return strings.HasPrefix(text, kind+"\n") || strings.HasPrefix(text, kind+" and ") })
+		at := slices.IndexFunc(sections, func(text string) bool {
+			return strings.HasPrefix(text, kind+"\n") || strings.HasPrefix(text, kind+" and ")
+		})
 		if at < 0 {
 			t.Errorf("%s has no section", kind)
 			continue
