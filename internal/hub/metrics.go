@@ -2,6 +2,7 @@ package hub
 
 import (
 	"net/http"
+	"regexp"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
@@ -35,8 +36,15 @@ func newMetrics(h *Hub) *metrics {
 		hub: h, registry: prometheus.NewRegistry(),
 		events: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "nave_events_total", Help: "Events by cluster and kind."}, []string{"cluster", "kind"}),
 	}
-	m.registry.MustRegister(m, m.events, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	m.registry.MustRegister(m, m.events, goCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
+}
+
+// goCollector tells of the runtime, and of the memory that was in use after the last
+// collection: what is in use between two says more of when they were.
+func goCollector() prometheus.Collector {
+	live := collectors.GoRuntimeMetricsRule{Matcher: regexp.MustCompile("^/gc/heap/live:bytes$")}
+	return collectors.NewGoCollector(collectors.WithGoCollectorRuntimeMetrics(live))
 }
 
 func (m *metrics) count(e spoke.Event) { m.events.WithLabelValues(e.Cluster, string(e.Kind)).Inc() }

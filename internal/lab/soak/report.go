@@ -203,7 +203,7 @@ func (r *Report) charts() map[string]chart.Chart {
 	times.Log = true
 	return map[string]chart.Chart{
 		"soak-memory": base("Memory of the hub", "MiB",
-			r.line("anonymous", "anonymous"), r.line("file", "file"), r.line("heap", "Go heap in use"), r.line("workers", "render workers, anonymous")),
+			r.line("anonymous", "anonymous"), r.line("file", "file"), r.line("heap", "live Go heap"), r.line("workers", "render workers, anonymous")),
 		"soak-goroutines":  base("Goroutines of the hub", "", r.line("goroutines", "goroutines")),
 		"soak-descriptors": base("Open file descriptors of the hub", "", r.line("descriptors", "file descriptors")),
 		"soak-watches": base("Open watches, per cluster", "",
