@@ -107,6 +107,8 @@ type Options struct {
 	After []Precedence `json:"after,omitempty"`
 	// Ready are apps that it waits for by other rules than DependsOn.
 	Ready []Readiness `json:"ready,omitempty"`
+	// Variables are what replaces those in Deferred objects; nil leaves them.
+	Variables *Variables `json:"variables,omitempty"`
 	// Manual leaves it to people to begin a sync; until then the app is OutOfSync.
 	Manual  bool     `json:"manual,omitempty"`
 	Windows []Window `json:"windows,omitempty"`

@@ -29,6 +29,9 @@ type Render struct {
 	// UnsetIsEmpty takes a variable that is not set for empty text, with a warning, in
 	// place of an error.
 	UnsetIsEmpty bool `json:"unsetIsEmpty,omitempty"`
+	// Defer says that there are other variables, which the cluster alone knows: an object
+	// that uses one is left as it is, and object.Deferred.
+	Defer bool `json:"defer,omitempty"`
 	// CommonMetadata is set on every object, after Substitute.
 	CommonMetadata Metadata `json:"commonMetadata,omitzero"`
 	// Ignore are patterns, as those of .gitignore, of files that do not count where the

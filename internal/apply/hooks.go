@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
@@ -47,7 +48,7 @@ func (r *run) prepareHook(u *unstructured.Unstructured) (*unstructured.Unstructu
 			return nil, err
 		}
 	}
-	return u, plainData(u)
+	return u, object.PlainData(u)
 }
 
 // createHook creates a hook; one that is there is a conflict.
@@ -98,7 +99,7 @@ func (c *Client) ReleaseHooks(ctx context.Context, app string, run hook.Run) err
 // WatchHooks calls a function for each change of a hook of a kind, until ctx ends
 // or, as Watch, the kind cannot be watched.
 func (c *Client) WatchHooks(ctx context.Context, kind schema.GroupKind, changed func(object.ID)) error {
-	return c.follow(ctx, kind, object.HookLabel, cluster.Metadata, func(e Event) {
+	return c.follow(ctx, kind, metav1.ListOptions{LabelSelector: object.HookLabel}, cluster.Metadata, func(e Event) {
 		if e.ID.Name != "" {
 			changed(e.ID)
 		}

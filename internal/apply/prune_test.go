@@ -204,7 +204,7 @@ func TestRule5DeletionIsOfWhatWasReadAndNothingElse(t *testing.T) {
 	target := g.target("web", configMaps("old"))
 	g.sync(target)
 	live := g.live("ConfigMap", "old")
-	r, err := g.client.begin(g.with(target, configMaps("a")), syncing)
+	r, err := g.client.begin(t.Context(), g.with(target, configMaps("a")), syncing)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -32,7 +32,7 @@ func (c *Client) Recover(ctx context.Context, targets []Target) ([]map[object.ID
 	for i, t := range targets {
 		baselines[i] = map[object.ID]Baseline{}
 		t.Known = nil
-		r, err := c.begin(t, showing)
+		r, err := c.begin(ctx, t, showing)
 		if err != nil {
 			failures = append(failures, err)
 			continue

@@ -3,6 +3,7 @@ package apply
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 
 	"k8s.io/apimachinery/pkg/runtime/schema"
@@ -20,9 +21,12 @@ func (c *Client) Repair(ctx context.Context, t Target, ids []object.ID) (Result,
 	if t.Options.Suspend {
 		return Result{WaitsFor: "the app is suspended"}, nil
 	}
-	r, err := c.begin(t, repairing)
+	r, err := c.begin(ctx, t, repairing)
 	if err != nil {
 		return Result{}, err
+	}
+	if r.blocked != "" {
+		return Result{WaitsFor: r.blocked}, nil
 	}
 	r.only(ctx, ids)
 	r.each(r.items, func(it *item) { r.one(ctx, it) })
@@ -56,7 +60,7 @@ func (r *run) only(ctx context.Context, ids []object.ID) {
 // Diff returns what Sync would do to the cluster as it is now, every field with
 // its manager, by dry runs of the API server. It writes nothing.
 func (c *Client) Diff(ctx context.Context, t Target) (change.Set, error) {
-	r, err := c.begin(t, showing)
+	r, err := c.begin(ctx, t, showing)
 	if err != nil {
 		return nil, err
 	}
@@ -68,7 +72,7 @@ func (c *Client) Diff(ctx context.Context, t Target) (change.Set, error) {
 // holds is not read again, and the result has the baselines of all that is as Git
 // says.
 func (c *Client) Compare(ctx context.Context, t Target) (Result, error) {
-	r, err := c.begin(t, showing)
+	r, err := c.begin(ctx, t, showing)
 	if err != nil {
 		return Result{}, err
 	}
@@ -84,6 +88,9 @@ func (c *Client) Compare(ctx context.Context, t Target) (Result, error) {
 
 // compare finds out what syncing would do.
 func (r *run) compare(ctx context.Context) (Result, error) {
+	if r.blocked != "" {
+		return Result{WaitsFor: r.blocked}, fmt.Errorf("it waits for %s", r.blocked)
+	}
 	r.prepareAll(ctx)
 	for _, s := range stages(r.items) {
 		r.each(s.items, func(it *item) { r.show(ctx, it) })

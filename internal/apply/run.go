@@ -2,7 +2,6 @@ package apply
 
 import (
 	"context"
-	"encoding/base64"
 	"errors"
 	"fmt"
 	"slices"
@@ -14,7 +13,6 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 
-	"nave.dev/internal/apply/autoscaler"
 	"nave.dev/internal/apply/cluster"
 	"nave.dev/internal/apply/difference"
 	"nave.dev/internal/apply/hook"
@@ -54,8 +52,9 @@ type run struct {
 	going       int     // objects of the app that are being deleted
 	waits       []string
 	result      Result
-	trusting    bool // baselines count although nothing is written
-	paced       bool // objects wait for others to be healthy
+	trusting    bool   // baselines count although nothing is written
+	blocked     string // what all of the app waits for
+	paced       bool   // objects wait for others to be healthy
 
 	mu      sync.Mutex
 	failing bool  // something that is waited for has failed
@@ -84,6 +83,8 @@ type item struct {
 	known    *Baseline
 	err      error // why it could not be prepared
 
+	refused  error  // why variables are not replaced in it
+	secret   bool   // values of Secrets are in it, whatever its kind
 	gated    string // what it waits for outside of the app, as far as Git has changed it
 	applied  bool   // it was, and yet that is not all
 	surprise bool   // it existed when it was believed not to
@@ -107,15 +108,12 @@ var (
 )
 
 // begin reads a target into a run.
-func (c *Client) begin(t Target, m mode) (*run, error) {
+func (c *Client) begin(ctx context.Context, t Target, m mode) (*run, error) {
 	r := &run{client: c, target: t, mode: m, owner: c.owner(t.App), definitions: map[schema.GroupKind]*item{}, namespaces: map[string]*item{}}
 	r.result.Baselines = map[object.ID]Baseline{}
-	if name := t.Options.ServiceAccount; name != "" {
-		namespace, account, ok := strings.Cut(name, "/")
-		if !ok || namespace == "" || account == "" {
-			return nil, fmt.Errorf("reading the service account %q of the app %q: want NAMESPACE/NAME", name, t.App)
-		}
-		r.user = "system:serviceaccount:" + namespace + ":" + account
+	var err error
+	if r.user, err = userOf(t.Options.ServiceAccount); err != nil {
+		return nil, fmt.Errorf("reading the service account of the app %q: %w", t.App, err)
 	}
 	switch t.Options.Propagation {
 	case "":
@@ -139,7 +137,6 @@ func (c *Client) begin(t Target, m mode) (*run, error) {
 		}
 		r.rules = append(r.rules, read)
 	}
-	var err error
 	if r.differences, err = difference.Read(t.Options.Differences); err != nil {
 		return nil, fmt.Errorf("reading the differences that the app %q ignores: %w", t.App, err)
 	}
@@ -150,9 +147,8 @@ func (c *Client) begin(t Target, m mode) (*run, error) {
 	if t.Removal {
 		objects = nil
 	}
-	r.scaled = autoscaler.Among(objects)
-	for _, source := range objects {
-		r.items = append(r.items, &item{source: source, id: object.Of(source), wave: object.Wave(source)})
+	if err := r.fill(ctx, objects); err != nil {
+		return nil, err
 	}
 	if t.Options.CreateNamespace && !t.Removal {
 		r.addNamespaces()
@@ -222,6 +218,9 @@ func (r *run) prepare(ctx context.Context, it *item) {
 		return
 	}
 	it.id = object.Of(body)
+	if it.err = it.refused; it.err != nil {
+		return
+	}
 	it.rules = ownership.Rules{Former: r.client.options.FormerManagers}
 	if it.optional {
 		it.rules.Former = nil // what people put on a namespace is not for Git to say
@@ -251,7 +250,7 @@ func (r *run) prepare(ctx context.Context, it *item) {
 			return
 		}
 	}
-	if err := plainData(body); err != nil {
+	if err := object.PlainData(body); err != nil {
 		it.err = err
 		return
 	}
@@ -282,6 +281,9 @@ func (r *run) prepare(ctx context.Context, it *item) {
 		if data, it.err = it.counted(body); it.err != nil {
 			return
 		}
+		if it.secret { // or the value could be guessed from it
+			data = append(slices.Clone(r.client.options.DigestKey), data...)
+		}
 		it.digest = object.Digest(data)
 	}
 }
@@ -299,32 +301,6 @@ func (r *run) scaler(ctx context.Context, workload object.ID) (string, error) {
 // applies reports whether a rule is about an object.
 func (f fieldRule) applies(id object.ID) bool {
 	return (f.kind == "*" || f.kind == id.Kind) && (f.group == "" || f.group == id.Group) && (f.name == "" || f.name == id.Name)
-}
-
-// plainData turns a Secret's stringData, which only the server's input knows,
-// into data, so that what is applied is what is owned.
-func plainData(u *unstructured.Unstructured) error {
-	if u.GroupVersionKind().Group != "" || u.GetKind() != "Secret" || u.Object["stringData"] == nil {
-		return nil
-	}
-	texts, ok := u.Object["stringData"].(map[string]any)
-	data, isMap := u.Object["data"].(map[string]any)
-	if !ok || u.Object["data"] != nil && !isMap {
-		return errors.New("its data or stringData is no map")
-	}
-	if data == nil {
-		data = map[string]any{}
-	}
-	for key, v := range texts {
-		text, ok := v.(string)
-		if !ok {
-			return fmt.Errorf("its stringData[%q] is no string", key)
-		}
-		data[key] = base64.StdEncoding.EncodeToString([]byte(text))
-	}
-	u.Object["data"] = data
-	delete(u.Object, "stringData")
-	return nil
 }
 
 // claimant names another app that has the object in Git.

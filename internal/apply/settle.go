@@ -185,6 +185,7 @@ func (r *run) delicate(it *item) bool {
 // write completes a request that is about an item.
 func (r *run) write(it *item, verb string, request cluster.Request) write {
 	request.Object, request.Resource, request.As = it.id, it.resource, r.user
+	request.Secret = it.secret
 	if request.Manager == "" {
 		request.Manager = object.FieldManager
 	}
@@ -330,6 +331,9 @@ func (r *run) reconcile(ctx context.Context, it *item) error {
 		return err
 	}
 	fields := v.seen.Changes(shown, claim == mine, r.client.options.DigestKey)
+	if it.secret {
+		fields = change.VeilFields(fields, r.client.options.DigestKey)
+	}
 	it.entry = change.Entry{Action: r.action(claim, reporting, len(fields) > 0), Reason: note, Fields: fields}
 	switch it.entry.Action {
 	case change.Corrected, change.Drifted:

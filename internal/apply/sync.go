@@ -33,9 +33,12 @@ func (c *Client) Sync(ctx context.Context, t Target) (Result, error) {
 	if t.Options.Suspend {
 		return Result{WaitsFor: "the app is suspended"}, nil
 	}
-	r, err := c.begin(t, syncing)
+	r, err := c.begin(ctx, t, syncing)
 	if err != nil {
 		return Result{}, err
+	}
+	if r.blocked != "" {
+		return Result{WaitsFor: r.blocked}, nil
 	}
 	r.prepareAll(ctx)
 	// Run the hooks that come first.

@@ -176,7 +176,7 @@ func TestWhatIsSettledIsLetGo(t *testing.T) {
 	g := on(t)
 	target := g.target("web", web)
 	for _, round := range []string{"created", "unchanged"} {
-		r, err := g.client.begin(target, syncing)
+		r, err := g.client.begin(t.Context(), target, syncing)
 		if err != nil {
 			t.Fatal(err)
 		}

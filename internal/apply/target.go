@@ -6,12 +6,12 @@ import (
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
-	"k8s.io/apimachinery/pkg/types"
 
 	"nave.dev/internal/app"
 	"nave.dev/internal/apply/hook"
 	"nave.dev/internal/apply/ownership"
 	"nave.dev/internal/apply/prune"
+	"nave.dev/internal/apply/sight"
 	"nave.dev/internal/change"
 	"nave.dev/internal/object"
 )
@@ -83,6 +83,10 @@ type Target struct {
 	// nothing can be decrypted.
 	Decrypt func(*unstructured.Unstructured) (*unstructured.Unstructured, error)
 
+	// Variables returns what replaces the variables of Deferred objects, or says what
+	// all of the app waits for. Nil leaves them.
+	Variables func(context.Context) (replace Replace, waitsFor string, err error)
+
 	// ClusterObjects counts the objects that Nave manages on the cluster, and
 	// PrunedThisRound what other apps' prunes of the same round deleted.
 	ClusterObjects  int
@@ -91,6 +95,10 @@ type Target struct {
 	// is not so.
 	HoldPrunes string
 }
+
+// Replace returns a Deferred object as it is to be applied, and whether values of
+// Secrets are in it. An object of which that fails fails alone.
+type Replace func(*unstructured.Unstructured) (replaced *unstructured.Unstructured, secret bool, err error)
 
 // Result is what was done to the objects of an app.
 type Result struct {
@@ -114,51 +122,11 @@ type Held struct {
 	Reason  string // which rule holds them
 }
 
-// Baseline is an object as the API server returned it after it was applied, as
-// far as a change of it matters. It is advisory: without one the object is read.
-type Baseline struct {
-	UID        types.UID `json:"uid"`
-	Generation int64     `json:"generation,omitempty"`
-	// Fields names the fields that Nave owns, by hash, and when it last changed any.
-	Fields string `json:"fields"`
-	// Foreign is the hash of fields that people and former deployers own.
-	Foreign string `json:"foreign,omitempty"`
-	// Desired is the digest of what was applied.
-	Desired string `json:"desired"`
-	Adopted bool   `json:"adopted,omitempty"`
-	// Replicas says that Nave owns spec.replicas.
-	Replicas bool `json:"replicas,omitempty"`
-}
+// Baseline is an object as it was applied, as far as a change of it matters.
+type Baseline = sight.Baseline
 
 // Tracked is a marked object as its metadata shows it.
-type Tracked struct {
-	ID         object.ID
-	UID        types.UID
-	Owner      object.Owner // zero if the marks do not count
-	Adopted    bool
-	Kept       string // why it is never pruned; empty if it may be
-	Confirm    bool   // its author wants its deletion confirmed
-	Extraneous bool   // its author does not mind if it is there without Git
-	Removal    prune.Removal
-	Generation int64
-	Version    string // the resource version
-	Fields     string // as in Baseline
-	Foreign    string
-	Deleting   bool
-}
-
-// Differs reports whether an event shows that the object may no longer be what
-// the baseline says, so that it has to be read.
-func (b Baseline) Differs(e Event) bool {
-	switch e.Type {
-	case Added, Modified:
-		return e.UID != b.UID || e.Generation != b.Generation || e.Fields != b.Fields || e.Foreign != b.Foreign ||
-			e.Owner == object.Owner{} || e.Deleting
-	case Deleted:
-		return true
-	}
-	return false
-}
+type Tracked = sight.Tracked
 
 // track reads what the metadata of an object shows.
 func (c *Client) track(u *unstructured.Unstructured) Tracked { return c.tracked(ownership.Read(u)) }

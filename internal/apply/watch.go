@@ -15,46 +15,24 @@ import (
 
 	"nave.dev/internal/apply/cluster"
 	"nave.dev/internal/apply/ownership"
+	"nave.dev/internal/apply/sight"
 	"nave.dev/internal/object"
 )
 
 // EventType says what an event is about.
-type EventType string
+type EventType = sight.EventType
 
 // The types of events.
 const (
-	// Added: it was there when the watch began, appeared, or was given the label.
-	Added EventType = "added"
-	// Modified: it changed, or may have changed while the watch was interrupted.
-	Modified EventType = "modified"
-	// Deleted: it is gone, or only its label is.
-	Deleted EventType = "deleted"
-	// Listed: all that is there has been told; what was told before and is gone
-	// has been told as Deleted. Only the kind of the event is set.
-	Listed EventType = "listed"
-	// Interrupted: the cluster cannot be watched for the moment; Err says why.
-	Interrupted EventType = "interrupted"
+	Added       = sight.Added
+	Modified    = sight.Modified
+	Deleted     = sight.Deleted
+	Listed      = sight.Listed
+	Interrupted = sight.Interrupted
 )
 
 // Event is one thing that happened to an object.
-type Event struct {
-	Type EventType
-	Kind schema.GroupKind
-	Tracked
-	Managers []Manager
-	// Object is the object, or its metadata alone unless the watch is of whole
-	// objects. Values of Secrets are redacted.
-	Object *unstructured.Unstructured
-	Err    error
-}
-
-// Manager is one who wrote fields of an object, and when.
-type Manager struct {
-	Name        string
-	Operation   string
-	Subresource string
-	Time        time.Time
-}
+type Event = sight.Event
 
 // Watch tells the changes of a kind's objects until ctx ends, with metadata
 // alone: managed fields are part of it, so that it shows who took a field
@@ -66,12 +44,12 @@ type Manager struct {
 // tells what is gone. It returns the cause of ctx's end, or earlier an error if
 // the kind is not served or may not be watched.
 func (c *Client) Watch(ctx context.Context, kind schema.GroupKind, marked bool, event func(Event)) error {
-	return c.follow(ctx, kind, selector(marked), cluster.Metadata, event)
+	return c.follow(ctx, kind, metav1.ListOptions{LabelSelector: selector(marked)}, cluster.Metadata, event)
 }
 
 // WatchObjects is Watch with whole objects, for kinds whose status is needed.
 func (c *Client) WatchObjects(ctx context.Context, kind schema.GroupKind, marked bool, event func(Event)) error {
-	return c.follow(ctx, kind, selector(marked), cluster.Whole, event)
+	return c.follow(ctx, kind, metav1.ListOptions{LabelSelector: selector(marked)}, cluster.Whole, event)
 }
 
 // selector is of what carries the label of an app, or of everything.
@@ -117,9 +95,8 @@ const (
 // shortestWatch is how long a watch lasts that a server ends in due course.
 const shortestWatch = 5 * time.Second
 
-func (c *Client) follow(ctx context.Context, kind schema.GroupKind, labels string, depth cluster.Depth, event func(Event)) error {
-	f := &follower{client: c, kind: kind, depth: depth, tell: event, seen: map[object.ID]Tracked{}}
-	f.options.LabelSelector = labels
+func (c *Client) follow(ctx context.Context, kind schema.GroupKind, of metav1.ListOptions, depth cluster.Depth, event func(Event)) error {
+	f := &follower{client: c, kind: kind, depth: depth, tell: event, options: of, seen: map[object.ID]Tracked{}}
 	rest := shortestRest
 	for {
 		began := c.now()
@@ -267,12 +244,12 @@ func (f *follower) take(e watch.Event) {
 func (f *follower) send(kind EventType, t Tracked, o ownership.Object) {
 	e := Event{Type: kind, Kind: f.kind, Tracked: t, Object: object.Redact(o.Unstructured, f.client.options.DigestKey)}
 	for _, entry := range o.Entries {
-		e.Managers = append(e.Managers, Manager{entry.Manager, string(entry.Operation), entry.Subresource, entry.Time})
+		e.Managers = append(e.Managers, sight.Manager{Name: entry.Manager, Operation: string(entry.Operation), Subresource: entry.Subresource, Time: entry.Time})
 	}
 	f.tell(e)
 }
 
 // WatchLabelled is Watch, or with whole WatchObjects, of what a label selector names.
 func (c *Client) WatchLabelled(ctx context.Context, kind schema.GroupKind, labels string, whole bool, event func(Event)) error {
-	return c.follow(ctx, kind, labels, cluster.Depth(whole), event)
+	return c.follow(ctx, kind, metav1.ListOptions{LabelSelector: labels}, cluster.Depth(whole), event)
 }

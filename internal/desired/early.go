@@ -38,9 +38,9 @@ func newEarly(to Member, whole *app.Assignment, placed fleet.Placement) *early {
 // rendered takes in what came of an app. It waits for the rest if that may yet
 // change it: the app is in error, its render depends on the kinds that the
 // cluster has, which other apps may define, it makes the namespaces that no other
-// app has, or its objects ask for apps.
+// app has, has variables that another app may have yet, or its objects ask for apps.
 func (e *early) rendered(spec app.Spec, r family.Rendered) {
-	if e == nil || r.Err != nil || r.Result.FactsUsed || spec.Options.CreateNamespace || spec.Dialect.Fleet || asksForApps(spec, r) {
+	if e == nil || r.Err != nil || r.Result.FactsUsed || spec.Options.CreateNamespace || spec.Options.Variables != nil || spec.Dialect.Fleet || asksForApps(spec, r) {
 		return
 	}
 	e.mu.Lock()

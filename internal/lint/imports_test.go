@@ -27,7 +27,7 @@ var layers = []layer{{
 	packages: []string{"charts/...", "docs/...", "examples/...", "ui/..."},
 }, {
 	name:     "support", // knows nothing of Nave
-	packages: []string{"internal/strictyaml/...", "internal/cel/...", "internal/program/...", "internal/atomicfile/...", "internal/window/...", "internal/glob/...", "internal/keyring/..."},
+	packages: []string{"internal/strictyaml/...", "internal/cel/...", "internal/program/...", "internal/atomicfile/...", "internal/window/...", "internal/glob/...", "internal/keyring/...", "internal/variables/..."},
 }, {
 	name:     "vocabulary", // the values that engines exchange
 	packages: []string{"internal/object/...", "internal/change/...", "internal/app/..."},
@@ -194,6 +194,7 @@ var restrictions = []restriction{
 	{path: "github.com/argoproj/argo-cd/v3/resource_customizations", users: []string{"internal/health/..."}},
 	{path: "github.com/google/cel-go", users: []string{"internal/cel/...", "internal/health/...", "internal/policy/..."}},
 	{path: "k8s.io/apiserver", users: []string{"internal/cel/...", "internal/health/...", "internal/policy/..."}},
+	{path: "github.com/fluxcd/pkg/envsubst", users: []string{"internal/variables/..."}},
 	{path: "filippo.io/age", users: []string{"internal/secret/..."}},
 	{path: "github.com/getsops/sops", users: []string{"internal/secret/..."}},
 	{path: "oras.land/oras-go", users: []string{"internal/chartsource/..."}},

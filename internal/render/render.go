@@ -159,7 +159,7 @@ func (r *Renderer) Render(ctx context.Context, request Request) (*Result, error)
 // engineVersion changes whenever the same input renders to something else: with this package, and with the libraries
 // that it calls.
 var engineVersion = sync.OnceValue(func() string {
-	version := "4"
+	version := "5"
 	if info, ok := debug.ReadBuildInfo(); ok {
 		for _, module := range info.Deps {
 			for _, prefix := range []string{"sigs.k8s.io/kustomize/", "helm.sh/helm/", "github.com/Masterminds/sprig", "github.com/google/go-jsonnet", "github.com/fluxcd/pkg/envsubst", "sigs.k8s.io/yaml"} {

@@ -82,6 +82,8 @@ func (s *session) compare(ctx context.Context, w *work) {
 	w.doubt(now)
 	w.late, w.comparing = false, true
 	target := s.target(ctx, w)
+	w.inputs = s.reading(w)
+	target.Variables = w.inputs.Replace
 	digest, options := w.bundle.Digest, w.optionsDigest
 	s.do(ctx, w, func(task context.Context) func() {
 		result, err := s.applier.Compare(task, target)

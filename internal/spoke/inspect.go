@@ -15,18 +15,11 @@ import (
 	"nave.dev/internal/change"
 	"nave.dev/internal/object"
 	"nave.dev/internal/spoke/releases"
+	"nave.dev/internal/spoke/report"
 )
 
 // AppDiff is what a sync of one app would do to its cluster now.
-type AppDiff struct {
-	App string `json:"app"`
-	// Changes are those objects that differ; values of Secrets are veiled.
-	Changes change.Set `json:"changes"`
-	// Note says why no sync is under way, if so, such as that the app is paused.
-	Note string `json:"note,omitempty"`
-	// Error says why it cannot be told what a sync would do, or all of it.
-	Error string `json:"error,omitempty"`
-}
+type AppDiff = report.AppDiff
 
 // diffsAtOnce is how many apps of a cluster are compared at the same time.
 const diffsAtOnce = 4
@@ -112,13 +105,7 @@ func (s *session) withheld(w *work) string {
 }
 
 // Orphan is an object on a cluster whose app is no longer assigned there.
-type Orphan struct {
-	Cluster string    `json:"cluster"`
-	Object  object.ID `json:"object"`
-	App     string    `json:"app"` // that had it
-	// Since is when the app left the cluster, zero if that is not known.
-	Since time.Time `json:"since,omitzero"`
-}
+type Orphan = report.Orphan
 
 // Orphans lists the objects that apps left on the cluster, by app and object. It
 // asks the cluster, and writes nothing.

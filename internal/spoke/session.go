@@ -19,6 +19,7 @@ import (
 	"nave.dev/internal/object"
 	"nave.dev/internal/spoke/agenda"
 	"nave.dev/internal/spoke/claims"
+	"nave.dev/internal/spoke/inputs"
 	"nave.dev/internal/spoke/inventory"
 	"nave.dev/internal/spoke/lease"
 	"nave.dev/internal/spoke/record"
@@ -64,6 +65,9 @@ type session struct {
 	kept        chan kept // by syncs that run hooks
 	hookWatches map[schema.GroupKind]bool
 	hookEvents  chan object.ID
+	inputs      inputs.Follower
+	seen        chan inputs.Seen
+	following   *Assigned       // whose inputs are followed
 	releasing   map[string]bool // apps that left, whose hooks are being let go
 	running     int             // syncs and repairs under way
 	agenda      agenda.Agenda   // of apps that may have something to do
@@ -102,7 +106,7 @@ func newSession(s *Spoke, client kubernetes.Interface, applier *releases.Applier
 		watches: map[schema.GroupKind]*watch{}, listed: map[schema.GroupKind]bool{},
 		away: map[schema.GroupKind]error{}, trouble: map[schema.GroupKind]bool{}, tracked: inventory.New(), scaled: map[object.ID]object.ID{},
 		results: make(chan func(), 64), events: make(chan apply.Event, 1024), broken: make(chan error, 16), served: served.New(), rivals: rival.New(),
-		kept: make(chan kept, atOnce), hookWatches: map[schema.GroupKind]bool{}, hookEvents: make(chan object.ID, 256), releasing: map[string]bool{},
+		kept: make(chan kept, atOnce), hookWatches: map[schema.GroupKind]bool{}, hookEvents: make(chan object.ID, 256), seen: make(chan inputs.Seen, 64), releasing: map[string]bool{},
 		whole: true,
 	}
 	for name, w := range s.apps {
@@ -168,6 +172,8 @@ func (s *session) run(ctx context.Context) (err error) {
 			s.keep(ctx, k)
 		case id := <-s.hookEvents:
 			s.noticeHook(id)
+		case seen := <-s.seen:
+			s.noticeInput(seen)
 		case event := <-s.events:
 			whole = false
 			s.observe(ctx, event)
@@ -283,6 +289,7 @@ func (s *session) start(ctx context.Context) error {
 	if err := s.accept(ctx); err != nil || s.refused != nil {
 		return err
 	}
+	s.followInputs(ctx)
 	if s.whole {
 		s.recall(ctx)
 		s.agenda.All(s.names)

@@ -18,6 +18,7 @@ import (
 	"nave.dev/internal/object"
 	"nave.dev/internal/spoke/fight"
 	"nave.dev/internal/spoke/hours"
+	"nave.dev/internal/spoke/inputs"
 	"nave.dev/internal/spoke/record"
 )
 
@@ -54,6 +55,7 @@ type work struct {
 	gaveUp    bool        // it was as often as it may
 
 	state         AppState
+	inputs        *inputs.Reading // of the last sync
 	optionsDigest string
 	syncedDigest  string // of the bundle and options that were brought about
 	syncedOptions string
@@ -165,6 +167,8 @@ func (s *session) sync(ctx context.Context, w *work) {
 	}
 	w.late, w.roused = false, false
 	target := s.target(ctx, w)
+	w.inputs = s.reading(w)
+	target.Variables = w.inputs.Replace
 	target.Options.CorrectDrift = target.Options.CorrectDrift || s.requested(w) // who asks, asks for that too
 	w.closed = s.closed(w)
 	digest, options := w.bundle.Digest, w.optionsDigest
@@ -263,7 +267,8 @@ func (s *session) target(ctx context.Context, w *work) apply.Target {
 		tracked = []apply.Tracked{} // nothing is deleted yet; what turns up later is
 	}
 	return apply.Target{
-		App: w.name, Bundle: w.bundle, Options: w.options, Removed: w.removed,
+		Variables: s.reading(w).Replace,
+		App:       w.name, Bundle: w.bundle, Options: w.options, Removed: w.removed,
 		FirstApply: w.fresh,
 		// An app in error of which nothing was ever accepted may have any object,
 		// also one that another app no longer has. What carries an app's marks

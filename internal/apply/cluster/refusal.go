@@ -27,13 +27,21 @@ func (e *secretError) Error() string { return e.text }
 func (e *secretError) Status() metav1.Status { return e.status.Status() }
 
 // harmless are the answers that name a Secret and a user and repeat no value.
-var harmless = regexp.MustCompile(`^secrets "[^"]*" (is forbidden: User "|not found$)|^namespaces "[^"]*" not found$|because it is being terminated$`)
+var harmless = regexp.MustCompile(`^[a-z.-]+ "[^"]*" (is forbidden: User "|not found$)|^namespaces "[^"]*" not found$|because it is being terminated$`)
 
 // Scrub takes what may repeat a value out of an error about a Secret: API
 // servers and admission webhooks quote what they refuse.
 func Scrub(id object.ID, err error) error {
+	if id.Group != "" || id.Kind != "Secret" {
+		return err
+	}
+	return withhold(err)
+}
+
+// withhold takes an API server's words out of an error.
+func withhold(err error) error {
 	var answer apierrors.APIStatus
-	if id.Group != "" || id.Kind != "Secret" || !errors.As(err, &answer) {
+	if !errors.As(err, &answer) {
 		return err
 	}
 	status := answer.Status()

@@ -109,9 +109,18 @@ const (
 
 // Get reads an object.
 func (c *Connection) Get(ctx context.Context, r Resource, id object.ID) (*unstructured.Unstructured, error) {
+	return c.GetAs(ctx, r, id, "")
+}
+
+// GetAs reads an object as a user; empty is the connection's own.
+func (c *Connection) GetAs(ctx context.Context, r Resource, id object.ID, user string) (*unstructured.Unstructured, error) {
 	var u *unstructured.Unstructured
 	err := c.call(ctx, func(ctx context.Context) (err error) {
-		u, _, err = decode(ctx, c.rest.Get().SetHeader("Accept", wholeObject).AbsPath(r.path(id.Namespace, id.Name)))
+		request := c.rest.Get().SetHeader("Accept", wholeObject).AbsPath(r.path(id.Namespace, id.Name))
+		if user != "" {
+			request.SetHeader("Impersonate-User", user)
+		}
+		u, _, err = decode(ctx, request)
 		return err
 	})
 	return u, Scrub(id, err)
@@ -124,6 +133,7 @@ type Request struct {
 	Object   object.ID
 	Resource Resource
 	As       string // the user to impersonate, if any
+	Secret   bool   // the object has values of Secrets, whatever its kind
 	DryRun   bool
 
 	Body    *unstructured.Unstructured // what to apply
@@ -152,6 +162,9 @@ func (c *Connection) Send(ctx context.Context, r Request) (u *unstructured.Unstr
 	})
 	if err == nil && r.Brief {
 		u.SetGroupVersionKind(r.Resource.GroupVersion().WithKind(r.Resource.Kind))
+	}
+	if r.Secret {
+		return u, created, withhold(err)
 	}
 	return u, created, Scrub(r.Object, err)
 }

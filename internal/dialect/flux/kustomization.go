@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
-	"maps"
 	"path"
 	"regexp"
 	"slices"
@@ -350,31 +349,5 @@ func (r *reading) refused() {
 		case d.ServiceAccountName != "":
 			r.refuse("spec.decryption.serviceAccountName", "encrypt for age keys: docs/secrets.md", "key services of clouds are not used")
 		}
-	}
-}
-
-// variableName is what a variable may be called.
-var variableName = regexp.MustCompile(`^[_a-zA-Z][_a-zA-Z0-9]*$`)
-
-// substitution reads what becomes of variables.
-func (r *reading) substitution(p postBuild, out *app.Render) {
-	values := map[string]string{}
-	for i, from := range p.SubstituteFrom {
-		maps.Copy(values, r.variables(from, fmt.Sprintf("spec.postBuild.substituteFrom[%d]", i)))
-	}
-	maps.Copy(values, p.Substitute)
-	for _, name := range slices.Sorted(maps.Keys(values)) {
-		values[name] = strings.ReplaceAll(values[name], "\n", "")
-		if !variableName.MatchString(name) {
-			r.refuse("spec.postBuild", "letters, digits and \"_\"", "%q cannot be the name of a variable", name)
-		}
-	}
-	switch p.SubstituteStrategy {
-	case "", "WithVariables", "Always":
-	default:
-		r.refuse("spec.postBuild.substituteStrategy", "WithVariables or Always", "%q is no strategy", p.SubstituteStrategy)
-	}
-	if len(values) > 0 || p.SubstituteStrategy == "Always" {
-		out.Substitute, out.UnsetIsEmpty, out.Variables = true, true, values
 	}
 }

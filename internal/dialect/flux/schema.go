@@ -87,10 +87,11 @@ type kubeConfig struct {
 type postBuild struct {
 	SubstituteStrategy string            `json:"substituteStrategy,omitempty"`
 	Substitute         map[string]string `json:"substitute,omitempty"`
-	SubstituteFrom     []variables       `json:"substituteFrom,omitempty"`
+	SubstituteFrom     []fromObject      `json:"substituteFrom,omitempty"`
 }
 
-type variables struct {
+// fromObject is an object whose entries are variables.
+type fromObject struct {
 	Kind     string `json:"kind"`
 	Name     string `json:"name"`
 	Optional bool   `json:"optional,omitempty"`
