@@ -20,7 +20,7 @@ func signedFiles(team *repository, keyring string, keys ...string) map[string]st
 		"  - {name: team, url: 'file://%s', revision: {branch: main}, deliveries: [root], verify: {keyringFile: keys.asc}}\n", fleetURL, team.dir)
 	files["keys.asc"] = keyring
 	files["argocd/project.yaml"] = "apiVersion: argoproj.io/v1alpha1\nkind: AppProject\nmetadata: {name: signed, namespace: argocd}\nspec:\n" +
-		"  sourceRepos: ['*']\n  destinations: [{server: '*', namespace: '*'}]\n  signatureKeys: [{keyID: " + strings.Join(keys, "}, {keyID: ") + "}]\n"
+		"  sourceRepos: ['*']\n  destinations: [{server: '*', namespace: '*'}]\n  signatureKeys: [{keyID: '" + strings.Join(keys, "'}, {keyID: '") + "'}]\n"
 	web := strings.Replace(application("web", "deploy", ""), "project: default", "project: signed", 1)
 	files["argocd/web.yaml"] = strings.Replace(web, fleetURL, "file://"+team.dir, 1)
 	files["argocd/beside.yaml"] = application("beside", "deep", "")
