@@ -99,6 +99,10 @@ func Open(ctx context.Context, opts Options) (*Pipeline, error) {
 	return p, nil
 }
 
+// Renderer returns what the pipeline renders by, for the releases of clusters. It is
+// closed with the pipeline.
+func (p *Pipeline) Renderer() *render.Renderer { return p.render }
+
 // Close ends the processes that read mirrors and render.
 func (p *Pipeline) Close() error {
 	p.render.Close()

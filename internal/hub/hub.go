@@ -247,7 +247,8 @@ func (h *Hub) reach(name, fleet string, m *member) {
 		return
 	}
 	s := spoke.New(spoke.Options{
-		Cluster: name, Fleet: fleet, Config: config, Health: h.judged.checker, Keys: h.keys, Now: h.opts.Now, Pauses: h.pauses[name],
+		Cluster: name, Fleet: fleet, Config: config, Health: h.judged.checker, Keys: h.keys, Renderer: h.pipeline.Renderer(),
+		Now: h.opts.Now, Pauses: h.pauses[name],
 		Listener: spoke.Listener{
 			Event: h.record, Changed: h.changed,
 			FactsChanged: func(string) { h.Trigger() }, // they may matter to a render

@@ -29,7 +29,11 @@ func (h *driven) install() error {
 	install.SkipCRDs, install.PostRenderer = true, h.guard
 	install.Labels = h.labels(h.result.Revision + 1)
 	delete(install.Labels, testsLabel)
-	_, err := install.Run(h.chart, h.values)
+	shown, err := h.render(app.Templates{Namespace: install.Namespace, Revision: 1, NoSchema: rules.NoSchema})
+	if err != nil {
+		return err
+	}
+	_, err = install.Run(shown, h.values)
 	return err
 }
 
@@ -62,11 +66,21 @@ func (h *driven) upgrade() error {
 	upgrade.DisableHooks, upgrade.DisableOpenAPIValidation, upgrade.SkipSchemaValidation = rules.NoHooks, rules.NoOpenAPI, rules.NoSchema
 	upgrade.Timeout, upgrade.WaitForJobs = h.timeout(rules), !rules.NoJobs
 	upgrade.WaitStrategy, upgrade.WaitOptions = h.waiting(rules)
-	upgrade.ResetValues, upgrade.ReuseValues = !rules.ReuseValues, rules.ReuseValues
+	upgrade.ResetValues = true // those that are reused are in what is given
 	upgrade.SkipCRDs, upgrade.PostRenderer = true, h.guard
 	upgrade.MaxHistory = h.history()
 	upgrade.Labels = h.labels(last.Version + 1)
-	_, err = upgrade.Run(h.target.Release.Name, h.chart, h.values)
+	templates := app.Templates{Namespace: h.guard.present.Namespace, Revision: last.Version + 1, Upgrade: true, NoSchema: rules.NoSchema}
+	if rules.ReuseValues {
+		if templates.Reused, err = h.reuse(h.guard.present); err != nil {
+			return err
+		}
+	}
+	shown, err := h.render(templates)
+	if err != nil {
+		return err
+	}
+	_, err = upgrade.Run(h.target.Release.Name, shown, h.values)
 	return err
 }
 

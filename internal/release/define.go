@@ -28,11 +28,15 @@ func (h *driven) define(rules app.ReleaseAction, usual app.CRDPolicy) error {
 	if err != nil {
 		return err
 	}
-	if err := chartutil.ProcessDependencies(h.chart, values); err != nil {
+	resolved, err := readChart(h.target.Release.Chart) // to resolve it twice would lose what it imports
+	if err != nil {
+		return err
+	}
+	if err := chartutil.ProcessDependencies(resolved, values); err != nil {
 		return fmt.Errorf("reading the chart's dependencies: %w", err)
 	}
 	var applied kube.ResourceList
-	for _, file := range h.chart.CRDObjects() {
+	for _, file := range resolved.CRDObjects() {
 		found, err := h.guard.Build(bytes.NewReader(file.File.Data), false)
 		if err != nil {
 			return fmt.Errorf("reading definitions in %s: %w", file.Filename, err)

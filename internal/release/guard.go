@@ -101,12 +101,9 @@ func (g *guard) claimed(id object.ID) (app string, ok bool) {
 // Run implements the interface of a post-renderer. It has the release's own applied,
 // and reviews what came of it.
 func (g *guard) Run(rendered *bytes.Buffer) (*bytes.Buffer, error) {
-	out := rendered.Bytes()
-	if g.run.target.PostRender != nil {
-		var err error
-		if out, err = g.run.target.PostRender(out); err != nil {
-			return nil, err
-		}
+	out, err := g.run.client.renderer.PostRender(g.run.ctx, g.run.target.Release, rendered.Bytes())
+	if err != nil {
+		return nil, err
 	}
 	resources, err := g.Build(bytes.NewReader(out), false) // refuses hooks as well
 	if err != nil {

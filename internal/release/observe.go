@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	chart "helm.sh/helm/v4/pkg/chart/v2"
 	ri "helm.sh/helm/v4/pkg/release"
 	rcommon "helm.sh/helm/v4/pkg/release/common"
 	helm "helm.sh/helm/v4/pkg/release/v1"
@@ -133,16 +134,22 @@ func readRevision(m *metav1.PartialObjectMetadata) (revision, bool) {
 	return record, true
 }
 
-// marked are Helm's records, in which rollbacks are marked as this package's. It tells
-// whether a revision was recorded.
+// marked are Helm's records, in which rollbacks are marked as this package's, and the
+// chart of a revision is the one that it was made of. It tells whether a revision was
+// recorded.
 type marked struct {
 	*driver.Secrets
 	owner    string
 	recorded bool
+	// chart is recorded of a revision that Helm made of shown.
+	chart, shown *chart.Chart
 }
 
 // Create implements driver.Creator.
 func (m *marked) Create(key string, record ri.Releaser) error {
+	if release, ok := record.(*helm.Release); ok && m.shown != nil && release.Chart == m.shown {
+		release.Chart = m.chart
+	}
 	if release, ok := record.(*helm.Release); ok && release.Info != nil && release.Info.Status == rcommon.StatusPendingRollback {
 		release.Labels = maps.Clone(release.Labels) // which are those of the revision that is gone back to
 		if release.Labels == nil {

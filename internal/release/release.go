@@ -7,7 +7,8 @@
 // release that is as it should be reads their metadata and nothing else, and one that
 // was broken off is found and taken up. Before anything of a new revision is written,
 // all its objects are held against limits, and what it would delete is reviewed by
-// whoever calls. It renders charts in this process, and knows no apps but by name.
+// whoever calls. It runs no template: whoever makes a client gives it a Renderer, and Helm
+// gets what came of it. It knows no apps but by name.
 package release
 
 import (
@@ -35,15 +36,26 @@ type Options struct {
 	Stepping func(app string, step Step)
 }
 
+// Renderer runs what comes with a chart, which may be hostile or have no end, where it
+// can be stopped.
+type Renderer interface {
+	// Templates runs the templates of a chart, and returns what each file of them came to,
+	// notes among them, by its name below that of the chart.
+	Templates(ctx context.Context, templates app.Templates, lookup app.Lookup) (map[string]string, error)
+	// PostRender applies a release's post-renderers to manifests, which are YAML.
+	PostRender(ctx context.Context, release *app.Release, manifests []byte) ([]byte, error)
+}
+
 // Client works on the releases of one cluster. It is safe for concurrent use;
 // calls about one release must not overlap.
 type Client struct {
-	options Options
-	reach   *reach
+	options  Options
+	renderer Renderer
+	reach    *reach
 }
 
 // New returns a client for the cluster that config reaches. It sends no request.
-func New(config *rest.Config, options Options) (*Client, error) {
+func New(config *rest.Config, renderer Renderer, options Options) (*Client, error) {
 	if options.Now == nil {
 		options.Now = time.Now
 	}
@@ -51,7 +63,7 @@ func New(config *rest.Config, options Options) (*Client, error) {
 	if err != nil {
 		return nil, fmt.Errorf("making a client for %s: %w", config.Host, err)
 	}
-	return &Client{options: options, reach: r}, nil
+	return &Client{options: options, renderer: renderer, reach: r}, nil
 }
 
 // Target is a release as it should be, and by which rules.
@@ -66,9 +78,6 @@ type Target struct {
 	Review func(Removal) Review
 	// ClaimedBy names another app that an object belongs to; nil means none.
 	ClaimedBy func(object.ID) (app string, ok bool)
-	// PostRender applies the release's post-renderers to manifests, which are YAML; nil
-	// if there are none.
-	PostRender func(manifests []byte) ([]byte, error)
 	// Ignored returns the places in an object, each a path of names and of numbers of
 	// list elements, that others may set; nil means none.
 	Ignored func(id object.ID, want, live *unstructured.Unstructured) ([][]any, error)

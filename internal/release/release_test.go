@@ -96,7 +96,7 @@ func (c counting) RoundTrip(r *http.Request) (*http.Response, error) {
 
 func (w *world) client() *Client {
 	w.t.Helper()
-	c, err := New(w.config, Options{Fleet: "f"})
+	c, err := New(w.config, plainly{}, Options{Fleet: "f"})
 	if err != nil {
 		w.t.Fatal(err)
 	}

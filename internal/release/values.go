@@ -8,6 +8,7 @@ import (
 	"maps"
 
 	"helm.sh/helm/v4/pkg/chart/loader/archive"
+	chart "helm.sh/helm/v4/pkg/chart/v2"
 	"helm.sh/helm/v4/pkg/chart/v2/loader"
 	"helm.sh/helm/v4/pkg/strvals"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -142,20 +143,29 @@ func merge(values map[string]any, from app.ValuesFrom, text []byte) (map[string]
 // prepare reads the chart, and applies its definitions by the rules of an action, or by
 // what is usual for it.
 func (h *driven) prepare(rules app.ReleaseAction, usual app.CRDPolicy) error {
-	var files []*archive.BufferedFile
-	for _, file := range h.target.Release.Chart.Files {
-		files = append(files, &archive.BufferedFile{Name: file.Name, Data: file.Data})
-	}
 	var err error
-	if h.chart, err = loader.LoadFiles(files); err != nil {
-		return fmt.Errorf("reading the chart: %w", err)
-	}
-	if h.chart.Metadata == nil {
-		return errors.New("reading the chart: it has no Chart.yaml")
+	if h.chart, err = readChart(h.target.Release.Chart); err != nil {
+		return err
 	}
 	if err := h.define(rules, usual); err != nil {
 		return err
 	}
 	h.config.Capabilities, err = h.capabilities()
 	return err
+}
+
+// readChart reads a chart as it is packed: what its dependencies come to is not known.
+func readChart(packed app.Chart) (*chart.Chart, error) {
+	var files []*archive.BufferedFile
+	for _, file := range packed.Files {
+		files = append(files, &archive.BufferedFile{Name: file.Name, Data: file.Data})
+	}
+	read, err := loader.LoadFiles(files)
+	if err != nil {
+		return nil, fmt.Errorf("reading the chart: %w", err)
+	}
+	if read.Metadata == nil {
+		return nil, errors.New("reading the chart: it has no Chart.yaml")
+	}
+	return read, nil
 }

@@ -35,6 +35,9 @@ type Options struct {
 	Health  *health.Checker
 	// Keys decrypt encrypted Secrets; without one they fail, each alone.
 	Keys Keys
+	// Renderer runs the templates of releases; without it they are not installed or
+	// upgraded.
+	Renderer releases.Renderer
 	// Writer names this process among those that may want to write to the
 	// cluster; only one does. Made up unless set.
 	Writer string
@@ -269,7 +272,7 @@ func (s *Spoke) open(ctx context.Context) (*session, error) {
 		Fleet: s.opts.Fleet, Now: s.opts.Now, DigestKey: records.Record.DigestKey,
 		Listener: apply.Listener{Watching: func(change int) { s.watches.Add(int64(change)) }},
 	}
-	applier, err := releases.New(config, &s.released, options)
+	applier, err := releases.New(config, &s.released, s.opts.Renderer, options)
 	if err != nil {
 		return nil, err
 	}

@@ -26,6 +26,22 @@ type Job struct {
 	// MaxObjects and MaxBytes bound the result; 0 means no bound.
 	MaxObjects int   `json:"maxObjects,omitempty"`
 	MaxBytes   int64 `json:"maxBytes,omitempty"`
+	// Templates, or PostRender, are the one thing that is to be done, for a release.
+	Templates  *app.Templates `json:"templates,omitempty"`
+	PostRender *PostRender    `json:"postRender,omitempty"`
+}
+
+// PostRender is what a release's chart rendered to, as YAML, to be changed by its
+// post-renderers.
+type PostRender struct {
+	Release   *app.Release `json:"release"`
+	Manifests []byte       `json:"manifests"`
+}
+
+// Cluster is the ability of a tree to look up objects for templates of a release.
+type Cluster interface {
+	// Lookup is an app.Lookup.
+	Lookup(apiVersion, kind, namespace, name string) (map[string]any, error)
 }
 
 // Output is what came of a Job.
@@ -38,6 +54,10 @@ type Output struct {
 	// Release and its Chart are what a job that asks for a release gives, and nothing else.
 	Release *app.Release `json:"release,omitempty"`
 	Chart   *app.Chart   `json:"chart,omitempty"`
+	// Templates is what a job with Templates gives, by the name of each file, and Manifests
+	// what one with PostRender does.
+	Templates map[string]string `json:"templates,omitempty"`
+	Manifests []byte            `json:"manifests,omitempty"`
 }
 
 // Fact is something about a cluster that a render looked at, with the value that it saw.
@@ -57,6 +77,14 @@ func Run(t tree.Tree, job Job) (out *Output, facts []Fact, err error) {
 			err = manifest.Problem{File: job.Path, Message: fmt.Sprintf("rendering panics: %v", reason), Hint: crashSite(debug.Stack())}
 		}
 	}()
+	switch {
+	case job.Templates != nil:
+		out, err := job.templates(t)
+		return out, nil, err
+	case job.PostRender != nil:
+		manifests, err := postRender(job.PostRender.Release, job.PostRender.Manifests)
+		return &Output{Manifests: manifests}, nil, err
+	}
 	files := &encryptedFiles{Tree: t, found: map[string][]byte{}}
 	if err := f.refuseOverrides(files); err != nil {
 		return nil, f.facts, err

@@ -10,6 +10,26 @@ import (
 	"nave.dev/internal/render/tree"
 )
 
+// templates runs those of a release. The tree looks up what they ask for.
+func (job Job) templates(t tree.Tree) (*Output, error) {
+	cluster, ok := t.(Cluster)
+	if !ok {
+		return nil, fmt.Errorf("running templates of the release %q: there is no cluster", job.Templates.Name)
+	}
+	files, err := chart.Templates(*job.Templates, cluster.Lookup)
+	if err != nil {
+		return nil, err
+	}
+	var size int64
+	for _, content := range files {
+		size += int64(len(content))
+	}
+	if job.MaxBytes > 0 && size > job.MaxBytes {
+		return nil, manifest.Problem{File: job.Path, Message: fmt.Sprintf("the templates render to more than %d MiB", job.MaxBytes>>20)}
+	}
+	return &Output{Templates: files}, nil
+}
+
 // pack makes a release of a chart, which is rendered where its cluster is. No fact of the cluster counts before.
 func (f *finisher) pack(t tree.Tree) (*Output, []Fact, error) {
 	job := f.job

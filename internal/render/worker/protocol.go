@@ -16,6 +16,7 @@ import (
 	"strings"
 	"sync"
 
+	"nave.dev/internal/app"
 	"nave.dev/internal/render/build"
 	"nave.dev/internal/render/manifest"
 	"nave.dev/internal/render/tree"
@@ -29,6 +30,7 @@ const (
 	msgList   = 'L' // worker: wants the entries of a path, as JSON
 	msgStat   = 'S' // worker: wants the kind of a path
 	msgRemote = 'G' // worker: wants the directory of another repository, as a reference
+	msgLookup = 'K' // worker: wants an object of the cluster, as JSON
 	msgDone   = 'D' // worker: the outcome, as JSON
 )
 
@@ -129,6 +131,26 @@ func (c *conn) sendJSON(kind byte, value any) error {
 	return c.send(kind, data)
 }
 
+// query is what a template looks up.
+type query struct{ APIVersion, Kind, Namespace, Name string }
+
+// lookUp answers what a template looks up, if the tree can.
+func lookUp(t tree.Tree, asked string) ([]byte, error) {
+	cluster, ok := t.(build.Cluster)
+	if !ok {
+		return nil, errors.New("there is no cluster to look up objects of")
+	}
+	var q query
+	if err := json.Unmarshal([]byte(asked), &q); err != nil {
+		return nil, fmt.Errorf("reading what a template looks up: %w", err)
+	}
+	found, err := cluster.Lookup(q.APIVersion, q.Kind, q.Namespace, q.Name)
+	if err != nil {
+		return nil, errors.New(err.Error()) // and no absence, whatever it wraps
+	}
+	return json.Marshal(app.Values(found))
+}
+
 // answer asks the tree what a worker wants to know, and sends the answer.
 func (c *conn) answer(t tree.Tree, kind byte, path string) error {
 	var data []byte
@@ -145,6 +167,8 @@ func (c *conn) answer(t tree.Tree, kind byte, path string) error {
 		var at tree.Kind
 		at, err = t.Stat(path)
 		data = []byte(at)
+	case msgLookup:
+		data, err = lookUp(t, path)
 	case msgRemote:
 		var dir string
 		repository, ref, _ := strings.Cut(path, "\n")

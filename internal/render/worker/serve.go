@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"math"
 
+	"nave.dev/internal/app"
 	"nave.dev/internal/render/build"
 	"nave.dev/internal/render/tree"
 )
@@ -136,4 +137,21 @@ func (r *remote) Stat(path string) (tree.Kind, error) {
 func (r *remote) Remote(repository, ref string) (string, error) {
 	data, err := r.ask(msgRemote, repository+"\n"+ref)
 	return string(data), err
+}
+
+// Lookup implements build.Cluster.
+func (r *remote) Lookup(apiVersion, kind, namespace, name string) (map[string]any, error) {
+	asked, err := json.Marshal(query{apiVersion, kind, namespace, name})
+	if err != nil {
+		return nil, err
+	}
+	data, err := r.ask(msgLookup, string(asked))
+	if err != nil {
+		return nil, err
+	}
+	var found app.Values
+	if err := json.Unmarshal(data, &found); err != nil {
+		return nil, fmt.Errorf("reading what was looked up: %w", err)
+	}
+	return found, nil
 }

@@ -55,13 +55,17 @@ type known struct {
 	objects map[object.ID]bool
 }
 
+// Renderer runs templates and post-renderers of releases where they can be stopped.
+type Renderer = release.Renderer
+
 // New returns an applier for the cluster that config reaches. It sends no request.
-func New(config *rest.Config, memory *Memory, options apply.Options) (*Applier, error) {
+// Without a renderer apps that are releases are refused.
+func New(config *rest.Config, memory *Memory, renderer Renderer, options apply.Options) (*Applier, error) {
 	client, err := apply.New(config, options)
 	if err != nil {
 		return nil, err
 	}
-	engine, err := release.New(config, release.Options{Fleet: options.Fleet, Now: options.Now, DigestKey: options.DigestKey})
+	engine, err := release.New(config, renderer, release.Options{Fleet: options.Fleet, Now: options.Now, DigestKey: options.DigestKey})
 	if err != nil {
 		return nil, err
 	}

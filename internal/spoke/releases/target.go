@@ -28,8 +28,7 @@ func (a *Applier) target(ctx context.Context, t apply.Target, round *round) (rel
 	}
 	return release.Target{
 		App: t.App, Release: t.Bundle.Release, Options: t.Options, ClaimedBy: t.ClaimedBy,
-		PostRender: postRenderer(t.Bundle.Release),
-		Review:     func(removal release.Removal) release.Review { return round.review(t, removal) },
+		Review: func(removal release.Removal) release.Review { return round.review(t, removal) },
 		Ignored: func(id object.ID, want, live *unstructured.Unstructured) (places [][]any, err error) {
 			all := []ownership.Ignored{differences.Of(ctx, id)}
 			for _, rule := range rules {

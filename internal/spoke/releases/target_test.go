@@ -1,7 +1,6 @@
 package releases
 
 import (
-	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -80,50 +79,6 @@ func distinct(places [][]any) (all [][]any) {
 		}
 	}
 	return all
-}
-
-func TestPostRender(t *testing.T) {
-	const rendered = `apiVersion: v1
-kind: ConfigMap
-metadata: {name: a}
-data: {image: "1"}
----
-apiVersion: batch/v1
-kind: Job
-metadata: {name: j, annotations: {helm.sh/hook: pre-install}}
-spec: {template: {spec: {containers: [{name: c, image: busybox}]}}}
-`
-	patch := app.PostRenderer{Patches: []app.KustomizePatch{{Patch: `[{"op": "replace", "path": "/data/image", "value": "2"}]`, Target: &app.Selector{Kind: "ConfigMap"}}}}
-	images := app.PostRenderer{Images: []string{"busybox=other:3"}}
-	for _, test := range []struct {
-		reason  string
-		release app.Release
-		want    []string // in the output
-		not     []string
-	}{
-		{"a patch, then images, also of hooks", app.Release{PostRenderers: []app.PostRenderer{patch, images}}, []string{`image: "2"`, "image: other:3"}, nil},
-		{"hooks are left", app.Release{PostRenderers: []app.PostRenderer{images}, KeepHooks: true}, []string{"image: busybox", "helm.sh/hook: pre-install"}, []string{"other:3"}},
-		{"metadata", app.Release{CommonMetadata: app.Metadata{Labels: map[string]string{"team": "x"}}}, []string{"team: x", "helm.sh/hook: pre-install"}, nil},
-	} {
-		out, err := postRenderer(&test.release)([]byte(rendered))
-		if err != nil {
-			t.Errorf("%s: %v", test.reason, err)
-			continue
-		}
-		for _, text := range test.want {
-			if !strings.Contains(string(out), text) {
-				t.Errorf("%s: no %q in\n%s", test.reason, text, out)
-			}
-		}
-		for _, text := range test.not {
-			if strings.Contains(string(out), text) {
-				t.Errorf("%s: %q in\n%s", test.reason, text, out)
-			}
-		}
-	}
-	if postRenderer(&app.Release{}) != nil {
-		t.Error("a release without post-renderers has some")
-	}
 }
 
 // What one release may delete counts for those that run beside it, and for those that were given an older count.

@@ -1,4 +1,4 @@
-package releases
+package build
 
 import (
 	"bytes"
@@ -15,39 +15,39 @@ import (
 	"nave.dev/internal/render/kustomization"
 )
 
-// postRenderer returns what applies a release's post-renderers, nil if it has none.
-func postRenderer(r *app.Release) func([]byte) ([]byte, error) {
-	if len(r.PostRenderers)+len(r.CommonMetadata.Labels)+len(r.CommonMetadata.Annotations) == 0 {
-		return nil
+// PostRenders reports whether a release has what its chart rendered to changed.
+func PostRenders(r *app.Release) bool {
+	return len(r.PostRenderers)+len(r.CommonMetadata.Labels)+len(r.CommonMetadata.Annotations) > 0
+}
+
+// postRender applies a release's post-renderers to manifests, which are YAML.
+func postRender(r *app.Release, manifests []byte) ([]byte, error) {
+	objects, err := decodeYAML(manifests)
+	if err != nil {
+		return nil, err
 	}
-	return func(manifests []byte) ([]byte, error) {
-		objects, err := decode(manifests)
-		if err != nil {
+	var passed []*unstructured.Unstructured
+	if r.KeepHooks {
+		var others []*unstructured.Unstructured
+		for _, u := range objects {
+			if u.GetAnnotations()["helm.sh/hook"] != "" {
+				passed = append(passed, u)
+			} else {
+				others = append(others, u)
+			}
+		}
+		objects = others
+	}
+	for _, renderer := range r.PostRenderers {
+		if objects, err = rewrite(objects, renderer); err != nil {
 			return nil, err
 		}
-		var passed []*unstructured.Unstructured
-		if r.KeepHooks {
-			var others []*unstructured.Unstructured
-			for _, u := range objects {
-				if u.GetAnnotations()["helm.sh/hook"] != "" {
-					passed = append(passed, u)
-				} else {
-					others = append(others, u)
-				}
-			}
-			objects = others
-		}
-		for _, renderer := range r.PostRenderers {
-			if objects, err = rewrite(objects, renderer); err != nil {
-				return nil, err
-			}
-		}
-		for _, u := range objects {
-			u.SetLabels(with(u.GetLabels(), r.CommonMetadata.Labels))
-			u.SetAnnotations(with(u.GetAnnotations(), r.CommonMetadata.Annotations))
-		}
-		return encode(append(objects, passed...))
 	}
+	for _, u := range objects {
+		u.SetLabels(with(u.GetLabels(), r.CommonMetadata.Labels))
+		u.SetAnnotations(with(u.GetAnnotations(), r.CommonMetadata.Annotations))
+	}
+	return encodeYAML(append(objects, passed...))
 }
 
 // rewrite applies one post-renderer.
@@ -55,7 +55,7 @@ func rewrite(objects []*unstructured.Unstructured, renderer app.PostRenderer) ([
 	if len(objects) == 0 {
 		return nil, nil // of which Kustomize makes nothing
 	}
-	data, err := encode(objects)
+	data, err := encodeYAML(objects)
 	if err != nil {
 		return nil, err
 	}
@@ -75,8 +75,8 @@ func with(have, more map[string]string) map[string]string {
 	return all
 }
 
-// decode reads a stream of YAML documents.
-func decode(manifests []byte) (objects []*unstructured.Unstructured, err error) {
+// decodeYAML reads a stream of YAML documents.
+func decodeYAML(manifests []byte) (objects []*unstructured.Unstructured, err error) {
 	decoder := yaml.NewYAMLOrJSONDecoder(bytes.NewReader(manifests), 4096)
 	for {
 		u := &unstructured.Unstructured{}
@@ -91,8 +91,8 @@ func decode(manifests []byte) (objects []*unstructured.Unstructured, err error) 
 	}
 }
 
-// encode writes one.
-func encode(objects []*unstructured.Unstructured) ([]byte, error) {
+// encodeYAML writes one.
+func encodeYAML(objects []*unstructured.Unstructured) ([]byte, error) {
 	var out bytes.Buffer
 	for _, u := range objects {
 		data, err := syaml.Marshal(u.Object)
