@@ -51,6 +51,9 @@ func (h *driven) upgrade() error {
 		return err
 	}
 	if h.target.Release.Reinstall && last.Chart != nil && last.Chart.Name() != h.chart.Name() {
+		if h.dry {
+			return errReinstall
+		}
 		h.guard.next = decision{step: Uninstall, reviewed: true}
 		return h.uninstall() // and what follows is an installation
 	}
@@ -80,7 +83,14 @@ func (h *driven) upgrade() error {
 	if err != nil {
 		return err
 	}
-	_, err = upgrade.Run(h.target.Release.Name, shown, h.values)
+	if h.dry {
+		upgrade.DryRunStrategy = action.DryRunServer
+	}
+	made, err := upgrade.Run(h.target.Release.Name, shown, h.values)
+	if err != nil {
+		return err
+	}
+	h.made, err = asRelease(made)
 	return err
 }
 

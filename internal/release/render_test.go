@@ -214,6 +214,42 @@ data: {password: {{ if $there }}{{ $there.data.password }}{{ else }}{{ randAlpha
 	}
 }
 
+// What an upgrade would change is told, and nothing is done.
+func TestPreviewOfAnUpgrade(t *testing.T) {
+	w := newWorld(t)
+	w.set(map[string]any{"color": "red"})
+	preview := func() ([]string, bool) {
+		changes, due, err := w.client().Preview(t.Context(), w.target)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var told []string
+		for _, entry := range changes {
+			told = append(told, fmt.Sprintf("%s %s/%s %d", entry.Action, entry.Object.Kind, entry.Object.Name, len(entry.Fields)))
+		}
+		return told, due
+	}
+	if told, due := preview(); due {
+		t.Errorf("an installation is told as an upgrade: %v", told)
+	}
+	w.sync()
+	if told, due := preview(); due {
+		t.Errorf("nothing is due, and told is %v", told)
+	}
+	w.set(map[string]any{"color": "green", "more": false})
+	before, requests := w.records(), w.writes.Load()
+	told, due := preview()
+	if diff := cmp.Diff([]string{"updated ConfigMap/web-a 2", "deleted ConfigMap/web-b 0"}, told); !due || diff != "" {
+		t.Errorf("due is %v (-want +have):\n%s", due, diff)
+	}
+	if diff := cmp.Diff(before, w.records()); diff != "" || w.color() != "red" {
+		t.Errorf("something was done in %d requests: the color is %q, and the records are (-want +have):\n%s", w.writes.Load()-requests, w.color(), diff)
+	}
+	if result := w.sync(); !result.Current || w.color() != "green" {
+		t.Errorf("the upgrade came to %+v", result)
+	}
+}
+
 // Templates look up no more than is bearable.
 func TestLookupsAreBounded(t *testing.T) {
 	w := newWorld(t)

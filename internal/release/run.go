@@ -157,6 +157,9 @@ type driven struct {
 	config  *action.Configuration
 	guard   *guard
 	records *marked
+	// dry has an upgrade write nothing; made is the revision that came of it.
+	dry  bool
+	made *helm.Release
 }
 
 // helm makes Helm's library ready.

@@ -147,8 +147,10 @@ func (h *driven) prepare(rules app.ReleaseAction, usual app.CRDPolicy) error {
 	if h.chart, err = readChart(h.target.Release.Chart); err != nil {
 		return err
 	}
-	if err := h.define(rules, usual); err != nil {
-		return err
+	if !h.dry {
+		if err := h.define(rules, usual); err != nil {
+			return err
+		}
 	}
 	h.config.Capabilities, err = h.capabilities()
 	return err

@@ -151,10 +151,19 @@ func (a *Applier) Compare(ctx context.Context, t apply.Target) (apply.Result, er
 	return apply.Result{Changes: checked.Changes}, err
 }
 
-// Diff returns what a sync would do, as apply.Client does; of a release as Compare.
+// Diff returns what a sync would do, as apply.Client does. Of a release it tells what an
+// upgrade that is due would change, or else as Compare.
 func (a *Applier) Diff(ctx context.Context, t apply.Target) (change.Set, error) {
 	if t.Bundle.Release == nil {
 		return a.Client.Diff(ctx, t)
+	}
+	target, err := a.target(ctx, t, a.memory.begin(t))
+	if err != nil {
+		return nil, err
+	}
+	changes, due, err := a.engine.Preview(ctx, target)
+	if due || err != nil {
+		return changes, err
 	}
 	result, err := a.Compare(ctx, t)
 	return result.Changes, err
