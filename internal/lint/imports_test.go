@@ -44,8 +44,8 @@ var layers = []layer{{
 	imports: []string{"api", "support", "vocabulary"},
 }, {
 	name:     "composition", // the only packages that bring engines together
-	packages: []string{"internal/desired/...", "internal/spoke/..."},
-	imports:  []string{"api", "support", "vocabulary", "engine", "composition"},
+	packages: []string{"internal/desired/...", "internal/spoke/...", "internal/install/..."},
+	imports:  []string{"api", "files", "support", "vocabulary", "engine", "composition"},
 }, {
 	name:     "transport",
 	packages: []string{"internal/tunnel/..."},
