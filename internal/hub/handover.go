@@ -88,8 +88,10 @@ func (h *Hub) receiver(name string, m *member, c *desired.Compiled) desired.Rece
 			}
 		}
 	}
+	before := m.spoke.Found()
+	found := func(name string) (applied, known bool) { return slices.Contains(before, name), before != nil }
 	return desired.Receiver{
-		Assignment: c.Assignment, Trees: c.Trees, Last: last, Settled: m.spoke.Settled(m.given), Found: m.spoke.Found,
+		Assignment: c.Assignment, Trees: c.Trees, Last: last, Settled: m.spoke.Settled(m.given), Found: found,
 		Bundle: func(digest string) *app.Bundle {
 			if bundle := given[digest]; bundle != nil {
 				return bundle

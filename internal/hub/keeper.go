@@ -15,7 +15,7 @@ type keeper interface {
 	Judge(judgment)
 	State() spoke.State
 	Facts() app.Facts
-	Found(app string) (applied, known bool)
+	Found() []string
 	Settled(*spoke.Assigned) map[string]string
 
 	Sync(ctx context.Context, app string) error

@@ -47,6 +47,10 @@ var layers = []layer{{
 	packages: []string{"internal/desired/...", "internal/spoke/...", "internal/install/..."},
 	imports:  []string{"api", "files", "support", "vocabulary", "engine", "composition"},
 }, {
+	name:     "protocol", // what hub and agent say to each other
+	packages: []string{"internal/protocol/..."},
+	imports:  []string{"api", "support", "vocabulary", "composition"},
+}, {
 	name:     "transport",
 	packages: []string{"internal/tunnel/..."},
 	imports:  []string{"api", "support", "vocabulary"},
@@ -61,11 +65,11 @@ var layers = []layer{{
 }, {
 	name:     "process", // hub and agent do not know each other
 	packages: []string{"internal/hub/...", "internal/agent/..."},
-	imports:  []string{"api", "support", "vocabulary", "composition", "transport", "memory", "web"},
+	imports:  []string{"api", "support", "vocabulary", "composition", "protocol", "transport", "memory", "web"},
 }, {
 	name:     "cli",
 	packages: []string{"internal/cli/..."},
-	imports:  []string{"api", "files", "support", "vocabulary", "composition", "transport", "memory", "web", "process"},
+	imports:  []string{"api", "files", "support", "vocabulary", "composition", "protocol", "transport", "memory", "web", "process"},
 }, {
 	name:     "nave",
 	packages: []string{"cmd/nave"},

@@ -171,12 +171,12 @@ func (s *Spoke) Facts() app.Facts {
 	return s.facts
 }
 
-// Found reports whether an app had been applied to the cluster before this spoke
-// first reached it, and whether that is known: it is once the cluster was reached.
-func (s *Spoke) Found(name string) (applied, known bool) {
+// Found returns the apps that had been applied to the cluster before this spoke
+// first reached it, and nil as long as that is not known.
+func (s *Spoke) Found() []string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return slices.Contains(s.found, name), s.found != nil
+	return slices.Clone(s.found)
 }
 
 // Settled returns the apps, with the digest of their bundle, that are on the
@@ -185,22 +185,10 @@ func (s *Spoke) Found(name string) (applied, known bool) {
 func (s *Spoke) Settled(a *Assigned) map[string]string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if a == nil || s.wanted != a || s.shown != a || !s.state.Online {
+	if a == nil || s.wanted != a || s.shown != a {
 		return nil
 	}
-	given := map[string]string{}
-	for _, desired := range a.Apps {
-		if desired.Bundle != nil {
-			given[desired.Name] = desired.Bundle.Digest
-		}
-	}
-	settled := map[string]string{}
-	for _, app := range s.state.Apps {
-		if digest, ok := given[app.Name]; ok && digest == app.Digest && app.Sync == Synced && app.Held == nil {
-			settled[app.Name] = digest
-		}
-	}
-	return settled
+	return s.state.Settled(a.Apps)
 }
 
 // Waits between attempts to reach a cluster that does not answer.

@@ -3,9 +3,12 @@
 package report
 
 import (
+	"cmp"
 	"fmt"
+	"slices"
 	"time"
 
+	"nave.dev/internal/app"
 	"nave.dev/internal/apply/hook"
 	"nave.dev/internal/change"
 	"nave.dev/internal/health"
@@ -43,6 +46,20 @@ type State struct {
 	Watches int            `json:"watches"` // that are open on the cluster
 	// ConvergedAt is when all apps were last seen to be Synced and Healthy.
 	ConvergedAt time.Time `json:"convergedAt,omitzero"`
+}
+
+// Settled returns, of the apps of an assignment that the state tells of, those that are
+// on the cluster as it says, with nothing left to delete, and the digests of their
+// bundles. The apps are by name.
+func (s State) Settled(apps []app.Desired) map[string]string {
+	settled := map[string]string{}
+	for _, one := range s.Apps {
+		at, given := slices.BinarySearchFunc(apps, one.Name, func(d app.Desired, name string) int { return cmp.Compare(d.Name, name) })
+		if given && apps[at].Bundle != nil && apps[at].Bundle.Digest == one.Digest && s.Online && one.Sync == Synced && one.Held == nil {
+			settled[one.Name] = one.Digest
+		}
+	}
+	return settled
 }
 
 // AppState is what is known of one app on one cluster.
