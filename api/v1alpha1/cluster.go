@@ -28,6 +28,11 @@ type ClusterSpec struct {
 	// Aliases are other names of the cluster: those by which other tools know it, and the URL of its API server.
 	// +example=[https://10.0.0.1:6443]
 	Aliases []string `json:"aliases,omitempty"`
+	// Identity is the lowest number of an agent's certificate that is accepted for the cluster. Each enrolment has a
+	// higher one than that before, so that raising this revokes an agent; `nave clusters` shows the numbers.
+	// +default=0
+	// +minimum=0
+	Identity int64 `json:"identity,omitempty"`
 	// Suspend leaves the cluster as it is: nothing is written to it, and what differs is still reported.
 	// +default=false
 	Suspend bool `json:"suspend,omitempty"`

@@ -40,19 +40,21 @@ type settings struct {
 	dir    string
 	output string
 	worker []string // the command that starts a render worker
+
+	version string
 }
 
 // New returns nave's command line. The worker command starts a render worker.
 func New(version string, worker []string) *cobra.Command {
-	s := &settings{worker: worker}
+	s := &settings{worker: worker, version: version}
 	root := &cobra.Command{
 		Use:   "nave",
 		Short: "Run a fleet of Kubernetes clusters from one Git repository",
 		Long: `nave runs a fleet of Kubernetes clusters from one Git repository.
 
 Without a hub:    init, validate, render, plan, health
-The hub:          hub
-With a hub:       status, clusters, apps, events, drift, diff, orphans,
+The hub:          hub, agent
+With a hub:       status, cluster, clusters, apps, events, drift, diff, orphans,
                   sync, confirm, pause, wait
 
 Exit codes: 0 done; 1 it could not be done; 2 wrong usage; 3 the answer is no
@@ -76,7 +78,7 @@ converged).`,
 	})
 	root.PersistentFlags().StringVar(&s.dir, "dir", "", "directory of the hub and its caches (default "+defaultDir()+")")
 	root.AddCommand(
-		newInit(), newValidate(s), newRender(s), newPlan(s), newHealth(s), newHub(s),
+		newInit(), newValidate(s), newRender(s), newPlan(s), newHealth(s), newHub(s), newAgent(s), newCluster(s),
 		newStatus(s), newClusters(s), newApps(s), newEvents(s), newDrift(s), newDiff(s), newOrphans(s),
 		newSync(s), newConfirm(s), newPause(s), newWait(s),
 	)

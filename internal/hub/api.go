@@ -177,6 +177,7 @@ func (h *Hub) api() http.Handler {
 		h.keepPauses()
 		return err
 	}))
+	mux.HandleFunc("POST /api/v1/join", h.serveJoin)
 	mux.HandleFunc("GET /debug/pprof/", pprof.Index)
 	mux.HandleFunc("GET /debug/pprof/profile", pprof.Profile)
 	mux.HandleFunc("GET /debug/pprof/trace", pprof.Trace)
@@ -207,12 +208,7 @@ func (h *Hub) serveEvents(w http.ResponseWriter, r *http.Request) {
 func (h *Hub) action(do func(context.Context, keeper, Action) error) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		var a Action
-		if err := json.NewDecoder(io.LimitReader(r.Body, 1<<20)).Decode(&a); err != nil {
-			http.Error(w, err.Error(), http.StatusBadRequest)
-			return
-		}
-		if a.Actor == "" {
-			http.Error(w, "an action needs an actor", http.StatusBadRequest)
+		if !readAction(w, r, &a) {
 			return
 		}
 		targets := map[string]keeper{}
@@ -253,6 +249,18 @@ func (h *Hub) action(do func(context.Context, keeper, Action) error) http.Handle
 		h.opts.Log.Info("action", "path", r.URL.Path, "actor", a.Actor, "reason", a.Reason, "app", a.App, "cluster", a.Cluster, "digest", a.Digest)
 		answer(w, outcome)
 	}
+}
+
+// readAction reads an operator's request, or answers what is wrong with it.
+func readAction(w http.ResponseWriter, r *http.Request, a *Action) bool {
+	err := json.NewDecoder(io.LimitReader(r.Body, 1<<20)).Decode(a)
+	if err == nil && a.Actor == "" {
+		err = errors.New("an action needs an actor")
+	}
+	if err != nil {
+		http.Error(w, err.Error(), http.StatusBadRequest)
+	}
+	return err == nil
 }
 
 // concerns reports whether an action that names no cluster applies to one.

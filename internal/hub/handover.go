@@ -10,6 +10,7 @@ import (
 
 	"nave.dev/internal/app"
 	"nave.dev/internal/desired"
+	"nave.dev/internal/object"
 	"nave.dev/internal/spoke"
 )
 
@@ -17,6 +18,7 @@ import (
 func (h *Hub) compile(ctx context.Context, pinned *desired.Pinned) error {
 	h.judge(pinned.Checks)
 	h.admit(pinned)
+	h.revoke()
 	h.keepPauses()
 	h.mu.Lock()
 	members := map[string]*member{} // those with a spoke
@@ -39,6 +41,9 @@ func (h *Hub) compile(ctx context.Context, pinned *desired.Pinned) error {
 	}
 	receivers := map[string]desired.Receiver{}
 	for name, c := range compiled {
+		if !members[name].spoke.Known() {
+			continue // its agent says first what is there
+		}
 		if c.FactsUsed && len(asked[name].Facts.APIVersions) == 0 {
 			continue // a guess; once the cluster is reached, this is done again
 		}
@@ -68,7 +73,7 @@ func (h *Hub) compile(ctx context.Context, pinned *desired.Pinned) error {
 // early returns how a cluster is given what is rendered before all is, if it never
 // was given anything: nothing can be missed there. Others are the further members.
 func (h *Hub) early(pinned *desired.Pinned, name string, m *member, others int) func(*desired.Compiled) {
-	if _, known := h.ledger.Entry(name); known || m.given != nil {
+	if _, known := h.ledger.Entry(name); known || m.given != nil || !m.spoke.Known() {
 		return nil
 	}
 	return func(c *desired.Compiled) {
@@ -133,11 +138,12 @@ func (h *Hub) give(m *member, given desired.Given, sources map[string]string) {
 		h.opts.Log.Error("a cluster is given nothing new", "error", err)
 		return
 	}
-	state := stateDigest(given)
-	if m.digest == state {
+	next := &spoke.Assigned{Assignment: given.Assignment, Sources: sources, Holds: given.Holds}
+	key := keyOf(next)
+	if m.key == key {
 		return
 	}
-	m.digest, m.given = state, &spoke.Assigned{Assignment: given.Assignment, Sources: sources, Holds: given.Holds}
+	m.key, m.given = key, next
 	h.mu.Lock()
 	m.leaving = nil
 	if slices.ContainsFunc(given.Apps, func(d app.Desired) bool { return d.Removed }) {
@@ -147,9 +153,9 @@ func (h *Hub) give(m *member, given desired.Given, sources map[string]string) {
 	m.spoke.Assign(m.given)
 }
 
-// stateDigest names what a cluster is given, with the errors and holds, which are
-// news as well.
-func stateDigest(given desired.Given) string {
+// keyOf names what a cluster is given, with the errors and holds, which are news as
+// well.
+func keyOf(given *spoke.Assigned) string {
 	text := given.Digest()
 	if given.Incomplete != nil {
 		text += "|" + given.Incomplete.Error()
@@ -162,7 +168,7 @@ func stateDigest(given desired.Given) string {
 			text += "|" + desired.Name + " held:" + hold
 		}
 	}
-	return text
+	return object.Digest([]byte(text))
 }
 
 func describeSources(sources map[string][]app.Source) map[string]string {

@@ -31,8 +31,16 @@ type Options struct {
 	Repository desired.Repository
 	// CredentialsDir is where the files that credentials name are.
 	CredentialsDir string
-	// Kubeconfigs is a directory with a file NAME.kubeconfig for each cluster.
+	// Kubeconfigs is a directory with a file NAME.kubeconfig for each cluster that is
+	// kept from the hub's own process; empty is none.
 	Kubeconfigs string
+	// Agents is the address at which agents dial in; empty takes none. They keep the
+	// clusters without a kubeconfig.
+	Agents string
+	// Authority is the directory of the key that agents are known by.
+	Authority string
+	// Product is the version of the program.
+	Product string
 	// AgeKeyFile holds the age identities that decrypt Secrets; empty is none.
 	AgeKeyFile string
 	// Interval between looks at the remotes, unless the Fleet says; a webhook does
@@ -60,6 +68,8 @@ type Hub struct {
 	ledger   *ledger.Ledger
 	journal  journal
 
+	agents *agents // nil if none are taken
+
 	mu        sync.Mutex
 	ctx       context.Context // of Run: spokes end with it
 	members   map[string]*member
@@ -77,13 +87,14 @@ type Hub struct {
 type member struct {
 	labels  map[string]string
 	expires time.Time
+	least   int64  // identity number that is accepted
 	err     string // why no spoke runs, if none does
 	spoke   keeper
 	stop    context.CancelFunc
 	done    <-chan struct{} // closed when the last spoke has ended
 	config  string          // content of the kubeconfig in use
 	given   *spoke.Assigned // what it was last given in this process
-	digest  string          // of that
+	key     string          // of that
 	unkept  error           // why it is not given the newest, if so
 	leaving *spoke.Assigned // what it was given, if apps are to go by it and are not known to be gone
 }
@@ -152,6 +163,12 @@ func Run(ctx context.Context, opts Options) error {
 	defer h.spokes.Wait()
 	defer cancel()
 	defer os.Remove(Socket(opts.Dir))
+	if opts.Agents != "" {
+		if err := h.takeAgents(ctx); err != nil {
+			return err
+		}
+		defer h.agents.close()
+	}
 	if err := h.serve(ctx); err != nil {
 		return err
 	}
@@ -181,7 +198,7 @@ func (h *Hub) admit(pinned *desired.Pinned) {
 			m.err = found.Err.Error()
 			continue
 		}
-		m.labels, m.expires, m.err = found.Labels, time.Time{}, ""
+		m.labels, m.expires, m.least, m.err = found.Labels, time.Time{}, found.Identity, ""
 		if found.Expires != nil {
 			m.expires = found.Expires.Time
 		}
@@ -214,14 +231,21 @@ func (m *member) end(why string) {
 	if m.stop != nil {
 		m.stop()
 	}
-	m.spoke, m.stop, m.given, m.digest, m.unkept, m.leaving, m.err = nil, nil, nil, "", nil, nil, why
+	m.spoke, m.stop, m.given, m.key, m.unkept, m.leaving, m.err = nil, nil, nil, "", nil, nil, why
 }
 
 // reach starts the spoke of a cluster, if there is a way to it, or tells it of
 // another way. One that runs keeps its way when there is no better one.
 func (h *Hub) reach(name, fleet string, m *member) {
 	file := filepath.Join(h.opts.Kubeconfigs, name+".kubeconfig")
-	data, err := os.ReadFile(file)
+	data, err := []byte(nil), error(os.ErrNotExist)
+	if h.opts.Kubeconfigs != "" {
+		data, err = os.ReadFile(file)
+	}
+	if errors.Is(err, os.ErrNotExist) && h.agents != nil {
+		h.expect(name, m)
+		return
+	}
 	if errors.Is(err, os.ErrNotExist) {
 		m.err = fmt.Sprintf("no kubeconfig: %s is missing", file)
 		return
@@ -229,6 +253,9 @@ func (h *Hub) reach(name, fleet string, m *member) {
 	if err != nil {
 		m.err = err.Error()
 		return
+	}
+	if _, remote := m.spoke.(*remote); remote {
+		m.end("") // it is kept from here from now on
 	}
 	if m.spoke != nil && m.config == string(data) {
 		return

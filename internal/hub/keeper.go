@@ -11,6 +11,9 @@ import (
 // keeper is what keeps one cluster, as the hub sees it: the same loop wherever it
 // runs. Its methods may be called at any time, and mean what those of spoke.Spoke do.
 type keeper interface {
+	// Known reports whether the cluster may be given something: an agent reports first
+	// what is there.
+	Known() bool
 	Assign(*spoke.Assigned)
 	Judge(judgment)
 	State() spoke.State
@@ -35,6 +38,9 @@ type judgment struct {
 
 // local keeps a cluster from the hub's own process.
 type local struct{ *spoke.Spoke }
+
+// Known implements keeper: the loop itself reads what is there first.
+func (l local) Known() bool { return true }
 
 // Judge has the cluster judged by other checks.
 func (l local) Judge(j judgment) { l.Spoke.Judge(j.checker) }

@@ -45,7 +45,7 @@ func (h *Hub) keepPauses() {
 	before := h.pauses
 	next := maps.Clone(before)
 	for name, m := range h.members {
-		if m.spoke != nil {
+		if m.spoke != nil && m.spoke.Known() {
 			next[name] = m.spoke.State().Pauses
 		}
 	}

@@ -1,10 +1,12 @@
 package protocol
 
 import (
+	"archive/zip"
 	"bytes"
 	"cmp"
 	"errors"
 	"fmt"
+	"io/fs"
 
 	"nave.dev/internal/app"
 	"nave.dev/internal/spoke"
@@ -38,10 +40,42 @@ type App struct {
 	Error   string      `json:"error,omitempty"`
 }
 
-// Checks are files with health checks, by path.
+// Checks are a directory of health checks, as a zip archive.
 type Checks struct {
-	Digest string            `json:"digest,omitempty"` // of their content; empty if there are none
-	Files  map[string][]byte `json:"files,omitempty"`
+	Digest  string `json:"digest,omitempty"` // of their content; empty if there are none
+	Archive []byte `json:"archive,omitempty"`
+}
+
+// NewChecks packs the directory of a tree. Without a digest there are none.
+func NewChecks(files fs.FS, dir, digest string) (Checks, error) {
+	if digest == "" {
+		return Checks{}, nil
+	}
+	var out bytes.Buffer
+	w := zip.NewWriter(&out)
+	sub, err := fs.Sub(files, dir)
+	if err == nil {
+		err = w.AddFS(sub)
+	}
+	if err == nil {
+		err = w.Close()
+	}
+	if err != nil {
+		return Checks{}, fmt.Errorf("packing health checks: %w", err)
+	}
+	return Checks{Digest: digest, Archive: out.Bytes()}, nil
+}
+
+// Files returns the directory, or nil if there are none.
+func (c Checks) Files() (fs.FS, error) {
+	if c.Digest == "" {
+		return nil, nil
+	}
+	files, err := zip.NewReader(bytes.NewReader(c.Archive), int64(len(c.Archive)))
+	if err != nil {
+		return nil, fmt.Errorf("unpacking health checks: %w", err)
+	}
+	return files, nil
 }
 
 // NewAssignment returns an assignment as it is sent.

@@ -4,9 +4,11 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
+	"io/fs"
 	"reflect"
 	"strings"
 	"testing"
+	"testing/fstest"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
@@ -42,7 +44,11 @@ func assigned(t testing.TB) (*spoke.Assigned, map[string]*app.Bundle) {
 
 func TestAssignment(t *testing.T) {
 	want, bundles := assigned(t)
-	data, err := Compressed(NewAssignment(want, "k", Checks{Digest: "c", Files: map[string][]byte{"a.lua": []byte("x")}}))
+	checks, err := NewChecks(fstest.MapFS{"health/apps/Deployment/health.lua": {Data: []byte("x")}, "other": {}}, "health", "c")
+	if err != nil {
+		t.Fatal(err)
+	}
+	data, err := Compressed(NewAssignment(want, "k", checks))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -50,8 +56,15 @@ func TestAssignment(t *testing.T) {
 	if err := Read(bytes.NewReader(data), &message); err != nil {
 		t.Fatal(err)
 	}
-	if len(message.Bundles()) != 2 || message.Key != "k" || string(message.Checks.Files["a.lua"]) != "x" {
+	if len(message.Bundles()) != 2 || message.Key != "k" {
 		t.Errorf("%+v", message)
+	}
+	files, err := message.Checks.Files()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if text, err := fs.ReadFile(files, "apps/Deployment/health.lua"); string(text) != "x" {
+		t.Error(err)
 	}
 	have, err := message.Assigned(func(digest string) (*app.Bundle, error) { return bundles[digest], nil })
 	if err != nil {
@@ -228,6 +241,7 @@ func FuzzRead(f *testing.F) {
 		var message Assignment
 		if Read(bytes.NewReader(data), &message) == nil {
 			message.Bundles()
+			message.Checks.Files()
 			message.Assigned(func(string) (*app.Bundle, error) { return nil, errors.New("none") })
 		}
 		var report Report

@@ -19,6 +19,8 @@ type Report struct {
 	// Shows is the Key of the assignment that the state tells of, empty if it is not
 	// the one that was given last.
 	Shows string `json:"shows,omitempty"`
+	// Number is that of the assignment that was given last, 0 for none.
+	Number int64 `json:"number,omitempty"`
 	// State has no apps: those that are another than before are Apps, and Gone are
 	// those that are no longer there.
 	State spoke.State      `json:"state"`
@@ -35,6 +37,7 @@ type Report struct {
 // Known is what an agent knows of its cluster at one moment.
 type Known struct {
 	Shows   string
+	Number  int64
 	State   spoke.State
 	Facts   app.Facts
 	Applied []string // nil if that is not known yet
@@ -54,7 +57,7 @@ func (r *Reporter) Restart() { r.begun = false }
 
 // Next returns the report of what is known now, or nil if there is nothing to tell.
 func (r *Reporter) Next(now Known, events []spoke.Event) *Report {
-	out := &Report{Whole: !r.begun, Shows: now.Shows, State: now.State, Events: events}
+	out := &Report{Whole: !r.begun, Shows: now.Shows, Number: now.Number, State: now.State, Events: events}
 	out.State.Apps = nil
 	before := r.last.State
 	before.Apps = nil
@@ -82,7 +85,7 @@ func (r *Reporter) Next(now Known, events []spoke.Event) *Report {
 		out.Applied = now.Applied
 	}
 	same := !out.Whole && len(out.Apps) == 0 && len(out.Gone) == 0 && len(events) == 0 && out.Facts == nil && out.Applied == nil &&
-		now.Shows == r.last.Shows && reflect.DeepEqual(before, out.State)
+		now.Shows == r.last.Shows && now.Number == r.last.Number && reflect.DeepEqual(before, out.State)
 	r.last, r.begun = now, true
 	if same {
 		return nil
@@ -100,6 +103,7 @@ type Mirror struct {
 	Applied []string
 	Facts   app.Facts
 	Shows   string
+	Number  int64
 	// Reported says whether there was a report.
 	Reported bool
 
@@ -112,6 +116,9 @@ type Mirror struct {
 // made.
 func (m *Mirror) Restart() { m.sequence = 0 }
 
+// Begun reports whether a whole report was taken since the last Restart.
+func (m *Mirror) Begun() bool { return m.sequence != 0 }
+
 // Take takes a report over. It returns false if it builds on one that the mirror
 // has not.
 func (m *Mirror) Take(r Report) bool {
@@ -121,7 +128,7 @@ func (m *Mirror) Take(r Report) bool {
 	if r.Whole {
 		m.apps = map[string]spoke.AppState{}
 	}
-	m.sequence, m.Shows, m.Reported = r.Sequence, r.Shows, true
+	m.sequence, m.Shows, m.Number, m.Reported = r.Sequence, r.Shows, r.Number, true
 	for _, one := range r.Apps {
 		m.apps[one.Name] = one
 	}

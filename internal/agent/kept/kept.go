@@ -54,6 +54,15 @@ type index struct {
 	Bundles map[string][]piece `json:"bundles"`
 }
 
+// DamageError says that what is kept cannot be read. The next Keep replaces it.
+type DamageError struct{ err error }
+
+// Error says what is wrong with it.
+func (e *DamageError) Error() string { return "reading what the cluster keeps: " + e.err.Error() }
+
+// Unwrap returns what is wrong with it.
+func (e *DamageError) Unwrap() error { return e.err }
+
 // Store keeps the assignment of one cluster. It is for one goroutine.
 type Store struct {
 	client  kubernetes.Interface
@@ -69,7 +78,7 @@ func New(client kubernetes.Interface) *Store {
 
 // Load reads what is kept, and returns it with the bundles that could be read. ok
 // is false if nothing is kept. A bundle that is damaged is missing; an index that
-// is damaged is as if there were none, and the error says so.
+// is damaged is as if there were none, and the error is a DamageError.
 func (s *Store) Load(ctx context.Context) (a protocol.Assignment, bundles map[string]*app.Bundle, ok bool, err error) {
 	secret, err := s.client.CoreV1().Secrets(spoke.Namespace).Get(ctx, indexName, metav1.GetOptions{})
 	if apierrors.IsNotFound(err) {
@@ -84,7 +93,7 @@ func (s *Store) Load(ctx context.Context) (a protocol.Assignment, bundles map[st
 	}
 	found := index{}
 	if err := protocol.Read(bytes.NewReader(secret.Data[dataKey]), &found); err != nil {
-		return a, nil, false, fmt.Errorf("reading what the cluster keeps: %w", err)
+		return a, nil, false, &DamageError{err}
 	}
 	s.index = found
 	bundles = map[string]*app.Bundle{}

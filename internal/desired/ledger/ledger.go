@@ -117,6 +117,9 @@ func (l *Ledger) Bundle(digest string) (*app.Bundle, error) {
 	return bundle, nil
 }
 
+// Compressed opens a bundle as it is kept, compressed by gzip.
+func (l *Ledger) Compressed(digest string) (*os.File, error) { return os.Open(l.bundlePath(digest)) }
+
 // Keep makes an entry the cluster's. It is on the disk when the call returns, as
 // are those of the bundles that no entry had; with an error, what was kept before
 // stays. Bundles that no entry names any more are removed.

@@ -1,0 +1,238 @@
+// Package agent is the process that keeps the cluster that it runs on, as its hub
+// says. It dials the hub, takes assignments, fetches what it lacks of them, keeps
+// all of that on the cluster and hands it to a spoke; it reports what the spoke
+// knows, and answers the hub as far as its own configuration allows. While there is
+// no hub it goes on with what the cluster keeps. The package composes; what is done
+// to the cluster is decided in spoke.
+package agent
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+	"sync"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/rest"
+
+	"nave.dev/internal/agent/kept"
+	"nave.dev/internal/app"
+	"nave.dev/internal/protocol"
+	"nave.dev/internal/spoke"
+	"nave.dev/internal/tunnel"
+)
+
+// Options configure an agent.
+type Options struct {
+	Cluster string // its name in the fleet repository
+	Hub     string // HOST:PORT
+	// Token returns the bootstrap token, or "" if there is none.
+	Token func() (string, error)
+	Roots []byte // PEM; trusted until the hub has given others
+	// Config reaches the cluster.
+	Config *rest.Config
+	// AgeKeyFile holds the age identities that decrypt Secrets; empty is none.
+	AgeKeyFile string
+	// Refuse are the requests of the hub that are not answered, of Requests.
+	Refuse []string
+	// Listen is the address of /healthz; empty serves none.
+	Listen string
+	Log    *slog.Logger
+	// Product is the version of the program.
+	Product string
+	Now     func() time.Time
+}
+
+// Requests are what a hub may ask of an agent beside giving it assignments.
+var Requests = []string{protocol.Sync, protocol.RerunHooks, protocol.Confirm, protocol.Pause, "diff", "orphans"}
+
+// agent is one that runs.
+type agent struct {
+	opts   Options
+	client kubernetes.Interface
+	keys   spoke.Keys
+	spokes sync.WaitGroup
+	news   chan struct{} // buffered by one: there is something to report
+
+	giving sync.Mutex // held by who takes an assignment, and for what follows
+	store  *kept.Store
+	checks string // digest of the fleet's own health checks in use
+
+	mu       sync.Mutex
+	fleet    string
+	spoke    *spoke.Spoke // nil until the fleet is known
+	assigned *spoke.Assigned
+	key      string
+	bundles  map[string]*app.Bundle // of what is assigned
+	names    map[string]bool        // of all apps that were assigned by this process
+	conn     *tunnel.Conn           // nil while there is no hub
+	events   []spoke.Event          // that were not reported yet
+}
+
+// maxEvents is how many events wait for a hub; the oldest ones go first.
+const maxEvents = 1000
+
+// Run keeps the cluster until ctx is done.
+func Run(ctx context.Context, opts Options) error {
+	if opts.Now == nil {
+		opts.Now = time.Now
+	}
+	for _, name := range opts.Refuse {
+		if !slices.Contains(Requests, name) {
+			return fmt.Errorf("no request %q\nhint: %v", name, Requests)
+		}
+	}
+	client, err := kubernetes.NewForConfig(opts.Config)
+	if err != nil {
+		return err
+	}
+	a := &agent{
+		opts: opts, client: client, store: kept.New(client), news: make(chan struct{}, 1), bundles: map[string]*app.Bundle{}, names: map[string]bool{},
+	}
+	if opts.AgeKeyFile != "" {
+		if a.keys, err = spoke.OpenKeys(opts.AgeKeyFile); err != nil {
+			return err
+		}
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	defer a.spokes.Wait()
+	defer cancel()
+	if err := a.listen(ctx); err != nil {
+		return err
+	}
+	if err := a.resume(ctx); err != nil {
+		return err
+	}
+	opts.Log.Info("agent started", "cluster", opts.Cluster, "hub", opts.Hub)
+	err = tunnel.Keep(ctx, tunnel.Options{
+		Hub: opts.Hub, Keeper: identity{client}, Token: opts.Token, Roots: opts.Roots, Handler: a.handler(), Product: opts.Product, Now: opts.Now,
+		Lost: func(why error, wait time.Duration) {
+			opts.Log.Warn("no hub; the cluster is kept as it was given last", "error", why, "next", wait.Round(time.Second))
+		},
+		Certified: func(until time.Time, err error) {
+			if err != nil {
+				opts.Log.Error("no certificate", "error", err)
+				return
+			}
+			opts.Log.Info("certified", "until", until)
+		},
+		Log: opts.Log.Handler(),
+	}, func(connected context.Context, conn *tunnel.Conn) error {
+		if id := conn.Identity(); id.Cluster != opts.Cluster {
+			return fmt.Errorf("the certificate is that of the cluster %q, and the agent keeps %q", id.Cluster, opts.Cluster)
+		} else if err := a.begin(ctx, id.Fleet); err != nil {
+			return err
+		}
+		return a.report(connected, conn)
+	})
+	if ctx.Err() != nil {
+		return nil
+	}
+	return err
+}
+
+// Waits until the cluster is asked again what it keeps.
+const (
+	firstRetry = time.Second
+	lastRetry  = 30 * time.Second
+)
+
+// resume goes on with what the cluster keeps, once the cluster answers.
+func (a *agent) resume(ctx context.Context) error {
+	for retry := firstRetry; ; retry = min(2*retry, lastRetry) {
+		message, bundles, ok, err := a.load(ctx)
+		if err == nil {
+			if ok {
+				a.opts.Log.Info("going on with what the cluster keeps", "number", message.Number, "apps", len(message.Apps))
+				return a.take(ctx, message, bundles)
+			}
+			return nil
+		}
+		a.opts.Log.Error("the cluster does not say what it keeps", "error", err, "next", retry)
+		timer := time.NewTimer(retry)
+		select {
+		case <-timer.C:
+		case <-ctx.Done():
+			timer.Stop()
+			return context.Cause(ctx)
+		}
+	}
+}
+
+// load reads what the cluster keeps. What is there and cannot be read counts as
+// nothing: the hub gives it again.
+func (a *agent) load(ctx context.Context) (protocol.Assignment, map[string]*app.Bundle, bool, error) {
+	ctx, cancel := context.WithTimeoutCause(ctx, time.Minute, errors.New("no answer within 1m"))
+	defer cancel()
+	// It is there where the agent was installed; where it runs by hand it may not be.
+	namespace := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: spoke.Namespace}}
+	if _, err := a.client.CoreV1().Namespaces().Get(ctx, spoke.Namespace, metav1.GetOptions{}); err != nil {
+		a.client.CoreV1().Namespaces().Create(ctx, namespace, metav1.CreateOptions{})
+	}
+	a.giving.Lock()
+	defer a.giving.Unlock()
+	message, bundles, ok, err := a.store.Load(ctx)
+	damaged := (*kept.DamageError)(nil)
+	if errors.As(err, &damaged) {
+		a.opts.Log.Error("what the cluster keeps is of no use", "error", err)
+		err = nil
+	}
+	if ok && message.Cluster != a.opts.Cluster {
+		return message, nil, false, fmt.Errorf("the cluster keeps what was given to the cluster %q, and the agent is that of %q\nhint: a cluster that is to have another name: delete the secrets labelled nave.dev/kept in %s", message.Cluster, a.opts.Cluster, spoke.Namespace)
+	}
+	return message, bundles, ok, err
+}
+
+// begin starts the spoke of a fleet, unless it runs.
+func (a *agent) begin(ctx context.Context, fleet string) error {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.spoke != nil {
+		if a.fleet != fleet {
+			return fmt.Errorf("the cluster is one of the fleet %q, and the hub keeps %q", a.fleet, fleet)
+		}
+		return nil
+	}
+	checker, err := spoke.NewChecker(nil, "")
+	if err != nil {
+		return err
+	}
+	config := rest.CopyConfig(a.opts.Config)
+	config.QPS, config.UserAgent = -1, "nave"
+	a.fleet = fleet
+	a.spoke = spoke.New(spoke.Options{
+		Cluster: a.opts.Cluster, Fleet: fleet, Config: config, Health: checker, Keys: a.keys, Now: a.opts.Now,
+		Listener: spoke.Listener{
+			Event: a.record, Changed: func(string) { signal(a.news) }, FactsChanged: func(string) { signal(a.news) },
+		},
+	})
+	a.spokes.Go(func() { a.spoke.Run(ctx) })
+	return nil
+}
+
+// record logs an event and keeps it until the hub has it.
+func (a *agent) record(e spoke.Event) {
+	log := a.opts.Log.Info
+	if e.Kind == spoke.EventFailed || e.Kind == spoke.EventOffline {
+		log = a.opts.Log.Warn
+	}
+	log(string(e.Kind), "app", e.App, "message", e.Message)
+	a.mu.Lock()
+	a.events = append(a.events, e)
+	a.events = a.events[max(0, len(a.events)-maxEvents):]
+	a.mu.Unlock()
+	signal(a.news)
+}
+
+// signal has whoever reads the channel do so once more.
+func signal(channel chan struct{}) {
+	select {
+	case channel <- struct{}{}:
+	default:
+	}
+}

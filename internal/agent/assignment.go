@@ -1,0 +1,189 @@
+package agent
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"time"
+
+	"nave.dev/internal/app"
+	"nave.dev/internal/protocol"
+	"nave.dev/internal/spoke"
+	"nave.dev/internal/tunnel"
+)
+
+// refusedError is why the agent does not do what the hub asks, though it understood.
+type refusedError struct{ error }
+
+// give takes an assignment of the hub: once everything in it is here and is kept on
+// the cluster, the spoke is given it.
+func (a *agent) give(ctx context.Context, message protocol.Assignment) error {
+	a.giving.Lock()
+	defer a.giving.Unlock()
+	a.mu.Lock()
+	fleet, key, conn, sp, last := a.fleet, a.key, a.conn, a.spoke, a.assigned
+	a.mu.Unlock()
+	switch {
+	case message.Cluster != a.opts.Cluster:
+		return refusedError{fmt.Errorf("the assignment is that of the cluster %q, and the agent keeps %q", message.Cluster, a.opts.Cluster)}
+	case sp == nil || message.Fleet != fleet:
+		return refusedError{fmt.Errorf("the assignment is of the fleet %q, and the cluster of %q", message.Fleet, fleet)}
+	case last != nil && message.Number < last.Number, message.Number < sp.State().Number:
+		return refusedError{fmt.Errorf("assignment %d is older than %d, which the cluster has", message.Number, max(lastNumber(last), sp.State().Number))}
+	}
+	if last != nil && message.Key == key && message.Checks.Digest == a.checks {
+		return nil // the answer to it was lost
+	}
+	bundles := map[string]*app.Bundle{}
+	fetched := map[string][]byte{}
+	for _, digest := range message.Bundles() {
+		if bundles[digest] = a.bundles[digest]; bundles[digest] != nil {
+			continue
+		}
+		data, err := fetch(ctx, conn, digest)
+		if err == nil {
+			bundles[digest], err = protocol.DecodeBundle(data, digest)
+		}
+		if err != nil {
+			return err
+		}
+		fetched[digest] = data
+	}
+	err := a.store.Keep(ctx, message, func(digest string) ([]byte, error) {
+		if data := fetched[digest]; data != nil {
+			return data, nil
+		}
+		return protocol.EncodeBundle(bundles[digest])
+	})
+	if err != nil {
+		return err
+	}
+	return a.assign(message, bundles)
+}
+
+func lastNumber(a *spoke.Assigned) int64 {
+	if a == nil {
+		return 0
+	}
+	return a.Number
+}
+
+// take starts with an assignment that the cluster keeps.
+func (a *agent) take(ctx context.Context, message protocol.Assignment, bundles map[string]*app.Bundle) error {
+	a.giving.Lock()
+	defer a.giving.Unlock()
+	if err := a.begin(ctx, message.Fleet); err != nil {
+		return err
+	}
+	return a.assign(message, bundles)
+}
+
+// assign gives the spoke an assignment whose bundles are here. One that is missing
+// puts its app in error, and what is on the cluster of it stays.
+func (a *agent) assign(message protocol.Assignment, bundles map[string]*app.Bundle) error {
+	assigned, err := message.Assigned(func(digest string) (*app.Bundle, error) {
+		if bundle := bundles[digest]; bundle != nil {
+			return bundle, nil
+		}
+		return nil, fmt.Errorf("the bundle %s that the cluster kept is damaged; the hub gives it again", digest)
+	})
+	if err != nil {
+		return refusedError{err}
+	}
+	complete := len(bundles) == len(message.Bundles())
+	a.mu.Lock()
+	a.assigned, a.bundles, a.key = assigned, bundles, message.Key
+	if !complete {
+		a.key = "" // so that it is not taken for what the hub gave
+	}
+	for _, desired := range assigned.Apps {
+		a.names[desired.Name] = true
+	}
+	sp := a.spoke
+	a.mu.Unlock()
+	a.judge(sp, message.Checks)
+	sp.Assign(assigned)
+	signal(a.news)
+	return nil
+}
+
+// judge has the cluster judged by the fleet's own health checks. While one is in
+// error those from before stay in force.
+func (a *agent) judge(sp *spoke.Spoke, checks protocol.Checks) {
+	if checks.Digest == a.checks {
+		return
+	}
+	files, err := checks.Files()
+	var checker spoke.Checker
+	if err == nil {
+		checker, err = spoke.NewChecker(files, ".")
+	}
+	a.checks = checks.Digest
+	if err != nil {
+		a.opts.Log.Error("the fleet's health checks are of no use", "error", err)
+		return
+	}
+	sp.Judge(checker)
+}
+
+// Attempts to fetch a bundle, each from where the one before ended, and the wait
+// between them.
+const (
+	fetchAttempts = 8
+	fetchRetry    = time.Second
+)
+
+// fetch gets a bundle from the hub, as protocol.EncodeBundle has it.
+func fetch(ctx context.Context, conn *tunnel.Conn, digest string) ([]byte, error) {
+	var data []byte
+	var err error
+	for range fetchAttempts {
+		if conn == nil {
+			return nil, errors.New("there is no hub")
+		}
+		if data, err = fetchRest(ctx, conn.Client(), digest, data); err == nil {
+			return data, nil
+		}
+		refused := refusedError{}
+		if errors.As(err, &refused) || ctx.Err() != nil {
+			break
+		}
+		timer := time.NewTimer(fetchRetry)
+		select {
+		case <-timer.C:
+		case <-ctx.Done():
+			timer.Stop()
+		}
+	}
+	return nil, fmt.Errorf("fetching the bundle %s: %w", digest, err)
+}
+
+// fetchRest gets what is missing of a bundle, and returns what there is then.
+func fetchRest(ctx context.Context, client *http.Client, digest string, data []byte) ([]byte, error) {
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, tunnel.HubURL+protocol.BundlePath+digest, nil)
+	if err != nil {
+		return data, err
+	}
+	if len(data) > 0 {
+		request.Header.Set("Range", fmt.Sprintf("bytes=%d-", len(data)))
+	}
+	answer, err := client.Do(request)
+	if err != nil {
+		return data, err
+	}
+	defer answer.Body.Close()
+	switch answer.StatusCode {
+	case http.StatusOK:
+		data = nil // all of it, whatever was asked for
+	case http.StatusPartialContent:
+	case http.StatusRequestedRangeNotSatisfiable:
+		return nil, errors.New("what was fetched of it is longer than it is")
+	default:
+		text, _ := io.ReadAll(io.LimitReader(answer.Body, 4<<10))
+		return data, refusedError{fmt.Errorf("the hub answered %s: %s", answer.Status, text)}
+	}
+	rest, err := io.ReadAll(io.LimitReader(answer.Body, protocol.MaxBundle))
+	return append(data, rest...), err
+}

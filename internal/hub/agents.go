@@ -1,0 +1,306 @@
+package hub
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net"
+	"net/http"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"nave.dev/internal/protocol"
+	"nave.dev/internal/store"
+	"nave.dev/internal/store/sqlite"
+	"nave.dev/internal/tunnel"
+	"nave.dev/internal/tunnel/authority"
+)
+
+// agents is how a hub takes them.
+type agents struct {
+	authority *authority.Authority
+	server    *tunnel.Server
+	memory    store.Store
+}
+
+// takeAgents begins to listen for agents. What the hub remembers of enrolments is
+// in a database of its directory.
+func (h *Hub) takeAgents(ctx context.Context) error {
+	key, err := authority.Open(h.opts.Authority)
+	if err != nil {
+		return err
+	}
+	memory, err := sqlite.Open(ctx, filepath.Join(h.opts.Dir, "store"), sqlite.Options{Now: h.opts.Now})
+	if err != nil {
+		return err
+	}
+	h.agents = &agents{authority: key, memory: memory}
+	h.agents.server, err = tunnel.NewServer(tunnel.ServerOptions{
+		Authority: key, Product: h.opts.Product, Now: h.opts.Now,
+		Accepts: h.accepts, Used: h.enrols, Handler: h.agentCalls(), Linked: h.linked, Second: h.second,
+		Refused: func(r tunnel.Refusal) {
+			h.opts.Log.Warn("an agent was refused", "address", r.Address, "claims", r.Claimed.String(), "proven", r.Proven, "doing", r.Doing, "reason", r.Reason, "omitted", r.Omitted)
+		},
+		Enrolled: func(id tunnel.Identity, address string) {
+			h.opts.Log.Info("an agent was enrolled", "cluster", id.Cluster, "identity", id.Number, "address", address)
+		},
+	})
+	if err != nil {
+		memory.Close()
+		return err
+	}
+	listener, err := net.Listen("tcp", h.opts.Agents)
+	if err != nil {
+		memory.Close()
+		return fmt.Errorf("listening for agents: %w", err)
+	}
+	h.spokes.Go(func() {
+		if err := h.agents.server.Serve(ctx, listener); err != nil {
+			h.opts.Log.Error("agents cannot dial in", "error", err)
+		}
+	})
+	h.opts.Log.Info("agents may dial in", "address", listener.Addr().String())
+	return nil
+}
+
+func (a *agents) close() { a.memory.Close() }
+
+// accepts says why an identity is not accepted, or nil.
+func (h *Hub) accepts(id tunnel.Identity) error {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	m := h.members[id.Cluster]
+	switch {
+	case h.pinned == nil:
+		return errors.New("the hub has not read the fleet repository yet")
+	case h.pinned.Fleet.Name != "" && id.Fleet != h.pinned.Fleet.Name:
+		return fmt.Errorf("the hub keeps the fleet %q", h.pinned.Fleet.Name)
+	case m == nil:
+		return fmt.Errorf("the fleet has no cluster %q\nhint: commit a Cluster of the name", id.Cluster)
+	case id.Number < m.least:
+		return fmt.Errorf("identity %d of %q is revoked: the fleet accepts %d and above\nhint: nave cluster join %s", id.Number, id.Cluster, m.least, id.Cluster)
+	}
+	if r, ok := m.spoke.(*remote); !ok {
+		return fmt.Errorf("the cluster %q is kept otherwise: %s", id.Cluster, cmp.Or(m.err, "the hub has a kubeconfig of it"))
+	} else if why := r.fenced(id); why != "" {
+		return errors.New(why)
+	}
+	return nil
+}
+
+// enrols writes down that a token enrols a key.
+func (h *Hub) enrols(ctx context.Context, token authority.Claims, key string) error {
+	if err := h.accepts(tunnel.Identity{Fleet: token.Fleet, Cluster: token.Cluster, Number: token.Number}); err != nil {
+		return err
+	}
+	return h.agents.memory.UseToken(ctx, store.Token{ID: token.ID, Cluster: token.Cluster, Identity: token.Number, Key: key, End: token.Expires})
+}
+
+// expect has a cluster be kept by its agent.
+func (h *Hub) expect(name string, m *member) {
+	if r, ok := m.spoke.(*remote); ok && r != nil {
+		return
+	}
+	if m.spoke != nil {
+		m.end("")
+	}
+	ctx, stop := context.WithCancel(h.ctx)
+	r := newRemote(h, name, ctx)
+	r.Judge(h.judged)
+	m.spoke, m.stop, m.done = r, stop, ctx.Done()
+}
+
+// remoteOf returns what keeps a cluster by its agent, or nil.
+func (h *Hub) remoteOf(cluster string) *remote {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if m := h.members[cluster]; m != nil {
+		if r, ok := m.spoke.(*remote); ok {
+			return r
+		}
+	}
+	return nil
+}
+
+// linked runs while an agent is connected.
+func (h *Hub) linked(ctx context.Context, link *tunnel.Link) {
+	if r := h.remoteOf(link.Identity().Cluster); r != nil {
+		r.serve(ctx, link)
+	}
+}
+
+// second decides about two processes that are connected for one cluster. Where both
+// hold the lease of theirs, the cluster is there twice.
+func (h *Hub) second(ctx context.Context, older, newer *tunnel.Link) {
+	id := newer.Identity()
+	r := h.remoteOf(id.Cluster)
+	if older.Identity().Number != id.Number || r == nil {
+		if older.Identity().Number > id.Number {
+			newer.Close("the cluster has enrolled since")
+			return
+		}
+		older.Close("the cluster has enrolled since")
+		return
+	}
+	first, errFirst := askLease(ctx, older)
+	then, errThen := askLease(ctx, newer)
+	if errFirst == nil && errThen == nil && first.Held && then.Held {
+		why := fmt.Sprintf("two clusters use identity %d of %q: at %s and at %s\nhint: one was copied from the other; commit identity: %d in the Cluster, and enrol the right one with nave cluster join", id.Number, id.Cluster, older.Address(), newer.Address(), id.Number+1)
+		r.fence(id, why)
+		older.Close(why)
+		newer.Close(why)
+		return
+	}
+	older.Close("another process of this cluster has connected")
+}
+
+// leasePatience is how long an agent may take to say whether it holds its lease.
+const leasePatience = 10 * time.Second
+
+func askLease(ctx context.Context, link *tunnel.Link) (lease protocol.Lease, err error) {
+	ctx, cancel := context.WithTimeoutCause(ctx, leasePatience, errors.New("no answer within 10s"))
+	defer cancel()
+	return lease, call(ctx, link, http.MethodGet, protocol.LeasePath, nil, &lease)
+}
+
+// agentCalls serves what agents ask of the hub.
+func (h *Hub) agentCalls() http.Handler {
+	mux := http.NewServeMux()
+	mux.HandleFunc("POST "+protocol.ReportPath, func(w http.ResponseWriter, r *http.Request) {
+		id, _ := tunnel.From(r.Context())
+		var report protocol.Report
+		if err := protocol.Read(r.Body, &report); err != nil {
+			http.Error(w, err.Error(), http.StatusBadRequest)
+			return
+		}
+		keeper := h.remoteOf(id.Cluster)
+		if keeper == nil {
+			http.Error(w, "the hub does not keep this cluster by an agent", http.StatusConflict)
+			return
+		}
+		answer(w, protocol.Taken{Whole: !keeper.take(id, report)})
+	})
+	mux.HandleFunc("GET "+protocol.BundlePath+"{digest}", h.serveBundle)
+	return mux
+}
+
+// serveBundle gives an agent a bundle of its own cluster's assignment.
+func (h *Hub) serveBundle(w http.ResponseWriter, r *http.Request) {
+	id, _ := tunnel.From(r.Context())
+	digest := r.PathValue("digest")
+	keeper := h.remoteOf(id.Cluster)
+	if keeper == nil || !keeper.has(digest) {
+		http.Error(w, fmt.Sprintf("the cluster %q is not assigned the bundle %s", id.Cluster, digest), http.StatusForbidden)
+		return
+	}
+	file, err := h.ledger.Compressed(digest)
+	if errors.Is(err, fs.ErrNotExist) {
+		http.Error(w, "the bundle is lost; the hub makes it again", http.StatusNotFound)
+		return
+	}
+	if err != nil {
+		http.Error(w, err.Error(), http.StatusInternalServerError)
+		return
+	}
+	defer file.Close()
+	w.Header().Set("Content-Type", "application/gzip")
+	http.ServeContent(w, r, "", time.Time{}, file)
+}
+
+// Joining is what a cluster joins with.
+type Joining struct {
+	Cluster string    `json:"cluster"`
+	Token   string    `json:"token"`
+	Roots   string    `json:"roots"` // PEM
+	Number  int64     `json:"number"`
+	Expires time.Time `json:"expires"`
+}
+
+// maxTokenLife bounds how long a token may wait to be used.
+const maxTokenLife = 7 * 24 * time.Hour
+
+// serveJoin makes a token for a cluster.
+func (h *Hub) serveJoin(w http.ResponseWriter, r *http.Request) {
+	var a Action
+	if !readAction(w, r, &a) {
+		return
+	}
+	if h.agents == nil {
+		http.Error(w, "the hub takes no agents\nhint: nave hub --agents ADDRESS --authority DIR", http.StatusConflict)
+		return
+	}
+	if a.For < 0 || a.For > maxTokenLife {
+		http.Error(w, "a token lasts a week at most", http.StatusBadRequest)
+		return
+	}
+	h.mu.Lock()
+	m := h.members[a.Cluster]
+	var least, connected int64
+	if m != nil {
+		least = m.least
+		if keeper, ok := m.spoke.(*remote); ok {
+			connected = keeper.identity()
+		}
+	}
+	h.mu.Unlock()
+	if m == nil {
+		h.absent(w, a.Cluster)
+		return
+	}
+	enrolled, err := h.agents.memory.Identity(r.Context(), a.Cluster)
+	if err != nil {
+		http.Error(w, err.Error(), http.StatusInternalServerError)
+		return
+	}
+	number := max(least-1, connected, enrolled) + 1
+	token, claims, err := h.agents.authority.Token(a.Cluster, number, a.For, h.opts.Now())
+	if err != nil {
+		http.Error(w, err.Error(), http.StatusInternalServerError)
+		return
+	}
+	h.opts.Log.Info("a token was made", "cluster", a.Cluster, "identity", number, "actor", a.Actor, "reason", a.Reason, "expires", claims.Expires)
+	answer(w, Joining{Cluster: a.Cluster, Token: token, Roots: string(h.agents.authority.Roots()), Number: number, Expires: claims.Expires})
+}
+
+// call asks an agent, and decodes its answer.
+func call(ctx context.Context, link *tunnel.Link, method, path string, body []byte, into any) error {
+	request, err := http.NewRequestWithContext(ctx, method, tunnel.AgentURL+path, bytes.NewReader(body))
+	if err != nil {
+		return err
+	}
+	response, err := link.Client().Do(request)
+	if err != nil {
+		return fmt.Errorf("asking the agent: %w", err)
+	}
+	defer response.Body.Close()
+	if response.StatusCode != http.StatusOK {
+		return readRefusal(response)
+	}
+	return json.NewDecoder(response.Body).Decode(into)
+}
+
+// revoke ends the connections of agents that the fleet no longer accepts.
+func (h *Hub) revoke() {
+	if h.agents != nil {
+		h.agents.server.Recheck()
+	}
+}
+
+// Agent is what the hub knows of the agent of a cluster.
+type Agent struct {
+	Identity  int64     `json:"identity"`
+	Address   string    `json:"address,omitempty"`
+	Version   string    `json:"version,omitempty"`
+	Connected time.Time `json:"connected,omitzero"`
+}
+
+// firstLine is a text without its hints.
+func firstLine(text string) string {
+	line, _, _ := strings.Cut(text, "\n")
+	return line
+}

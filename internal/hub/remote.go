@@ -1,0 +1,370 @@
+package hub
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"nave.dev/internal/app"
+	"nave.dev/internal/desired/checks"
+	"nave.dev/internal/protocol"
+	"nave.dev/internal/spoke"
+	"nave.dev/internal/tunnel"
+)
+
+// remote keeps a cluster by its agent: it holds what the agent last said, and sends
+// it what the cluster should hold.
+type remote struct {
+	hub     *Hub
+	cluster string
+	ended   context.Context // done when the cluster is no longer kept so
+	wake    chan struct{}   // buffered by one: there may be something to send
+
+	mu      sync.Mutex
+	mirror  protocol.Mirror
+	link    *tunnel.Link
+	since   time.Time // when there was a link last, or the hub began
+	wanted  *spoke.Assigned
+	key     string // of wanted
+	number  int64  // that was sent last
+	sent    string // key and checks that the agent took
+	refusal string // why it did not take the newest
+	checks  protocol.Checks
+	clones  fence // of an identity that two clusters use
+}
+
+// fence keeps an identity out that two clusters use.
+type fence struct {
+	number int64
+	why    string
+}
+
+func newRemote(h *Hub, cluster string, ended context.Context) *remote {
+	return &remote{hub: h, cluster: cluster, ended: ended, wake: make(chan struct{}, 1), since: h.opts.Now()}
+}
+
+// Known implements keeper.
+func (r *remote) Known() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.mirror.Reported
+}
+
+// Assign implements keeper.
+func (r *remote) Assign(a *spoke.Assigned) {
+	key := keyOf(a)
+	r.mu.Lock()
+	r.wanted, r.key = a, key
+	r.mu.Unlock()
+	signal(r.wake)
+}
+
+// Judge implements keeper. Checks that cannot be sent are those of before.
+func (r *remote) Judge(j judgment) {
+	packed, err := protocol.NewChecks(j.own.Files, checks.Dir, j.own.Digest)
+	if err != nil {
+		r.hub.opts.Log.Error("the fleet's health checks are not sent", "cluster", r.cluster, "error", err)
+		return
+	}
+	r.mu.Lock()
+	r.checks = packed
+	r.mu.Unlock()
+	signal(r.wake)
+}
+
+// State implements keeper.
+func (r *remote) State() spoke.State {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	state := r.mirror.State()
+	if !r.mirror.Reported {
+		state = spoke.State{Cluster: r.cluster, Sync: spoke.Unknown, Health: spoke.Health{Status: spoke.HealthUnknown}}
+	}
+	switch {
+	case r.clones.why != "":
+		state.Online, state.OfflineSince, state.Error = false, r.since, firstLine(r.clones.why)
+	case r.link == nil && !r.mirror.Reported:
+		state.OfflineSince, state.Error = r.since, "no agent has connected"
+	case r.link == nil:
+		state.Online, state.OfflineSince, state.Error = false, r.since, "its agent is not connected"
+	case r.refusal != "":
+		state.Error = r.refusal
+	}
+	if r.wanted != nil && r.mirror.Shows != r.key && state.Sync == spoke.Synced {
+		state.Sync = spoke.OutOfSync
+	}
+	return state
+}
+
+// Facts implements keeper.
+func (r *remote) Facts() app.Facts {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.mirror.Facts
+}
+
+// Found implements keeper.
+func (r *remote) Found() []string {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.mirror.Applied
+}
+
+// Settled implements keeper.
+func (r *remote) Settled(a *spoke.Assigned) map[string]string {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if a == nil || a != r.wanted || r.link == nil || r.mirror.Shows != r.key {
+		return nil
+	}
+	return r.mirror.State().Settled(a)
+}
+
+// Sync implements keeper.
+func (r *remote) Sync(ctx context.Context, app string) error {
+	return r.act(ctx, protocol.Action{Do: protocol.Sync, App: app})
+}
+
+// RerunHooks implements keeper.
+func (r *remote) RerunHooks(ctx context.Context, app string) error {
+	return r.act(ctx, protocol.Action{Do: protocol.RerunHooks, App: app})
+}
+
+// Confirm implements keeper.
+func (r *remote) Confirm(ctx context.Context, digest string) error {
+	return r.act(ctx, protocol.Action{Do: protocol.Confirm, Digest: digest})
+}
+
+// Pause implements keeper.
+func (r *remote) Pause(ctx context.Context, p spoke.Pause) error {
+	return r.act(ctx, protocol.Action{Do: protocol.Pause, App: p.App, Until: p.Until, Actor: p.Actor, Reason: p.Reason})
+}
+
+func (r *remote) act(ctx context.Context, action protocol.Action) error {
+	body, err := json.Marshal(action)
+	if err != nil {
+		return err
+	}
+	return r.ask(ctx, http.MethodPost, protocol.ActionPath, body, &struct{}{})
+}
+
+// Diff implements keeper.
+func (r *remote) Diff(ctx context.Context, app string) (diffs []spoke.AppDiff, err error) {
+	diffs = []spoke.AppDiff{}
+	return diffs, r.ask(ctx, http.MethodGet, protocol.DiffPath+"?"+url.Values{"app": {app}}.Encode(), nil, &diffs)
+}
+
+// Orphans implements keeper.
+func (r *remote) Orphans(ctx context.Context) (orphans []spoke.Orphan, err error) {
+	return orphans, r.ask(ctx, http.MethodGet, protocol.OrphansPath, nil, &orphans)
+}
+
+// ask asks the agent that is connected.
+func (r *remote) ask(ctx context.Context, method, path string, body []byte, into any) error {
+	r.mu.Lock()
+	link := r.link
+	r.mu.Unlock()
+	if link == nil {
+		return fmt.Errorf("cluster %s: its agent is not connected", r.cluster)
+	}
+	return call(ctx, link, method, path, body, into)
+}
+
+// refusedError is what an agent understood and did not do.
+type refusedError struct{ text string }
+
+func (e *refusedError) Error() string { return e.text }
+
+// readRefusal is why an agent did not answer.
+func readRefusal(response *http.Response) error {
+	text, _ := io.ReadAll(io.LimitReader(response.Body, 16<<10))
+	said := strings.TrimSpace(string(text))
+	if response.StatusCode == protocol.StatusRefused {
+		return &refusedError{said}
+	}
+	return fmt.Errorf("the agent answered %s: %s", response.Status, said)
+}
+
+// take takes a report over. It returns false if it builds on one that was missed.
+func (r *remote) take(id tunnel.Identity, report protocol.Report) bool {
+	r.mu.Lock()
+	if r.link == nil || r.link.Identity() != id {
+		r.mu.Unlock()
+		return false // of a connection that is being replaced; the next one tells all
+	}
+	first, facts := !r.mirror.Reported, r.mirror.Facts
+	was := r.mirror.State().Online && !first
+	taken := r.mirror.Take(report)
+	changed := taken && report.Facts != nil && !slices.Equal(facts.APIVersions, report.Facts.APIVersions)
+	r.mu.Unlock()
+	if !taken {
+		return false
+	}
+	for _, event := range report.Events {
+		event.Cluster = r.cluster // whatever it says
+		r.hub.record(event)
+	}
+	if first || changed || !was && report.State.Online {
+		r.hub.Trigger() // what it says may matter to a render, and to what it is given
+	}
+	r.hub.changed(r.cluster)
+	signal(r.wake)
+	return true
+}
+
+// has reports whether a bundle is among what the cluster is to hold.
+func (r *remote) has(digest string) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.wanted != nil && slices.ContainsFunc(r.wanted.Apps, func(d app.Desired) bool { return d.Bundle != nil && d.Bundle.Digest == digest })
+}
+
+// identity is the number of the agent that is connected, or 0.
+func (r *remote) identity() int64 {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.link == nil {
+		return r.clones.number
+	}
+	return r.link.Identity().Number
+}
+
+// fence keeps an identity out.
+func (r *remote) fence(id tunnel.Identity, why string) {
+	r.mu.Lock()
+	r.clones = fence{id.Number, why}
+	r.mu.Unlock()
+	r.hub.record(spoke.Event{Time: r.hub.opts.Now(), Cluster: r.cluster, Kind: spoke.EventOffline, Message: why})
+}
+
+// fenced says why an identity is kept out, if it is. A higher one ends it.
+func (r *remote) fenced(id tunnel.Identity) string {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.clones.why != "" && id.Number > r.clones.number {
+		r.clones = fence{}
+	}
+	return r.clones.why
+}
+
+// Waits until the agent is sent again what it did not take.
+const (
+	firstSend = time.Second
+	lastSend  = 30 * time.Second
+)
+
+// serve sends the agent what the cluster should hold while it is connected.
+func (r *remote) serve(ctx context.Context, link *tunnel.Link) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	defer context.AfterFunc(r.ended, cancel)()
+	r.mu.Lock()
+	r.link, r.sent, r.refusal = link, "", ""
+	r.mirror.Restart()
+	r.mu.Unlock()
+	r.hub.record(spoke.Event{Time: r.hub.opts.Now(), Cluster: r.cluster, Kind: spoke.EventOnline, Message: "its agent is connected from " + link.Address()})
+	defer r.leave(link)
+	retry := firstSend
+	for {
+		next, message := r.next()
+		var again <-chan time.Time
+		if next {
+			err := r.send(ctx, link, message)
+			if err == nil {
+				retry = firstSend
+				continue
+			}
+			if ctx.Err() != nil {
+				return
+			}
+			r.note(err)
+			timer := time.NewTimer(retry)
+			defer timer.Stop()
+			again, retry = timer.C, min(2*retry, lastSend)
+		}
+		select {
+		case <-again:
+		case <-r.wake:
+			if next { // news does not make it come sooner than its turn
+				select {
+				case <-again:
+				case <-ctx.Done():
+					return
+				}
+			}
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// leave notes that an agent is gone.
+func (r *remote) leave(link *tunnel.Link) {
+	r.mu.Lock()
+	if r.link != link {
+		r.mu.Unlock()
+		return
+	}
+	r.link, r.since = nil, r.hub.opts.Now()
+	r.mu.Unlock()
+	why := "its agent is no longer connected"
+	if err := link.Err(); err != nil {
+		why += ": " + err.Error()
+	}
+	r.hub.record(spoke.Event{Time: r.hub.opts.Now(), Cluster: r.cluster, Kind: spoke.EventOffline, Message: why})
+	r.hub.changed(r.cluster)
+}
+
+// next returns what is to be sent, if anything is: once the agent has said what is
+// there, and if that is not what is wanted.
+func (r *remote) next() (bool, protocol.Assignment) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.wanted == nil || !r.mirror.Reported || !r.mirror.Begun() {
+		return false, protocol.Assignment{}
+	}
+	if r.sent == r.key+r.checks.Digest {
+		return false, protocol.Assignment{}
+	}
+	number := max(r.number, r.mirror.Number, r.mirror.State().Number)
+	if r.mirror.Shows != r.key {
+		number++
+	}
+	message := protocol.NewAssignment(r.wanted, r.key, r.checks)
+	message.Number = number
+	return true, message
+}
+
+// send gives the agent an assignment, and returns when the agent keeps it.
+func (r *remote) send(ctx context.Context, link *tunnel.Link, message protocol.Assignment) error {
+	body, err := protocol.Compressed(message)
+	if err != nil {
+		return err
+	}
+	if err := call(ctx, link, http.MethodPut, protocol.AssignmentPath, body, &struct{}{}); err != nil {
+		return err
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.number, r.sent, r.refusal = message.Number, message.Key+message.Checks.Digest, ""
+	return nil
+}
+
+// note records why the agent did not take an assignment.
+func (r *remote) note(err error) {
+	r.mu.Lock()
+	news := r.refusal != err.Error()
+	r.refusal = err.Error()
+	r.mu.Unlock()
+	if news {
+		r.hub.opts.Log.Warn("an agent did not take what its cluster should hold", "cluster", r.cluster, "error", err)
+		r.hub.changed(r.cluster)
+	}
+}
