@@ -20,6 +20,7 @@ import (
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
 
+	"nave.dev/internal/agent/fetch"
 	"nave.dev/internal/agent/kept"
 	"nave.dev/internal/app"
 	"nave.dev/internal/protocol"
@@ -59,9 +60,10 @@ type agent struct {
 	spokes sync.WaitGroup
 	news   chan struct{} // buffered by one: there is something to report
 
-	giving sync.Mutex // held by who takes an assignment, and for what follows
-	store  *kept.Store
-	checks string // digest of the fleet's own health checks in use
+	giving  sync.Mutex // held by who takes an assignment, and for what follows
+	store   *kept.Store
+	fetcher fetch.Fetcher
+	checks  string // digest of the fleet's own health checks in use
 
 	mu       sync.Mutex
 	fleet    string
@@ -92,6 +94,13 @@ func Run(ctx context.Context, opts Options) error {
 		return err
 	}
 	a := &agent{
+		fetcher: fetch.Fetcher{
+			URL: tunnel.HubURL + protocol.BundlePath, Most: protocol.MaxBundle,
+			Check: func(data []byte, digest string) error {
+				_, err := protocol.DecodeBundle(data, digest)
+				return err
+			},
+		},
 		opts: opts, client: client, store: kept.New(client), news: make(chan struct{}, 1), bundles: map[string]*app.Bundle{}, names: map[string]bool{},
 	}
 	if opts.AgeKeyFile != "" {
@@ -149,7 +158,9 @@ func (a *agent) resume(ctx context.Context) error {
 		if err == nil {
 			if ok {
 				a.opts.Log.Info("going on with what the cluster keeps", "number", message.Number, "apps", len(message.Apps))
-				return a.take(ctx, message, bundles)
+				if err := a.take(ctx, message, bundles); err != nil { // the hub gives it again
+					a.opts.Log.Error("what the cluster keeps is of no use", "error", err)
+				}
 			}
 			return nil
 		}

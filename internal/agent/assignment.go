@@ -4,14 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
-	"net/http"
-	"time"
 
+	"nave.dev/internal/agent/kept"
 	"nave.dev/internal/app"
 	"nave.dev/internal/protocol"
 	"nave.dev/internal/spoke"
-	"nave.dev/internal/tunnel"
 )
 
 // refusedError is why the agent does not do what the hub asks, though it understood.
@@ -37,29 +34,47 @@ func (a *agent) give(ctx context.Context, message protocol.Assignment) error {
 		return nil // the answer to it was lost
 	}
 	bundles := map[string]*app.Bundle{}
-	fetched := map[string][]byte{}
+	var missing []string
 	for _, digest := range message.Bundles() {
-		if bundles[digest] = a.bundles[digest]; bundles[digest] != nil {
+		if bundle := a.bundles[digest]; bundle != nil {
+			bundles[digest] = bundle
 			continue
 		}
-		data, err := fetch(ctx, conn, digest)
-		if err == nil {
-			bundles[digest], err = protocol.DecodeBundle(data, digest)
-		}
-		if err != nil {
+		missing = append(missing, digest)
+	}
+	if conn == nil {
+		return errors.New("there is no hub to fetch bundles from")
+	}
+	fetched, err := a.fetcher.Fetch(ctx, conn.Client(), missing)
+	if err != nil {
+		return err
+	}
+	for _, digest := range missing {
+		if bundles[digest], err = protocol.DecodeBundle(fetched[digest], digest); err != nil {
 			return err
 		}
-		fetched[digest] = data
 	}
-	err := a.store.Keep(ctx, message, func(digest string) ([]byte, error) {
+	// What cannot be assigned is not kept: it would be in the way at every start.
+	if _, err := message.Assigned(func(digest string) (*app.Bundle, error) { return bundles[digest], nil }); err != nil {
+		return refusedError{err}
+	}
+	encoded := func(digest string) ([]byte, error) {
 		if data := fetched[digest]; data != nil {
 			return data, nil
 		}
 		return protocol.EncodeBundle(bundles[digest])
-	})
+	}
+	err = a.store.Keep(ctx, message, encoded)
+	if errors.Is(err, kept.ErrOther) { // or this one, and it did not hear the answer
+		found, _, ok, errLoad := a.store.Load(ctx)
+		if errLoad == nil && (!ok || found.Number <= message.Number) {
+			err = a.store.Keep(ctx, message, encoded)
+		}
+	}
 	if err != nil {
 		return err
 	}
+	a.fetcher.Forget()
 	return a.assign(message, bundles)
 }
 
@@ -126,64 +141,4 @@ func (a *agent) judge(sp *spoke.Spoke, checks protocol.Checks) {
 		return
 	}
 	sp.Judge(checker)
-}
-
-// Attempts to fetch a bundle, each from where the one before ended, and the wait
-// between them.
-const (
-	fetchAttempts = 8
-	fetchRetry    = time.Second
-)
-
-// fetch gets a bundle from the hub, as protocol.EncodeBundle has it.
-func fetch(ctx context.Context, conn *tunnel.Conn, digest string) ([]byte, error) {
-	var data []byte
-	var err error
-	for range fetchAttempts {
-		if conn == nil {
-			return nil, errors.New("there is no hub")
-		}
-		if data, err = fetchRest(ctx, conn.Client(), digest, data); err == nil {
-			return data, nil
-		}
-		refused := refusedError{}
-		if errors.As(err, &refused) || ctx.Err() != nil {
-			break
-		}
-		timer := time.NewTimer(fetchRetry)
-		select {
-		case <-timer.C:
-		case <-ctx.Done():
-			timer.Stop()
-		}
-	}
-	return nil, fmt.Errorf("fetching the bundle %s: %w", digest, err)
-}
-
-// fetchRest gets what is missing of a bundle, and returns what there is then.
-func fetchRest(ctx context.Context, client *http.Client, digest string, data []byte) ([]byte, error) {
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, tunnel.HubURL+protocol.BundlePath+digest, nil)
-	if err != nil {
-		return data, err
-	}
-	if len(data) > 0 {
-		request.Header.Set("Range", fmt.Sprintf("bytes=%d-", len(data)))
-	}
-	answer, err := client.Do(request)
-	if err != nil {
-		return data, err
-	}
-	defer answer.Body.Close()
-	switch answer.StatusCode {
-	case http.StatusOK:
-		data = nil // all of it, whatever was asked for
-	case http.StatusPartialContent:
-	case http.StatusRequestedRangeNotSatisfiable:
-		return nil, errors.New("what was fetched of it is longer than it is")
-	default:
-		text, _ := io.ReadAll(io.LimitReader(answer.Body, 4<<10))
-		return data, refusedError{fmt.Errorf("the hub answered %s: %s", answer.Status, text)}
-	}
-	rest, err := io.ReadAll(io.LimitReader(answer.Body, protocol.MaxBundle))
-	return append(data, rest...), err
 }

@@ -84,6 +84,7 @@ func (r *remote) State() spoke.State {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	state := r.mirror.State()
+	state.Cluster = r.cluster // whatever it says
 	if !r.mirror.Reported {
 		state = spoke.State{Cluster: r.cluster, Sync: spoke.Unknown, Health: spoke.Health{Status: spoke.HealthUnknown}}
 	}

@@ -28,6 +28,7 @@ func TestNaveStories(t *testing.T) {
 		"git-init": gitInit, "commit": commit, "push": push, "start-hub": startHub, "stop-hub": stopHub, "kill-hub": killHub,
 		"versions": versions, "diff-versions": diffVersions, "confirm-held": confirmHeld, "replicas": replicas, "sample": sample,
 		"digest": digest, "everywhere": everywhere, "secret": secret, "hidden": hidden,
+		"agents": agents, "start-agent": startAgent, "kill-agent": killAgent,
 		"uids": uids, "limit-hub": limitHub, "storm": storm,
 	})
 }
@@ -83,12 +84,15 @@ func (h *hubProcess) stop() {
 	h.cmd = nil
 }
 
-// start-hub [ARGUMENT…] starts a hub on the fleet repository. It looks at Git
-// every second.
+// start-hub [ARGUMENT…] starts a hub on the fleet repository, that takes agents if
+// there are to be some. It looks at Git every second.
 func startHub(ts *testscript.TestScript, _ bool, args []string) {
 	h := ts.Value(hubKey{}).(*hubProcess)
-	h.cmd = program(ts, "nave", append([]string{"hub", "--interval", "1s",
-		"--repo", must(ts, "nave-lab", "git", "url") + "/fleet.git", "--kubeconfigs", ts.Getenv("KUBECONFIGS")}, args...)...)
+	reach := []string{"--kubeconfigs", ts.Getenv("KUBECONFIGS")}
+	if address := ts.Getenv("AGENTS"); address != "" {
+		reach = []string{"--agents", address}
+	}
+	h.cmd = program(ts, "nave", slices.Concat([]string{"hub", "--interval", "1s", "--repo", must(ts, "nave-lab", "git", "url") + "/fleet.git"}, reach, args)...)
 	log, err := os.OpenFile(filepath.Join(ts.Getenv("WORK"), "hub.log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 	ts.Check(err)
 	defer log.Close()

@@ -78,7 +78,7 @@ func (s *session) publish() {
 			state.ConvergedAt = s.now()
 		}
 	}
-	changed := !reflect.DeepEqual(before, state)
+	changed := s.spoke.shown != s.assigned || !reflect.DeepEqual(before, state)
 	s.spoke.state, s.spoke.shown = state, s.assigned
 	if s.refused != nil {
 		s.spoke.shown = s.spoke.wanted

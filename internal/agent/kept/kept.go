@@ -11,6 +11,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -63,6 +64,10 @@ func (e *DamageError) Error() string { return "reading what the cluster keeps: "
 // Unwrap returns what is wrong with it.
 func (e *DamageError) Unwrap() error { return e.err }
 
+// ErrOther is in the error of Keep if another process has kept something since this
+// one looked.
+var ErrOther = errors.New("another agent works for this cluster")
+
 // Store keeps the assignment of one cluster. It is for one goroutine.
 type Store struct {
 	client  kubernetes.Interface
@@ -88,7 +93,8 @@ func (s *Store) Load(ctx context.Context) (a protocol.Assignment, bundles map[st
 		return a, nil, false, fmt.Errorf("reading what the cluster keeps: %w", err)
 	}
 	s.version = secret.ResourceVersion
-	if err := s.list(ctx); err != nil {
+	packs, err := s.list(ctx)
+	if err != nil {
 		return a, nil, false, err
 	}
 	found := index{}
@@ -97,9 +103,8 @@ func (s *Store) Load(ctx context.Context) (a protocol.Assignment, bundles map[st
 	}
 	s.index = found
 	bundles = map[string]*app.Bundle{}
-	packs := map[string][]byte{}
-	for digest := range found.Bundles {
-		data, err := s.join(ctx, found.Bundles[digest], packs)
+	for digest, pieces := range found.Bundles {
+		data, err := join(pieces, packs)
 		var bundle *app.Bundle
 		if err == nil {
 			bundle, err = protocol.DecodeBundle(data, digest)
@@ -115,17 +120,10 @@ func (s *Store) Load(ctx context.Context) (a protocol.Assignment, bundles map[st
 
 // join returns the bytes of pieces. A piece that is not there, or lies outside of
 // its pack, is an error.
-func (s *Store) join(ctx context.Context, pieces []piece, packs map[string][]byte) ([]byte, error) {
+func join(pieces []piece, packs map[string][]byte) ([]byte, error) {
 	var data []byte
 	for _, p := range pieces {
-		pack, read := packs[p.Pack]
-		if !read {
-			secret, err := s.client.CoreV1().Secrets(spoke.Namespace).Get(ctx, packPrefix+p.Pack, metav1.GetOptions{})
-			if err == nil {
-				pack = secret.Data[dataKey]
-			}
-			packs[p.Pack] = pack // nil is none, and not asked for again
-		}
+		pack := packs[p.Pack]
 		if p.Offset < 0 || p.Length < 0 || p.Offset > len(pack) || p.Length > len(pack)-p.Offset {
 			return nil, fmt.Errorf("the pack %s has no bytes %d to %d", p.Pack, p.Offset, p.Offset+p.Length)
 		}
@@ -134,25 +132,27 @@ func (s *Store) join(ctx context.Context, pieces []piece, packs map[string][]byt
 	return data, nil
 }
 
-// list finds out which packs are there, and how large each is.
-func (s *Store) list(ctx context.Context) error {
+// list reads the packs that are there.
+func (s *Store) list(ctx context.Context) (map[string][]byte, error) {
 	found, err := s.client.CoreV1().Secrets(spoke.Namespace).List(ctx, metav1.ListOptions{LabelSelector: label + "=pack"})
 	if err != nil {
-		return fmt.Errorf("listing what the cluster keeps: %w", err)
+		return nil, fmt.Errorf("listing what the cluster keeps: %w", err)
 	}
+	packs := map[string][]byte{}
 	s.sizes = map[string]int{}
 	for _, secret := range found.Items {
-		s.sizes[secret.Name[min(len(packPrefix), len(secret.Name)):]] = len(secret.Data[dataKey])
+		name := secret.Name[min(len(packPrefix), len(secret.Name)):]
+		packs[name], s.sizes[name] = secret.Data[dataKey], len(secret.Data[dataKey])
 	}
-	return nil
+	return packs, nil
 }
 
 // Has reports whether a bundle is kept.
 func (s *Store) Has(digest string) bool { return s.index.Bundles[digest] != nil }
 
-// Keep keeps an assignment in place of the one before. Bundles that are not kept
-// yet are asked for, as protocol.EncodeBundle has them. With an error, what was kept
-// before stays.
+// Keep keeps an assignment in place of the one before. Bundles that are written are
+// asked for, as protocol.EncodeBundle has them: those that are not kept yet, and
+// those of packs that are mostly unused. With an error, what was kept before stays.
 func (s *Store) Keep(ctx context.Context, a protocol.Assignment, bundle func(digest string) ([]byte, error)) error {
 	next := index{Assignment: a, Bundles: map[string][]piece{}}
 	used := map[string]int{} // bytes of each pack that are still needed
@@ -162,21 +162,13 @@ func (s *Store) Keep(ctx context.Context, a protocol.Assignment, bundle func(dig
 		}
 	}
 	writer := &packer{}
-	packs := map[string][]byte{} // read for what is moved out of them
 	for _, digest := range a.Bundles() {
 		pieces := s.index.Bundles[digest]
 		if pieces != nil && !slices.ContainsFunc(pieces, func(p piece) bool { return used[p.Pack] < s.sizes[p.Pack]/2 }) {
 			next.Bundles[digest] = pieces
 			continue
 		}
-		var data []byte
-		var err error
-		if pieces != nil { // of a pack that is mostly unused
-			data, err = s.join(ctx, pieces, packs)
-		}
-		if pieces == nil || err != nil {
-			data, err = bundle(digest)
-		}
+		data, err := bundle(digest) // a new one, or one of a pack that is mostly unused
 		if err != nil {
 			return fmt.Errorf("keeping the bundle %s: %w", digest, err)
 		}
@@ -225,21 +217,20 @@ func (s *Store) replace(ctx context.Context, next index) error {
 	}
 	api := s.client.CoreV1().Secrets(spoke.Namespace)
 	written := secret(indexName, "index", data)
-	if s.version == "" {
+	// Another process that wrote since is a newer one: what it kept stays.
+	if written.ResourceVersion = s.version; s.version == "" {
 		written, err = api.Create(ctx, written, metav1.CreateOptions{FieldManager: object.FieldManager})
 	} else {
-		// Without the version: one process at a time works for a cluster, and what somebody
-		// else did to it is no better.
 		written, err = api.Update(ctx, written, metav1.UpdateOptions{FieldManager: object.FieldManager})
 	}
-	switch {
-	case apierrors.IsAlreadyExists(err) && s.version == "":
-		s.version = "unknown"
-		return s.replace(ctx, next)
-	case apierrors.IsNotFound(err) && s.version != "":
+	if apierrors.IsNotFound(err) { // somebody deleted it
 		s.version = ""
 		return s.replace(ctx, next)
-	case err != nil:
+	}
+	if apierrors.IsConflict(err) || apierrors.IsAlreadyExists(err) {
+		return fmt.Errorf("keeping the assignment on the cluster: %w: %w", ErrOther, err)
+	}
+	if err != nil {
 		return fmt.Errorf("keeping the assignment on the cluster: %w", err)
 	}
 	s.version = written.ResourceVersion
