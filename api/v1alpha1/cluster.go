@@ -31,8 +31,7 @@ type ClusterSpec struct {
 	// Identity is the lowest number of an agent's certificate that is accepted for the cluster. Each enrolment has a
 	// higher one than that before, so that raising this revokes an agent; `nave clusters` shows the numbers.
 	// +default=0
-	// +minimum=0
-	Identity int64 `json:"identity,omitempty"`
+	Identity int `json:"identity,omitempty"`
 	// Suspend leaves the cluster as it is: nothing is written to it, and what differs is still reported.
 	// +default=false
 	Suspend bool `json:"suspend,omitempty"`

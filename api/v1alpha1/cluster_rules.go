@@ -28,6 +28,9 @@ func (c *Cluster) Validate() []Finding {
 	if c.Spec.Expires != nil && c.Spec.Expires.IsZero() {
 		fs.add("spec.expires", "as in RFC 3339, such as 2030-01-31T18:00:00Z", "is no time")
 	}
+	if c.Spec.Identity < 0 {
+		fs.add("spec.identity", "the number of the certificate to accept, which nave clusters shows", "is negative")
+	}
 	fs.matches("spec.kubernetesVersion", c.Spec.KubernetesVersion, versionName, "a Kubernetes version", "such as v1.36.3")
 	return fs
 }

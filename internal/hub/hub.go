@@ -198,7 +198,7 @@ func (h *Hub) admit(pinned *desired.Pinned) {
 			m.err = found.Err.Error()
 			continue
 		}
-		m.labels, m.expires, m.least, m.err = found.Labels, time.Time{}, found.Identity, ""
+		m.labels, m.expires, m.least, m.err = found.Labels, time.Time{}, int64(found.Identity), ""
 		if found.Expires != nil {
 			m.expires = found.Expires.Time
 		}

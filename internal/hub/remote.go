@@ -125,7 +125,7 @@ func (r *remote) Settled(a *spoke.Assigned) map[string]string {
 	if a == nil || a != r.wanted || r.link == nil || r.mirror.Shows != r.key {
 		return nil
 	}
-	return r.mirror.State().Settled(a)
+	return r.mirror.State().Settled(a.Apps)
 }
 
 // Sync implements keeper.

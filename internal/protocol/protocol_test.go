@@ -248,7 +248,7 @@ func FuzzRead(f *testing.F) {
 		if Read(bytes.NewReader(data), &report) == nil {
 			var mirror Mirror
 			mirror.Take(report)
-			mirror.State().Settled(a)
+			mirror.State().Settled(a.Apps)
 		}
 	})
 }
