@@ -429,9 +429,7 @@ func TestClusterThatLeaves(t *testing.T) {
 	w.start()
 	w.synced(w.git("rev-parse", "HEAD"))
 	given := filepath.Join(w.dir, "ledger", "*", "*", "*")
-	if files, err := filepath.Glob(given); len(files) != 3 || err != nil {
-		t.Errorf("the hub remembers %v, %v", files, err)
-	}
+	w.until("it is remembered", func() bool { files, err := filepath.Glob(given); return len(files) == 3 && err == nil })
 	document := w.fleet()["clusters/one.yaml"]
 	w.commit(map[string]string{"clusters/one.yaml": "", "a/map.yaml": configMap("a", "2")})
 	w.refresh()
