@@ -25,6 +25,7 @@ import (
 	"nave.dev/internal/app"
 	"nave.dev/internal/protocol"
 	"nave.dev/internal/spoke"
+	"nave.dev/internal/spoke/releases"
 	"nave.dev/internal/tunnel"
 )
 
@@ -37,6 +38,8 @@ type Options struct {
 	Roots []byte // PEM; trusted until the hub has given others
 	// Config reaches the cluster.
 	Config *rest.Config
+	// WorkerCommand starts a process that runs the templates of releases.
+	WorkerCommand []string
 	// AgeKeyFile holds the age identities that decrypt Secrets; empty is none.
 	AgeKeyFile string
 	// Refuse are the requests of the hub that are not answered, of Requests.
@@ -57,6 +60,7 @@ type agent struct {
 	opts   Options
 	client kubernetes.Interface
 	keys   spoke.Keys
+	render releases.Renderer
 	spokes sync.WaitGroup
 	news   chan struct{} // buffered by one: there is something to report
 
@@ -108,6 +112,9 @@ func Run(ctx context.Context, opts Options) error {
 			return err
 		}
 	}
+	renderer := releases.NewRenderer(opts.WorkerCommand)
+	defer renderer.Close()
+	a.render = renderer
 	ctx, cancel := context.WithCancel(ctx)
 	defer a.spokes.Wait()
 	defer cancel()
@@ -217,7 +224,7 @@ func (a *agent) begin(ctx context.Context, fleet string) error {
 	config.QPS, config.UserAgent = -1, "nave"
 	a.fleet = fleet
 	a.spoke = spoke.New(spoke.Options{
-		Cluster: a.opts.Cluster, Fleet: fleet, Config: config, Health: checker, Keys: a.keys, Now: a.opts.Now,
+		Cluster: a.opts.Cluster, Fleet: fleet, Config: config, Health: checker, Keys: a.keys, Renderer: a.render, Now: a.opts.Now,
 		Listener: spoke.Listener{
 			Event: a.record, Changed: func(string) { signal(a.news) }, FactsChanged: func(string) { signal(a.news) },
 		},

@@ -59,7 +59,7 @@ runs the agent in the cluster; by hand it needs a kubeconfig.`,
 				}
 				return strings.TrimSpace(string(data)), err
 			}
-			opts.Product = s.version
+			opts.Product, opts.WorkerCommand = s.version, s.worker
 			return agent.Run(cmd.Context(), opts)
 		},
 	}

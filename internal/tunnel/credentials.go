@@ -11,7 +11,6 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"slices"
 	"time"
 
 	"nave.dev/internal/tunnel/authority"
@@ -117,7 +116,7 @@ func (a *agent) enrol(ctx context.Context, stored Credentials, token string, id 
 			return nil, fmt.Errorf("storing the agent's key: %w", err)
 		}
 	}
-	client, err := a.dial(ctx, nil, slices.Concat(a.o.Roots, stored.Roots))
+	client, err := a.dial(ctx, nil, bytes.Join([][]byte{a.o.Roots, stored.Roots}, []byte("\n")))
 	if err != nil {
 		return nil, err
 	}
