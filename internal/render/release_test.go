@@ -1,8 +1,10 @@
 package render
 
 import (
+	"errors"
 	"strings"
 	"testing"
+	"time"
 
 	"nave.dev/internal/app"
 )
@@ -54,5 +56,37 @@ func TestRelease(t *testing.T) {
 	request.Path = "plain"
 	if _, err := New(Options{}).Render(t.Context(), request); err == nil || !strings.Contains(err.Error(), "not as a chart") {
 		t.Errorf("a directory that is no chart: %v", err)
+	}
+}
+
+// Templates that are stopped are not run again at once, for whatever cluster; others are.
+func TestStoppedTemplatesAreRemembered(t *testing.T) {
+	r := New(Options{WorkerCommand: workerCommand(t), Workers: 1, Deadline: 2 * time.Second, Retry: time.Hour})
+	t.Cleanup(r.Close)
+	chart := func(template string) app.Templates {
+		return app.Templates{Name: "web", Namespace: "shop", Revision: 1, Chart: app.Chart{Files: []app.ChartFile{
+			{Name: "Chart.yaml", Data: []byte("{apiVersion: v2, name: c, version: 1.0.0}")},
+			{Name: "templates/a.yaml", Data: []byte(template)},
+		}}}
+	}
+	nowhere := func(string, string, string, string) (map[string]any, error) { return nil, nil }
+	loop := chart("{{ range $i := int64 9000000000000000000 }}{{ end }}")
+	for range 3 {
+		_, err := r.Templates(t.Context(), loop, nowhere)
+		var stopped *StoppedError
+		if !errors.As(err, &stopped) {
+			t.Fatalf("error %v, want that it was stopped", err)
+		}
+	}
+	if renders := r.Stats().Renders; renders != 1 {
+		t.Errorf("one loop was run %d times", renders)
+	}
+	if out, err := r.Templates(t.Context(), chart("{a: b}"), nowhere); err != nil || len(out) == 0 {
+		t.Errorf("another one came to %v, %v", out, err)
+	}
+	other := loop
+	other.Values = app.Values{"n": 1}
+	if _, err := r.Templates(t.Context(), other, nowhere); err == nil || r.Stats().Renders != 3 {
+		t.Errorf("with other values: %v after %d renders", err, r.Stats().Renders)
 	}
 }

@@ -74,6 +74,7 @@ type Renderer struct {
 	pool    *worker.Pool // nil without WorkerCommand
 	small   inProcess    // for what needs no worker; nil without WorkerCommand
 	flights flights
+	stopped stops // templates of releases
 
 	hits, renders, errors atomic.Int64
 }
