@@ -317,6 +317,11 @@ func (r *round) end() {
 	r.memory.ended += r.counted
 }
 
+// whyIncomplete holds the deletions of a release while an app in error may want what
+// goes: to leave out the deletions alone would leave the objects for ever, since no
+// later revision names them.
+const whyIncomplete = "it is not known what an app in error wants of it"
+
 // review decides what of a removal is deleted, by the rules for prunes.
 func (r *round) review(t apply.Target, removal release.Removal) release.Review {
 	r.memory.mu.Lock()
@@ -326,6 +331,9 @@ func (r *round) review(t apply.Target, removal release.Removal) release.Review {
 		ClaimedBy: t.ClaimedBy, Needs: t.Needs, Confirmed: slices.Concat(t.Confirmed, []string{t.Options.ConfirmPrune}),
 		ClusterObjects: t.ClusterObjects, PrunedBefore: max(0, r.memory.granted-r.before), Hold: t.HoldPrunes, HoldAll: t.Options.HoldPrunes,
 		AllowEmpty: true,
+	}
+	if request.Hold == "" && !t.Complete && !t.FirstApply {
+		request.Hold = whyIncomplete
 	}
 	for _, u := range removal.Gone {
 		request.Tracked = append(request.Tracked, prune.Read(u))

@@ -90,7 +90,7 @@ func TestReviewsShareTheBudget(t *testing.T) {
 		return all
 	}
 	m := &Memory{}
-	target := apply.Target{App: "web", Options: app.Options{Prune: true}, ClusterObjects: 100}
+	target := apply.Target{App: "web", Options: app.Options{Prune: true}, ClusterObjects: 100, Complete: true}
 	removal := release.Removal{Gone: gone(5), Wanted: []object.ID{{Kind: "Service", Namespace: "shop", Name: "s"}}, Size: 50}
 	first, second, third := m.begin(target), m.begin(target), m.begin(target)
 	if got := first.review(target, removal); got.Held != nil || len(got.Delete) != 5 {
@@ -106,6 +106,15 @@ func TestReviewsShareTheBudget(t *testing.T) {
 	}
 	if got := m.begin(target).review(target, removal); got.Held != nil {
 		t.Errorf("in another round: %+v", got)
+	}
+	unknown := target
+	unknown.Complete = false
+	if got := m.begin(unknown).review(unknown, removal); got.Held == nil || got.Held.Reason != whyIncomplete || len(got.Delete) != 0 {
+		t.Errorf("while an app in error may want it: %+v", got)
+	}
+	unknown.FirstApply = true
+	if got := m.begin(unknown).review(unknown, removal); got.Held != nil {
+		t.Errorf("at its first apply: %+v", got)
 	}
 	held := third.review(target, removal).Held
 	target.Confirmed = []string{held.Digest}
