@@ -83,12 +83,7 @@ converged).`,
 		newSync(s), newConfirm(s), newPause(s), newWait(s),
 	)
 	for _, command := range root.Commands() {
-		command.DisableFlagsInUseLine = true // each Use names the flags that matter
-		s.complete(command)
-		check := command.Args
-		command.Args = func(cmd *cobra.Command, args []string) error {
-			return errors.Join(check(cmd, args), requiredFlags(cmd), s.outputForm())
-		}
+		s.settle(command)
 	}
 	root.InitDefaultHelpCmd()
 	if help, _, err := root.Find([]string{"help"}); err == nil {
@@ -101,6 +96,19 @@ converged).`,
 		}
 	}
 	return root
+}
+
+// settle gives a command, and those below it, what all have.
+func (s *settings) settle(command *cobra.Command) {
+	command.DisableFlagsInUseLine = true // each Use names the flags that matter
+	s.complete(command)
+	check := command.Args
+	command.Args = func(cmd *cobra.Command, args []string) error {
+		return errors.Join(check(cmd, args), requiredFlags(cmd), s.outputForm())
+	}
+	for _, below := range command.Commands() {
+		s.settle(below)
+	}
 }
 
 // knownCommand refuses what is no command of nave.
