@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -138,7 +139,14 @@ func newClusters(s *settings) *cobra.Command {
 }
 
 func writeClusters(w io.Writer, fleet hub.Fleet) {
-	fmt.Fprintln(w, "CLUSTER\tONLINE\tSYNC\tHEALTH\tAPPS\tKUBERNETES\tNOTE")
+	agents := slices.ContainsFunc(fleet.Clusters, func(c hub.Cluster) bool { return c.Agent != nil })
+	column := func(text string) string { // of agents, where there are any
+		if !agents {
+			return ""
+		}
+		return text + "\t"
+	}
+	fmt.Fprintln(w, "CLUSTER\tONLINE\tSYNC\tHEALTH\tAPPS\tKUBERNETES\t"+column("IDENTITY")+"NOTE")
 	for _, c := range fleet.Clusters {
 		online, note := "yes", ""
 		switch {
@@ -148,6 +156,12 @@ func writeClusters(w io.Writer, fleet hub.Fleet) {
 			online, note = "no", firstLine(c.Error)
 		case !c.Writer:
 			note = "another writer holds it"
+		default:
+			note = firstLine(c.Error)
+		}
+		identity := ""
+		if c.Agent != nil && c.Agent.Identity > 0 {
+			identity = strconv.FormatInt(c.Agent.Identity, 10)
 		}
 		for _, pause := range c.Pauses {
 			what := pause.App
@@ -162,7 +176,7 @@ func writeClusters(w io.Writer, fleet hub.Fleet) {
 				synced++
 			}
 		}
-		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%d/%d\t%s\t%s\n", c.Cluster, online, c.Sync, c.Health.Status, synced, len(c.Apps), c.Version, note)
+		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%d/%d\t%s\t%s%s\n", c.Cluster, online, c.Sync, c.Health.Status, synced, len(c.Apps), c.Version, column(identity), note)
 	}
 }
 

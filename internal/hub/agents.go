@@ -68,7 +68,12 @@ func (h *Hub) takeAgents(ctx context.Context) error {
 	return nil
 }
 
-func (a *agents) close() { a.memory.Close() }
+// close ends the database, after all that uses it has ended.
+func (a *agents) close() {
+	if a != nil {
+		a.memory.Close()
+	}
+}
 
 // accepts says why an identity is not accepted, or nil.
 func (h *Hub) accepts(id tunnel.Identity) error {
@@ -291,12 +296,12 @@ func (h *Hub) revoke() {
 	}
 }
 
-// Agent is what the hub knows of the agent of a cluster.
+// Agent is the agent of a cluster, with no values while none is connected.
 type Agent struct {
-	Identity  int64     `json:"identity"`
-	Address   string    `json:"address,omitempty"`
+	Identity  int64     `json:"identity,omitempty"` // the number in its certificate
+	Address   string    `json:"address,omitempty"`  // that it connected from
 	Version   string    `json:"version,omitempty"`
-	Connected time.Time `json:"connected,omitzero"`
+	Connected time.Time `json:"connected,omitzero"` // since when
 }
 
 // firstLine is a text without its hints.

@@ -41,6 +41,8 @@ type Fleet struct {
 type Cluster struct {
 	Labels  map[string]string `json:"labels,omitempty"`
 	Expires time.Time         `json:"expires,omitzero"`
+	// Agent is nil for a cluster that is kept from the hub's own process.
+	Agent *Agent `json:"agent,omitempty"`
 	spoke.State
 }
 
@@ -78,6 +80,9 @@ func (h *Hub) snapshot() Fleet {
 		c := Cluster{Labels: m.labels, Expires: m.expires}
 		if m.spoke != nil {
 			c.State = m.spoke.State()
+			if r, ok := m.spoke.(*remote); ok {
+				c.Agent = r.agent()
+			}
 			if m.err != "" && c.Error == "" {
 				c.Error = m.err
 			}

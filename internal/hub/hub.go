@@ -160,6 +160,7 @@ func Run(ctx context.Context, opts Options) error {
 		pauses: pauses,
 	}
 	h.metrics = newMetrics(h)
+	defer func() { h.agents.close() }()
 	defer h.spokes.Wait()
 	defer cancel()
 	defer os.Remove(Socket(opts.Dir))
@@ -167,7 +168,6 @@ func Run(ctx context.Context, opts Options) error {
 		if err := h.takeAgents(ctx); err != nil {
 			return err
 		}
-		defer h.agents.close()
 	}
 	if err := h.serve(ctx); err != nil {
 		return err

@@ -237,6 +237,16 @@ func (r *remote) identity() int64 {
 	return r.link.Identity().Number
 }
 
+// agent is what is known of the agent that is connected.
+func (r *remote) agent() *Agent {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.link == nil {
+		return &Agent{}
+	}
+	return &Agent{Identity: r.link.Identity().Number, Address: r.link.Address(), Version: r.link.Hello().Product, Connected: r.link.Since()}
+}
+
 // fence keeps an identity out.
 func (r *remote) fence(id tunnel.Identity, why string) {
 	r.mu.Lock()
@@ -274,35 +284,32 @@ func (r *remote) serve(ctx context.Context, link *tunnel.Link) {
 	defer r.leave(link)
 	retry := firstSend
 	for {
-		next, message := r.next()
-		var again <-chan time.Time
-		if next {
-			err := r.send(ctx, link, message)
-			if err == nil {
-				retry = firstSend
-				continue
-			}
-			if ctx.Err() != nil {
+		message, due := r.next()
+		if !due {
+			select {
+			case <-r.wake:
+			case <-ctx.Done():
 				return
 			}
-			r.note(err)
-			timer := time.NewTimer(retry)
-			defer timer.Stop()
-			again, retry = timer.C, min(2*retry, lastSend)
+			continue
 		}
-		select {
-		case <-again:
-		case <-r.wake:
-			if next { // news does not make it come sooner than its turn
-				select {
-				case <-again:
-				case <-ctx.Done():
-					return
-				}
-			}
-		case <-ctx.Done():
+		err := r.send(ctx, link, message)
+		if err == nil {
+			retry = firstSend
+			continue
+		}
+		if ctx.Err() != nil {
 			return
 		}
+		r.note(err)
+		timer := time.NewTimer(retry) // which news does not shorten
+		select {
+		case <-timer.C:
+		case <-ctx.Done():
+			timer.Stop()
+			return
+		}
+		retry = min(2*retry, lastSend)
 	}
 }
 
@@ -325,22 +332,22 @@ func (r *remote) leave(link *tunnel.Link) {
 
 // next returns what is to be sent, if anything is: once the agent has said what is
 // there, and if that is not what is wanted.
-func (r *remote) next() (bool, protocol.Assignment) {
+func (r *remote) next() (message protocol.Assignment, due bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.wanted == nil || !r.mirror.Reported || !r.mirror.Begun() {
-		return false, protocol.Assignment{}
+		return message, false
 	}
 	if r.sent == r.key+r.checks.Digest {
-		return false, protocol.Assignment{}
+		return message, false
 	}
 	number := max(r.number, r.mirror.Number, r.mirror.State().Number)
 	if r.mirror.Shows != r.key {
 		number++
 	}
-	message := protocol.NewAssignment(r.wanted, r.key, r.checks)
+	message = protocol.NewAssignment(r.wanted, r.key, r.checks)
 	message.Number = number
-	return true, message
+	return message, true
 }
 
 // send gives the agent an assignment, and returns when the agent keeps it.
