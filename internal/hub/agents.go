@@ -51,12 +51,10 @@ func (h *Hub) takeAgents(ctx context.Context) error {
 		},
 	})
 	if err != nil {
-		memory.Close()
 		return err
 	}
 	listener, err := net.Listen("tcp", h.opts.Agents)
 	if err != nil {
-		memory.Close()
 		return fmt.Errorf("listening for agents: %w", err)
 	}
 	h.spokes.Go(func() {
