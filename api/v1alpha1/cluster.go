@@ -38,7 +38,7 @@ type ClusterSpec struct {
 	// Dialect is what is done on the cluster with Argo CD's objects where a Delivery does not say.
 	Dialect Dialect `json:"dialect,omitzero"`
 	// Expires ends the membership of an ephemeral cluster at a time, in the form of RFC 3339. From then on nothing is
-	// written to it, and nothing on it is deleted.
+	// written to it, and nothing that was applied to it is deleted; its agent, if it has one, leaves.
 	// +example=2030-01-31T18:00:00Z
 	Expires *metav1.Time `json:"expires,omitempty"`
 	// KubernetesVersion is assumed for rendering as long as the cluster itself has not said which it has.

@@ -35,7 +35,7 @@ func (d *Delivery) Validate() []Finding {
 	var fs findings
 	s := d.Spec
 	fs.header(d.APIVersion, d.Kind, DeliveryKind, d.Metadata)
-	s.Clusters.validate(&fs)
+	s.Clusters.validate(&fs, "spec.clusters")
 	s.Source.validate(&fs)
 	d.validateRender(&fs)
 	fs.matches("spec.namespace", s.Namespace, namespaceName, "the name of a namespace", `lower-case letters, digits and "-"`)
@@ -68,8 +68,7 @@ func (d *Delivery) Validate() []Finding {
 	return fs
 }
 
-func (c ClusterSelection) validate(fs *findings) {
-	const at = "spec.clusters"
+func (c ClusterSelection) validate(fs *findings, at string) {
 	labels := c.Selector != nil && len(c.Selector.MatchLabels)+len(c.Selector.MatchExpressions) > 0
 	switch {
 	case c.All && (len(c.Names) > 0 || c.Selector != nil):

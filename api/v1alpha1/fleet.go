@@ -24,31 +24,60 @@ type FleetSpec struct {
 	// URLs of the fleet repository, beside the one that the hub was started with: how Argo CD's objects in it name it.
 	// +example=[https://git.example.com/platform/fleet.git]
 	URLs []string `json:"urls,omitempty"`
-	// Sources are repositories beside the fleet repository, of Git and of Helm charts.
+	// Sources are repositories beside the fleet repository, of Git, of Helm charts, and of artifacts with manifests.
 	Sources []Source `json:"sources,omitempty"`
 	// Verify wants commits of the fleet repository to be signed. Who may sign is read from the commit that was
 	// accepted last, so that a commit cannot admit its own author; the first commit is accepted with the files in it.
 	Verify *Verification `json:"verify,omitempty"`
 	// Defaults are for Deliveries and sources that do not say otherwise.
 	Defaults Defaults `json:"defaults,omitzero"`
+	// Access says who may do what on the hub, beside whoever owns its socket, who may do everything. Rights add up.
+	Access []Access `json:"access,omitempty"`
 }
 
-// Source is a repository that Deliveries may use beside the fleet repository: one of Git, or one of Helm charts.
+// Access gives a group of people a role on some clusters.
+type Access struct {
+	// Group of people; who is in it is the hub's own to know: see nave user.
+	// +pattern=^[a-z0-9]([a-z0-9.-]{0,61}[a-z0-9])?$
+	// +example=payments
+	Group string `json:"group"`
+	// Role that its members have. Each has the rights of those before it: viewer sees, operator syncs and pauses, approver
+	// confirms deletions, admin has clusters join, and reads the profiles of a hub all of whose clusters it is for.
+	Role Role `json:"role"`
+	// Clusters that the role counts on. What is of other clusters is not shown either.
+	Clusters ClusterSelection `json:"clusters"`
+}
+
+// Role is what somebody may do.
+type Role string
+
+// The roles, each with the rights of those before it.
+const (
+	RoleViewer   Role = "viewer"
+	RoleOperator Role = "operator"
+	RoleApprover Role = "approver"
+	RoleAdmin    Role = "admin"
+)
+
+// Source is a repository that Deliveries may use beside the fleet repository: one of Git, of Helm charts, or of OCI
+// artifacts with manifests.
 type Source struct {
 	// Name by which Deliveries refer to it.
 	// +pattern=^[a-z0-9]([a-z0-9.-]{0,61}[a-z0-9])?$
 	// +example=payments
 	Name string `json:"name"`
 	// Type is git, or helm for a chart repository or a registry with charts, of which each Delivery names a chart and
-	// its version.
+	// its version, or oci for a place in a registry below which artifacts with manifests are, as flux push artifact makes
+	// them: OCIRepositories of Flux name these.
 	// +default=git
 	Type SourceType `json:"type,omitempty"`
 	// URL is https://…, ssh://…, file://…, or user@host:path for ssh. http:// is accepted as well, with credentials only
 	// to the same machine. It holds no password. That of type helm is https://… for a repository with an index.yaml, and
-	// oci://… for the place in a registry that charts are below; a registry on the same machine is asked over http.
+	// oci://… for the place in a registry that charts are below; that of type oci is oci://…, the place that artifacts are
+	// below, without their names. A registry on the same machine is asked over http.
 	// +example=https://git.example.com/payments/deploy.git
 	URL string `json:"url"`
-	// Revision that is delivered, unless a Delivery names another. Type git has one, type helm has none.
+	// Revision that is delivered, unless a Delivery names another. Type git has one, the others have none.
 	// +example={branch: main}
 	Revision Revision `json:"revision,omitzero"`
 	// Credential for a repository that not everyone may read.
@@ -56,7 +85,7 @@ type Source struct {
 	// Deliveries that may use the source, by name; "*" in a name stands for anything.
 	// +example=[payments-*]
 	Deliveries []string `json:"deliveries"`
-	// Verify wants commits of the source to be signed, or its charts.
+	// Verify wants commits of the source to be signed, or its charts or artifacts.
 	Verify *Verification `json:"verify,omitempty"`
 }
 
@@ -67,9 +96,14 @@ type SourceType string
 const (
 	SourceGit  SourceType = "git"
 	SourceHelm SourceType = "helm"
+	SourceOCI  SourceType = "oci"
 )
 
-// Credential says where the hub finds what a remote asks for. Sources of type helm take passwordFile or tokenFile. All files are relative to the directory of credentials
+// IsGit reports whether the source is a Git repository.
+func (s Source) IsGit() bool { return s.Type == "" || s.Type == SourceGit }
+
+// Credential says where the hub finds what a remote asks for. Sources of type helm and
+// oci take passwordFile or tokenFile. All files are relative to the directory of credentials
 // that the hub was started with, since a commit must not be able to send any other file of that machine to a remote.
 // They hold one line each, and are read again at every fetch.
 type Credential struct {
@@ -94,8 +128,8 @@ type Credential struct {
 	Helper string `json:"helper,omitempty"`
 }
 
-// Verification says whose signature a commit must bear, or a chart. Where both files are named, a signature by a key of
-// either counts.
+// Verification says whose signature a commit must bear, a chart or an artifact. Where two files are named, a signature by
+// a key of either counts.
 type Verification struct {
 	// AllowedSignersFile is a file of the fleet repository in the format of ssh-keygen's ALLOWED SIGNERS. It is for Git.
 	// +example=signers/payments
@@ -105,6 +139,11 @@ type Verification struct {
 	// signatureKeys. Of a source of type helm, a chart must come with a provenance file that one of them signed.
 	// +example=signers/platform.asc
 	KeyringFile string `json:"keyringFile,omitempty"`
+	// CosignKeysFile is a file of the fleet repository with public keys in PEM, as cosign generate-key-pair writes
+	// cosign.pub, one or several. It is for sources in a registry, oci://…: of type oci every artifact, and of type helm
+	// every chart, must be signed by one of them with cosign sign --key.
+	// +example=signers/artifacts.pub
+	CosignKeysFile string `json:"cosignKeysFile,omitempty"`
 }
 
 // Defaults are for what Deliveries and sources leave open.

@@ -57,7 +57,20 @@ func (f *Fleet) Validate() []Finding {
 	defaults.Dialect.validate(&fs, "spec.defaults.dialect")
 	fs.duration("spec.defaults.interval", defaults.Interval, metav1.Duration{Duration: leastInterval})
 	fs.duration("spec.defaults.deadline", defaults.Deadline, metav1.Duration{Duration: time.Second})
+	for i, access := range f.Spec.Access {
+		access.validate(&fs, index("spec.access", i))
+	}
 	return fs
+}
+
+func (a Access) validate(fs *findings, at string) {
+	fs.name(at+".group", a.Group)
+	const roles = "viewer, operator, approver or admin"
+	if a.Role == "" {
+		fs.add(at+".role", "write "+roles, "is missing")
+	}
+	fs.enum(at+".role", string(a.Role), string(RoleViewer), string(RoleOperator), string(RoleApprover), string(RoleAdmin))
+	a.Clusters.validate(fs, at+".clusters")
 }
 
 func (d Dialect) validate(fs *findings, at string) {
@@ -67,13 +80,13 @@ func (d Dialect) validate(fs *findings, at string) {
 
 func (s Source) validate(fs *findings, at string) {
 	fs.name(at+".name", s.Name)
-	fs.enum(at+".type", string(s.Type), string(SourceGit), string(SourceHelm))
-	if s.Type == SourceHelm {
+	fs.enum(at+".type", string(s.Type), string(SourceGit), string(SourceHelm), string(SourceOCI))
+	if s.Type == SourceHelm || s.Type == SourceOCI {
 		s.validateCharts(fs, at)
 		return
 	}
 	if strings.HasPrefix(s.URL, protocolOCI+"://") {
-		fs.add(at+".url", "write type: helm", "is that of a registry, which only sources of type helm are in")
+		fs.add(at+".url", "write type: helm, or type: oci for manifests", "is that of a registry, which only sources of type helm and oci are in")
 		return
 	}
 	protocol := fs.url(at+".url", s.URL)
@@ -95,11 +108,14 @@ func (s Source) validateUse(fs *findings, at string) {
 	fs.list(at+".deliveries", s.Deliveries, documentGlob, "the name of a Delivery", globHint)
 }
 
-// validateCharts checks a source of charts.
+// validateCharts checks a source of charts, or of artifacts.
 func (s Source) validateCharts(fs *findings, at string) {
 	protocol := fs.chartURL(at+".url", s.URL)
+	if s.Type == SourceOCI && protocol != "" && !strings.HasPrefix(s.URL, protocolOCI+"://") {
+		fs.add(at+".url", "write oci://HOST/PATH, or type: helm for a chart repository", "is that of no registry")
+	}
 	if s.Revision != (Revision{}) {
-		fs.add(at+".revision", "remove it: each Delivery names a chart and its version", "is only for sources of type git")
+		fs.add(at+".revision", "remove it: who uses the source names a version or tag", "is only for sources of type git")
 	}
 	if s.Credential != nil {
 		s.Credential.validate(fs, at+".credential", protocol)
@@ -108,7 +124,7 @@ func (s Source) validateCharts(fs *findings, at string) {
 		}
 	}
 	s.validateUse(fs, at)
-	s.Verify.validateKeyring(fs, at+".verify")
+	s.Verify.validateArchives(fs, at+".verify", s.Type == SourceHelm, strings.HasPrefix(s.URL, protocolOCI+"://"))
 }
 
 // validate checks whose commits are accepted.
@@ -116,24 +132,37 @@ func (v *Verification) validate(fs *findings, at string) {
 	if v == nil {
 		return
 	}
-	if v.AllowedSignersFile == "" && v.KeyringFile == "" {
+	if v.AllowedSignersFile == "" && v.KeyringFile == "" && v.CosignKeysFile == "" {
 		fs.add(at, "allowedSignersFile names a file of this repository with ssh keys, keyringFile one with OpenPGP keys", "says nothing")
 	}
 	fs.file(at+".allowedSignersFile", v.AllowedSignersFile, "the top of this repository")
 	fs.file(at+".keyringFile", v.KeyringFile, "the top of this repository")
+	if v.CosignKeysFile != "" {
+		fs.add(at+".cosignKeysFile", "commits are signed by other keys: use allowedSignersFile or keyringFile", "is only for sources in a registry")
+	}
 }
 
-// validateKeyring checks whose charts are accepted.
-func (v *Verification) validateKeyring(fs *findings, at string) {
+// validateArchives checks whose charts or artifacts are accepted.
+func (v *Verification) validateArchives(fs *findings, at string, charts, registry bool) {
 	if v == nil {
 		return
 	}
-	if v.KeyringFile == "" {
-		fs.add(at+".keyringFile", "name a file of this repository", "is missing")
-	}
 	fs.file(at+".keyringFile", v.KeyringFile, "the top of this repository")
+	fs.file(at+".cosignKeysFile", v.CosignKeysFile, "the top of this repository")
+	switch {
+	case charts && v.KeyringFile == "" && v.CosignKeysFile == "":
+		fs.add(at+".keyringFile", "name a file of this repository", "is missing")
+	case !charts && v.CosignKeysFile == "":
+		fs.add(at+".cosignKeysFile", "name a file of this repository", "is missing")
+	}
+	if v.CosignKeysFile != "" && !registry {
+		fs.add(at+".cosignKeysFile", "use keyringFile", "is only for sources in a registry")
+	}
+	if v.KeyringFile != "" && !charts {
+		fs.add(at+".keyringFile", "artifacts are signed by Cosign: use cosignKeysFile", "is not for artifacts")
+	}
 	if v.AllowedSignersFile != "" {
-		fs.add(at+".allowedSignersFile", "charts are signed by OpenPGP keys: use keyringFile", "is only for Git")
+		fs.add(at+".allowedSignersFile", "use keyringFile or cosignKeysFile", "is only for Git")
 	}
 }
 

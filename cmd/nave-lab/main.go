@@ -87,7 +87,7 @@ has returned, until nave-lab down.`,
 		newStop(open), newStall(open), newStart(open), newDestroy(open),
 		newPartition(open), newHeal(open), newLatency(open),
 		newSnapshot(open), newRestore(open),
-		newGit(open), newDemo(open), newBench(&opts), newSoak(&opts, open), newNetwork(open), newRun(),
+		newGit(open), newAgent(open), newHub(open), newDemo(open), newBench(&opts), newSwarm(&opts), newSoak(&opts, open), newNetwork(open), newRun(),
 	)
 	markUsage(root)
 	return root

@@ -54,7 +54,7 @@ says that something was lost, or rises.`,
 				return err
 			}
 			talk := cmd.ErrOrStderr()
-			remove, err := converge(cmd, l, fleet, talk)
+			remove, err := converge(cmd, l, fleet, arrangement{out: talk})
 			defer func() { err = errors.Join(err, remove()) }()
 			if err != nil {
 				return err

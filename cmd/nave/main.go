@@ -6,10 +6,10 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
-	"runtime/debug"
 	"syscall"
 
 	"nave.dev/internal/cli"
+	"nave.dev/internal/heap"
 	"nave.dev/internal/program"
 	"nave.dev/internal/render"
 )
@@ -26,9 +26,7 @@ func main() {
 		return
 	}
 	if os.Getenv("GOGC") == "" {
-		// Most of what is allocated is gone with the request or the render that it was for: to collect half as often
-		// costs memory in proportion to what is held, which is little.
-		debug.SetGCPercent(200)
+		heap.Pace()
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()

@@ -8,6 +8,7 @@ package agent
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -21,8 +22,10 @@ import (
 	"k8s.io/client-go/rest"
 
 	"nave.dev/internal/agent/fetch"
-	"nave.dev/internal/agent/kept"
+	"nave.dev/internal/agent/leaving"
 	"nave.dev/internal/app"
+	"nave.dev/internal/kept"
+	"nave.dev/internal/live"
 	"nave.dev/internal/protocol"
 	"nave.dev/internal/spoke"
 	"nave.dev/internal/spoke/releases"
@@ -44,16 +47,21 @@ type Options struct {
 	AgeKeyFile string
 	// Refuse are the requests of the hub that are not answered, of Requests.
 	Refuse []string
-	// Listen is the address of /healthz; empty serves none.
+	// Metrics is the Service of a Prometheus in the cluster that the hub may query, as
+	// live.Options have it; empty is none.
+	Metrics string
+	// Listen is the address of /healthz, /readyz and /metrics; empty serves none.
 	Listen string
-	Log    *slog.Logger
+	// Profiles serves Go's profiles there too.
+	Profiles bool
+	Log      *slog.Logger
 	// Product is the version of the program.
 	Product string
 	Now     func() time.Time
 }
 
 // Requests are what a hub may ask of an agent beside giving it assignments.
-var Requests = []string{protocol.Sync, protocol.RerunHooks, protocol.Confirm, protocol.Pause, "diff", "orphans"}
+var Requests = append([]string{protocol.Sync, protocol.RerunHooks, protocol.Confirm, protocol.Pause, protocol.Renew, "diff", "orphans"}, live.Questions...)
 
 // agent is one that runs.
 type agent struct {
@@ -62,12 +70,15 @@ type agent struct {
 	keys   spoke.Keys
 	render releases.Renderer
 	spokes sync.WaitGroup
-	news   chan struct{} // buffered by one: there is something to report
+	live   *live.Cluster
+	tells  *metrics
+	news   chan struct{}   // buffered by one: there is something to report
+	mark   json.RawMessage // of the hub's database, as it was told last; of the goroutine that reports
 
 	giving  sync.Mutex // held by who takes an assignment, and for what follows
 	store   *kept.Store
 	fetcher fetch.Fetcher
-	checks  string // digest of the fleet's own health checks in use
+	checks  string // digest of the fleet's own health checks in use; changed with mu held
 
 	mu       sync.Mutex
 	fleet    string
@@ -77,11 +88,10 @@ type agent struct {
 	bundles  map[string]*app.Bundle // of what is assigned
 	names    map[string]bool        // of all apps that were assigned by this process
 	conn     *tunnel.Conn           // nil while there is no hub
-	events   []spoke.Event          // that were not reported yet
+	outbox   outbox
+	resumed  bool      // the cluster has said what it keeps
+	until    time.Time // the end of the certificate; zero if there is none
 }
-
-// maxEvents is how many events wait for a hub; the oldest ones go first.
-const maxEvents = 1000
 
 // Run keeps the cluster until ctx is done.
 func Run(ctx context.Context, opts Options) error {
@@ -107,6 +117,10 @@ func Run(ctx context.Context, opts Options) error {
 		},
 		opts: opts, client: client, store: kept.New(client), news: make(chan struct{}, 1), bundles: map[string]*app.Bundle{}, names: map[string]bool{},
 	}
+	a.tells = newMetrics(a)
+	if a.live, err = live.New(live.Options{Config: opts.Config, Metrics: opts.Metrics, Assigned: a.apps}); err != nil {
+		return err
+	}
 	if opts.AgeKeyFile != "" {
 		if a.keys, err = spoke.OpenKeys(opts.AgeKeyFile); err != nil {
 			return err
@@ -115,6 +129,7 @@ func Run(ctx context.Context, opts Options) error {
 	renderer := releases.NewRenderer(opts.WorkerCommand)
 	defer renderer.Close()
 	a.render = renderer
+	outer := ctx
 	ctx, cancel := context.WithCancel(ctx)
 	defer a.spokes.Wait()
 	defer cancel()
@@ -124,9 +139,12 @@ func Run(ctx context.Context, opts Options) error {
 	if err := a.resume(ctx); err != nil {
 		return err
 	}
+	a.mu.Lock()
+	a.resumed = true
+	a.mu.Unlock()
 	opts.Log.Info("agent started", "cluster", opts.Cluster, "hub", opts.Hub)
 	err = tunnel.Keep(ctx, tunnel.Options{
-		Hub: opts.Hub, Keeper: identity{client}, Token: opts.Token, Roots: opts.Roots, Handler: a.handler(), Product: opts.Product, Now: opts.Now,
+		Hub: opts.Hub, Keeper: identity{client, a.certified}, Token: opts.Token, Roots: opts.Roots, Handler: a.handler(), Product: opts.Product, Now: opts.Now,
 		Lost: func(why error, wait time.Duration) {
 			opts.Log.Warn("no hub; the cluster is kept as it was given last", "error", why, "next", wait.Round(time.Second))
 		},
@@ -135,6 +153,7 @@ func Run(ctx context.Context, opts Options) error {
 				opts.Log.Error("no certificate", "error", err)
 				return
 			}
+			a.certified(until)
 			opts.Log.Info("certified", "until", until)
 		},
 		Log: opts.Log.Handler(),
@@ -146,10 +165,38 @@ func Run(ctx context.Context, opts Options) error {
 		}
 		return a.report(connected, conn)
 	})
-	if ctx.Err() != nil {
+	if dismissed := (*tunnel.DismissedError)(nil); errors.As(err, &dismissed) {
+		opts.Log.Warn("the fleet has dismissed this agent, which leaves; what was applied stays", "reason", dismissed.Reason)
+		cancel()
+		a.spokes.Wait() // nothing is written any more
+		err = a.leave(outer)
+	}
+	if outer.Err() != nil {
 		return nil
 	}
 	return err
+}
+
+// leave takes the agent off its cluster. What could not be reached is tried again;
+// what it may not remove is told.
+func (a *agent) leave(ctx context.Context) error {
+	for retry := firstRetry; ; retry = min(2*retry, lastRetry) {
+		err := leaving.Leave(ctx, a.client)
+		if rights := (*leaving.RightsError)(nil); err == nil || errors.As(err, &rights) || errors.Is(err, leaving.ErrKept) {
+			if err != nil {
+				a.opts.Log.Warn("something stays on the cluster", "reason", err)
+			}
+			return nil
+		}
+		a.opts.Log.Error("leaving", "error", err, "next", retry)
+		timer := time.NewTimer(retry)
+		select {
+		case <-timer.C:
+		case <-ctx.Done():
+			timer.Stop()
+			return context.Cause(ctx)
+		}
+	}
 }
 
 // Waits until the cluster is asked again what it keeps.
@@ -233,6 +280,23 @@ func (a *agent) begin(ctx context.Context, fleet string) error {
 	return nil
 }
 
+// apps are those of the assignment.
+func (a *agent) apps() []app.Desired {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.assigned == nil {
+		return nil
+	}
+	return a.assigned.Apps
+}
+
+// certified notes how long the certificate counts.
+func (a *agent) certified(until time.Time) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.until = until
+}
+
 // record logs an event and keeps it until the hub has it.
 func (a *agent) record(e spoke.Event) {
 	log := a.opts.Log.Info
@@ -240,9 +304,9 @@ func (a *agent) record(e spoke.Event) {
 		log = a.opts.Log.Warn
 	}
 	log(string(e.Kind), "app", e.App, "message", e.Message)
+	a.tells.count(e)
 	a.mu.Lock()
-	a.events = append(a.events, e)
-	a.events = a.events[max(0, len(a.events)-maxEvents):]
+	a.outbox.add(e)
 	a.mu.Unlock()
 	signal(a.news)
 }

@@ -5,8 +5,8 @@ import (
 	"errors"
 	"fmt"
 
-	"nave.dev/internal/agent/kept"
 	"nave.dev/internal/app"
+	"nave.dev/internal/kept"
 	"nave.dev/internal/protocol"
 	"nave.dev/internal/spoke"
 )
@@ -135,7 +135,9 @@ func (a *agent) judge(sp *spoke.Spoke, checks protocol.Checks) {
 	if err == nil {
 		checker, err = spoke.NewChecker(files, ".")
 	}
+	a.mu.Lock() // for who reports
 	a.checks = checks.Digest
+	a.mu.Unlock()
 	if err != nil {
 		a.opts.Log.Error("the fleet's health checks are of no use", "error", err)
 		return

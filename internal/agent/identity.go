@@ -2,7 +2,10 @@ package agent
 
 import (
 	"context"
+	"crypto/x509"
+	"encoding/pem"
 	"fmt"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -19,7 +22,10 @@ import (
 const identitySecret = "nave-agent-identity"
 
 // identity keeps credentials in a Secret of the cluster.
-type identity struct{ client kubernetes.Interface }
+type identity struct {
+	client kubernetes.Interface
+	until  func(time.Time) // is told when a certificate that is read ends
+}
 
 // Load implements tunnel.Keeper.
 func (k identity) Load(ctx context.Context) (tunnel.Credentials, error) {
@@ -29,6 +35,11 @@ func (k identity) Load(ctx context.Context) (tunnel.Credentials, error) {
 	}
 	if err != nil {
 		return tunnel.Credentials{}, fmt.Errorf("reading the agent's identity: %w", err)
+	}
+	if block, _ := pem.Decode(secret.Data["certificate"]); block != nil {
+		if certificate, err := x509.ParseCertificate(block.Bytes); err == nil {
+			k.until(certificate.NotAfter)
+		}
 	}
 	return tunnel.Credentials{
 		Key: secret.Data["key"], Certificate: secret.Data["certificate"], Roots: secret.Data["roots"], Next: secret.Data["next"],

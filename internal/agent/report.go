@@ -66,24 +66,30 @@ func pause(ctx context.Context) error {
 // have let another connection go.
 const tellAttempts = 25
 
-// tell sends what is new. Events that the hub did not take wait for the next time.
+// tell sends what is new. Events of which the hub did not say that it took them are
+// sent again.
 func (a *agent) tell(ctx context.Context, conn *tunnel.Conn, reporter *protocol.Reporter) error {
 	for range tellAttempts {
-		known, events := a.known()
+		known, events, first := a.known()
 		report := reporter.Next(known, events)
 		if report == nil {
 			return nil
 		}
-		taken, err := send(ctx, conn, report)
-		if err != nil || taken.Whole {
-			a.mu.Lock()
-			a.events = append(events, a.events...)
-			a.mu.Unlock()
+		report.First = first
+		if report.Whole {
+			report.Mark = a.mark
 		}
+		taken, err := send(ctx, conn, report)
 		if err != nil {
 			return err
 		}
+		if len(taken.Mark) > 0 {
+			a.mark = taken.Mark
+		}
 		if !taken.Whole {
+			a.mu.Lock()
+			defer a.mu.Unlock()
+			a.outbox.taken(first + int64(len(events)) - 1)
 			return nil
 		}
 		reporter.Restart()
@@ -94,15 +100,15 @@ func (a *agent) tell(ctx context.Context, conn *tunnel.Conn, reporter *protocol.
 	return errors.New("the hub takes no report")
 }
 
-// known returns what there is to tell now.
-func (a *agent) known() (protocol.Known, []spoke.Event) {
+// known returns what there is to tell now, and the number of the first event.
+func (a *agent) known() (protocol.Known, []spoke.Event, int64) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	known := protocol.Known{}
 	if a.assigned != nil && a.spoke.Settled(a.assigned) != nil {
 		known.Shows = a.key
 	}
-	known.Number = lastNumber(a.assigned)
+	known.Number, known.Checks = lastNumber(a.assigned), a.checks
 	known.State, known.Facts = a.spoke.State(), a.spoke.Facts()
 	if found := a.spoke.Found(); found != nil {
 		names := maps.Clone(a.names)
@@ -111,9 +117,8 @@ func (a *agent) known() (protocol.Known, []spoke.Event) {
 		}
 		known.Applied = append([]string{}, slices.Sorted(maps.Keys(names))...)
 	}
-	events := a.events
-	a.events = nil
-	return known, events
+	events, first := a.outbox.waiting()
+	return known, events, first
 }
 
 func send(ctx context.Context, conn *tunnel.Conn, report *protocol.Report) (taken protocol.Taken, err error) {

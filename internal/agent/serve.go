@@ -6,10 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"slices"
-	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
@@ -52,6 +50,7 @@ func (a *agent) handler() http.Handler {
 		}
 		answer(w, orphans, err)
 	})
+	mux.HandleFunc("GET "+protocol.AskPath+"{question}", a.ask)
 	mux.HandleFunc("GET "+protocol.LeasePath, func(w http.ResponseWriter, r *http.Request) {
 		lease, err := a.lease(r.Context())
 		answer(w, lease, err)
@@ -72,6 +71,28 @@ func (a *agent) allows(request string) (*spoke.Spoke, error) {
 	return a.spoke, nil
 }
 
+// maxLogged is how much of a question is logged.
+const maxLogged = 500
+
+// ask answers a question about the cluster. What values of Secrets are in is known
+// from the assignment, so that nothing is shown before there is one.
+func (a *agent) ask(w http.ResponseWriter, r *http.Request) {
+	question := r.PathValue("question")
+	_, err := a.allows(question)
+	a.mu.Lock()
+	assigned := a.assigned != nil
+	a.mu.Unlock()
+	if err == nil && !assigned {
+		err = refusedError{errors.New("the agent has not been given what its cluster should hold, and does not know yet where values of Secrets are")}
+	}
+	if err != nil {
+		answer(w, nil, err)
+		return
+	}
+	a.opts.Log.Info("asked", "question", question, "form", fmt.Sprintf("%.*s", maxLogged, r.URL.RawQuery))
+	a.live.Serve(question, w, r)
+}
+
 // act does what an operator asks.
 func (a *agent) act(ctx context.Context, action protocol.Action) error {
 	if !slices.Contains(Requests, action.Do) {
@@ -89,6 +110,8 @@ func (a *agent) act(ctx context.Context, action protocol.Action) error {
 		err = sp.RerunHooks(ctx, action.App)
 	case protocol.Confirm:
 		err = sp.Confirm(ctx, action.Digest)
+	case protocol.Renew:
+		err = a.renew(ctx)
 	case protocol.Pause:
 		err = sp.Pause(ctx, spoke.Pause{App: action.App, Until: action.Until, Actor: action.Actor, Reason: action.Reason})
 	}
@@ -96,6 +119,18 @@ func (a *agent) act(ctx context.Context, action protocol.Action) error {
 		return refusedError{err}
 	}
 	return nil
+}
+
+// renew gets a new certificate.
+func (a *agent) renew(ctx context.Context) error {
+	a.mu.Lock()
+	conn := a.conn
+	a.mu.Unlock()
+	if conn == nil {
+		return errors.New("the connection to the hub ends")
+	}
+	_, err := conn.Renew(ctx)
+	return err
 }
 
 // lease tells whether this process may write to its cluster, and which that is.
@@ -125,29 +160,4 @@ func answer(w http.ResponseWriter, value any, err error) {
 		w.Header().Set("Content-Type", "application/json")
 		json.NewEncoder(w).Encode(value)
 	}
-}
-
-// listen serves /healthz: the process is well, whether or not there is a hub.
-func (a *agent) listen(ctx context.Context) error {
-	if a.opts.Listen == "" {
-		return nil
-	}
-	listener, err := net.Listen("tcp", a.opts.Listen)
-	if err != nil {
-		return fmt.Errorf("listening for health: %w", err)
-	}
-	mux := http.NewServeMux()
-	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) {
-		a.mu.Lock()
-		connected := a.conn != nil
-		a.mu.Unlock()
-		answer(w, map[string]bool{"connected": connected}, nil)
-	})
-	server := &http.Server{Handler: mux, ReadHeaderTimeout: 10 * time.Second}
-	stop := context.AfterFunc(ctx, func() { server.Close() })
-	a.spokes.Go(func() {
-		defer stop()
-		server.Serve(listener)
-	})
-	return nil
 }

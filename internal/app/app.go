@@ -14,6 +14,7 @@ import (
 	"slices"
 	"time"
 
+	"k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 
@@ -58,6 +59,19 @@ type Facts struct {
 	APIVersions       []string `json:"apiVersions,omitempty"`       // group/version and group/version/Kind, sorted
 	// Scopes says of each kind, as Kind.group, whether it has namespaces.
 	Scopes map[string]bool `json:"scopes,omitempty"`
+	// Resources are the names of those resources, by Kind.group, that are not called
+	// as their kind is in the plural.
+	Resources map[string]string `json:"resources,omitempty"`
+}
+
+// Resource returns what the resource of a kind is called, as rules of RBAC name it.
+// Of a kind that nothing is known of it is the kind in the plural.
+func (f Facts) Resource(kind schema.GroupKind) string {
+	if resource, ok := f.Resources[kind.String()]; ok {
+		return resource
+	}
+	usual, _ := meta.UnsafeGuessKindToResource(kind.WithVersion(""))
+	return usual.Resource
 }
 
 // Namespaced reports whether a kind has namespaces, and whether that is known.
@@ -107,6 +121,8 @@ type Options struct {
 	After []Precedence `json:"after,omitempty"`
 	// Ready are apps that it waits for by other rules than DependsOn.
 	Ready []Readiness `json:"ready,omitempty"`
+	// HealthChecks judge the health of objects of the app in place of all other rules.
+	HealthChecks []HealthCheck `json:"healthChecks,omitempty"`
 	// Variables are what replaces those in Deferred objects; nil leaves them.
 	Variables *Variables `json:"variables,omitempty"`
 	// Manual leaves it to people to begin a sync; until then the app is OutOfSync.

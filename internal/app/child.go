@@ -46,7 +46,7 @@ type Origin struct {
 	Repository string // a URL, or what a chart repository or registry is named by
 	// Own is the source of the Delivery, at its commit, in place of a Repository.
 	Own bool
-	// Signed wants a source whose commits the Fleet has verified.
+	// Signed wants a source whose commits, charts or artifacts the Fleet has verified, these by Cosign.
 	Signed bool
 	// Layers are what the files are made of, the later ones above; if there are any, they
 	// count in place of a Repository. Their Sources are not known yet.
@@ -58,7 +58,9 @@ type Origin struct {
 	TagPrefix string
 	Path      string // in the repository; empty for a chart
 	Chart     string // its name in a chart repository; empty for a path
-	Render    Render
+	// Artifact is what counts below the Repository, a place in a registry, in place of a Revision and Chart.
+	Artifact *Artifact
+	Render   Render
 	// Environment are the variables that texts of Render may name as $NAME or ${NAME},
 	// save those that are known only with the commit. Nil if none does.
 	Environment map[string]string
@@ -67,6 +69,7 @@ type Origin struct {
 // Layer takes files of a repository into a tree that is made of several.
 type Layer struct {
 	Repository, Revision string // as in Origin
+	Artifact             *Artifact
 	Own, Signed          bool
 	Source               Source // what these came to; its Path counts for nothing
 	// From are the files: a file, a directory, whose name stays, or all that a pattern

@@ -206,6 +206,12 @@ type PostRenderer struct {
 	Images  []string         `json:"images,omitempty"` // [NAME=]IMAGE[:TAG|@DIGEST]
 }
 
+// ID is what stands for the release itself where apps claim objects: Helm knows a
+// release by where its records are, and its name.
+func (r *Release) ID() object.ID {
+	return object.ID{Group: "helm.sh", Kind: "Release", Namespace: cmp.Or(r.Storage, r.Namespace), Name: r.Name}
+}
+
 // Wanted names all that decides what the release should be, short of what
 // ValuesFrom stand for. How it is brought about is no part of it.
 func (r *Release) Wanted() string {

@@ -137,6 +137,7 @@ type KustomizeOptions struct {
 	Patches                  []KustomizePatch `json:"patches,omitempty"`
 	Components               []string         `json:"components,omitempty"`
 	IgnoreMissingComponents  bool             `json:"ignoreMissingComponents,omitempty"`
+	BuildMetadata            []string         `json:"buildMetadata,omitempty"` // options of Kustomize, such as originAnnotations
 }
 
 // OnlyNamespace reports whether nothing but a namespace is added. nil adds nothing.

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/client-go/rest"
 
 	"nave.dev/internal/app"
@@ -41,7 +42,9 @@ type Options struct {
 	// FormerManagers are the field managers of people and former deployers, with
 	// "*" for any characters; nil means ownership.Former.
 	FormerManagers []string
-	Listener       Listener
+	// Narrow is as cluster.Options have it.
+	Narrow   func(schema.GroupKind) []string
+	Listener Listener
 }
 
 // Listener is told what a Client is doing, from several goroutines at once. Any
@@ -90,7 +93,7 @@ func New(config *rest.Config, options Options) (*Client, error) {
 		options.FormerManagers = ownership.Former
 	}
 	connection, err := cluster.New(config, cluster.Options{
-		Concurrency: options.Concurrency, Timeout: options.Timeout, Now: options.Now, Throttled: options.Listener.Throttled,
+		Concurrency: options.Concurrency, Timeout: options.Timeout, Now: options.Now, Throttled: options.Listener.Throttled, Narrow: options.Narrow,
 	})
 	if err != nil {
 		return nil, err

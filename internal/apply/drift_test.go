@@ -136,6 +136,27 @@ func TestRule1AddedFieldsOfPeopleAreRemoved(t *testing.T) {
 	}
 }
 
+// As Flux's ssa: Merge has it: what others put beside the fields of Git stays, and these
+// are as Git has them.
+func TestMergeLeavesWhatIsAdded(t *testing.T) {
+	g := on(t)
+	target := g.target("web", "{apiVersion: v1, kind: ConfigMap, metadata: {name: settings, namespace: NS, annotations: {kustomize.toolkit.fluxcd.io/ssa: Merge}}, data: {mode: fast}}")
+	target.Known = g.sync(target).Baselines
+	g.patch("kubectl-edit", "ConfigMap", "settings", `{"data":{"mode":"slow","extra":"1"}}`)
+	result := g.repair(target)
+	entry := entryOf(result.Changes, "ConfigMap", "settings")
+	if entry.Action != change.Corrected || len(entry.Fields) != 1 || entry.Fields[0].Path != "data.mode" {
+		t.Errorf("what Git states is not corrected alone:\n%s", result.Changes)
+	}
+	data, _ := g.live("ConfigMap", "settings").Object["data"].(map[string]any)
+	if data["extra"] != "1" || data["mode"] != "fast" {
+		t.Errorf("it has %v", data)
+	}
+	if again := g.repair(g.knowing(target, result)); again.Changes.Count(change.Unchanged) != 1 {
+		t.Errorf("after the repair:\n%s", again.Changes)
+	}
+}
+
 func TestRule1DriftIsOnlyReportedWhereCorrectionIsOff(t *testing.T) {
 	g := on(t)
 	target := g.target("web", web)

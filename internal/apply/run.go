@@ -222,8 +222,8 @@ func (r *run) prepare(ctx context.Context, it *item) {
 		return
 	}
 	it.rules = ownership.Rules{Former: r.client.options.FormerManagers}
-	if it.optional {
-		it.rules.Former = nil // what people put on a namespace is not for Git to say
+	if it.optional || object.MergeAsked(it.source) {
+		it.rules.Former = nil // what people put on a namespace is not for Git to say, or its author says so
 	}
 	for _, rule := range r.rules {
 		if rule.applies(it.id) {

@@ -20,15 +20,19 @@ import (
 
 const (
 	maxLength = 4096      // of an expression, in bytes
-	maxCost   = 1_000_000 // of one evaluation, as CEL counts it
+	maxCost   = 1_000_000 // of one evaluation, as CEL counts it, and a meter
 )
 
 // Expression is one that comes to true or false. It is immutable and safe for
 // concurrent use.
 type Expression struct {
+	text    string
 	program cel.Program
 	tree    *ast.AST
 }
+
+// String is the text of the expression.
+func (e *Expression) String() string { return e.text }
 
 // known remembers what was compiled, for as long as there is little.
 var known struct {
@@ -41,14 +45,28 @@ const maxKnown = 1000
 
 // Compile reads an expression in which variables stand for values of JSON.
 func Compile(text string, variables ...string) (*Expression, error) {
-	key := strings.Join(append([]string{text}, variables...), "\x00")
+	return remembered("compiled", text, variables, (*cel.Env).Compile)
+}
+
+// Parse reads an expression in which any name stands for a value of JSON. One that is
+// not there, or of another type than the expression wants, is found out when it is
+// evaluated.
+func Parse(text string) (*Expression, error) {
+	return remembered("parsed", text, nil, (*cel.Env).Parse)
+}
+
+// reader is one of the ways to read a text.
+type reader func(*cel.Env, string) (*cel.Ast, *cel.Issues)
+
+func remembered(way, text string, variables []string, read reader) (*Expression, error) {
+	key := strings.Join(append([]string{way, text}, variables...), "\x00")
 	known.Lock()
 	e := known.expressions[key]
 	known.Unlock()
 	if e != nil {
 		return e, nil
 	}
-	e, err := compile(text, variables)
+	e, err := compile(text, variables, read)
 	if err != nil {
 		return nil, fmt.Errorf("reading the expression %q: %w", text, err)
 	}
@@ -61,7 +79,7 @@ func Compile(text string, variables ...string) (*Expression, error) {
 	return e, nil
 }
 
-func compile(text string, variables []string) (*Expression, error) {
+func compile(text string, variables []string, read reader) (*Expression, error) {
 	if len(text) > maxLength {
 		return nil, fmt.Errorf("it is longer than %d bytes", maxLength)
 	}
@@ -77,18 +95,18 @@ func compile(text string, variables []string) (*Expression, error) {
 	if err != nil {
 		return nil, err
 	}
-	compiled, issues := env.Compile(text)
+	compiled, issues := read(env, text)
 	if err := issues.Err(); err != nil {
 		return nil, err
 	}
 	if kind := compiled.OutputType(); !kind.IsExactType(cel.BoolType) && !kind.IsExactType(cel.DynType) {
 		return nil, fmt.Errorf("it comes to %s, not to true or false", kind)
 	}
-	program, err := env.Program(compiled, cel.EvalOptions(cel.OptOptimize), cel.CostLimit(maxCost))
+	program, err := env.Program(compiled, cel.EvalOptions(cel.OptOptimize), cel.CostLimit(maxCost), cel.CostTracking(meter{}), cel.CustomDecorator(guard))
 	if err != nil {
 		return nil, err
 	}
-	return &Expression{program: program, tree: compiled.NativeRep()}, nil
+	return &Expression{text: text, program: program, tree: compiled.NativeRep()}, nil
 }
 
 // True evaluates the expression. That it asks for what is not there is an error.

@@ -1,5 +1,5 @@
 // Package chartsource keeps what was fetched from Helm chart repositories and OCI registries, and answers which archive
-// a chart and a range of versions stand for. Charts is a directory with a Repository for each source; a Repository
+// a chart and a range of versions stand for, or an artifact with files. Charts is a directory with a Repository for each source; a Repository
 // fetches an index or the tags of a registry, the archives that were asked for, each once, and shows an archive as a
 // read-only file system (package archive). Archives are named by the digest of their content, and what a range stood for
 // last stays in force while the remote is away or holds less than before; State says since when and why. The package
@@ -102,7 +102,7 @@ func directoryName(source, url string) string {
 }
 
 // ErrNotFetched is in the error of a call that needs a fetch to have succeeded.
-var ErrNotFetched = errors.New("the chart has not been fetched yet")
+var ErrNotFetched = errors.New("it has not been fetched yet")
 
 // ErrNoChart is in the error of Resolve for a chart or version that the repository does not have and has never had.
 var ErrNoChart = errors.New("the repository has no such chart")

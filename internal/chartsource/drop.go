@@ -58,6 +58,10 @@ func (r *Repository) drop() {
 			os.Remove(file.path)
 			os.Remove(r.kept(digestOf, provenanceExtension))
 		}
+		archive, _, with := strings.Cut(strings.TrimSuffix(filepath.Base(file.path), signedExtension), "-")
+		if with && !exists(r.kept(archive, archiveExtension)) {
+			os.Remove(file.path)
+		}
 	}
 }
 

@@ -38,6 +38,12 @@ func TestUnusedArchivesGo(t *testing.T) {
 		t.Fatal(err)
 	}
 	fetch(t, r)
+	signatures := func(digestOf string) string { return r.kept(digestOf, "-00"+signedExtension) }
+	for _, digestOf := range []string{first, second} {
+		if err := writeJSON(signatures(digestOf), signed{}, false); err != nil {
+			t.Fatal(err)
+		}
+	}
 
 	now = now.Add(unused - time.Hour)
 	resolve(t, r, "*")
@@ -49,6 +55,10 @@ func TestUnusedArchivesGo(t *testing.T) {
 	fetch(t, r)
 	if there(r, first) || !there(r, second) || exists(r.wantFile(exact)) {
 		t.Error("an archive and a request that nobody made for a month stay, or one that was made goes")
+	}
+	fetch(t, r)
+	if exists(signatures(first)) || !exists(signatures(second)) {
+		t.Error("the signatures of an archive stay without it, or go before it")
 	}
 
 	// A clock that jumps while nothing runs: who has just begun knows nothing of what is used.

@@ -11,8 +11,6 @@ import (
 	"strings"
 	"sync"
 	"time"
-
-	"nave.dev/internal/chartsource/archive"
 )
 
 // upstream is a remote while it is asked.
@@ -24,6 +22,9 @@ type upstream interface {
 	archive(ctx context.Context, request Request, found release) ([]byte, error)
 	// provenance returns the signed statement of a release; nothing if it has none.
 	provenance(ctx context.Context, request Request, found release) ([]byte, error)
+	// signatures returns what Cosign has signed of a release: what was known before if that is so still, nothing if it
+	// has nothing.
+	signatures(ctx context.Context, request Request, found release, before signed) (*signed, error)
 }
 
 // atOnce is how many charts of one source are fetched at the same time.
@@ -158,6 +159,9 @@ func (r *Repository) bring(ctx context.Context, from upstream, remote Remote, w 
 	if err == nil && remote.Provenance && !exists(r.kept(found.Digest, provenanceExtension)) {
 		err = r.keepProvenance(ctx, from, w.Request, found)
 	}
+	if err == nil && remote.Signatures {
+		err = r.keepSigned(ctx, from, w.Request, found)
+	}
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
 	}
@@ -197,7 +201,8 @@ func (r *Repository) note(w want, why error) error {
 	return r.write(w)
 }
 
-// keep fetches an archive, unless it is there, and returns its digest. What cannot be read as a chart is not kept.
+// keep fetches an archive, unless it is there, and returns its digest. What cannot be read as what it is
+// to be is not kept.
 func (r *Repository) keep(ctx context.Context, from upstream, request Request, found release) (string, error) {
 	if found.Digest != "" && exists(r.kept(found.Digest, archiveExtension)) {
 		return found.Digest, nil
@@ -210,17 +215,17 @@ func (r *Repository) keep(ctx context.Context, from upstream, request Request, f
 	if found.Digest != "" && have != found.Digest {
 		return "", fmt.Errorf("version %s: the archive has the digest %s, and the repository states %s", found.Version, have, found.Digest)
 	}
-	if err := r.try(data); err != nil {
+	if err := r.try(request, data); err != nil {
 		return "", fmt.Errorf("version %s: the archive is refused: %w", found.Version, err)
 	}
 	return have, writeFile(r.kept(have, archiveExtension), data, true)
 }
 
 // try reports what is wrong with an archive.
-func (r *Repository) try(data []byte) error {
+func (r *Repository) try(request Request, data []byte) error {
 	r.unpacking.Lock()
 	defer r.unpacking.Unlock()
-	_, err := archive.Read(data, r.opts.Limits)
+	_, err := readAs(request.Artifact.Files, data, r.opts.Limits)
 	return err
 }
 

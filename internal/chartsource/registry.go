@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -16,6 +17,8 @@ import (
 	"oras.land/oras-go/v2/errdef"
 	"oras.land/oras-go/v2/registry/remote"
 	"oras.land/oras-go/v2/registry/remote/auth"
+
+	"nave.dev/internal/app"
 )
 
 // The media types of a chart in a registry, as Helm writes them. Old charts have the second for the archive.
@@ -30,7 +33,8 @@ const (
 	maxTags     = 100_000 // of one chart
 )
 
-// ociRegistry is a remote whose charts are artifacts below a place in a registry. Versions are tags, with "_" for "+".
+// ociRegistry is a remote whose charts are artifacts below a place in a registry, beside others with files. Versions of
+// charts are tags, with "_" for "+".
 type ociRegistry struct {
 	place       string // host and path, without a protocol
 	home        string // the host of the repository that names it; empty for itself
@@ -69,7 +73,7 @@ func (r *ociRegistry) repository(chart string) (*remote.Repository, error) {
 // find implements upstream. The location of a release is the digest of its manifest; if that is as before, nothing else
 // is asked.
 func (r *ociRegistry) find(ctx context.Context, request Request, before release) (release, error) {
-	repository, err := r.repository(request.Chart)
+	repository, err := r.repository(request.name())
 	if err != nil {
 		return release{}, err
 	}
@@ -79,34 +83,53 @@ func (r *ociRegistry) find(ctx context.Context, request Request, before release)
 			return release{}, err
 		}
 	}
+	if before.Location != "" && before.Location == request.Artifact.Digest {
+		return before, nil // which never stands for anything else
+	}
 	tag := strings.ReplaceAll(version, "+", "_")
 	manifest, err := repository.Resolve(ctx, tag)
 	if errors.Is(err, errdef.ErrNotFound) {
-		return release{}, fmt.Errorf("%w: the registry has no %s:%s", ErrNoChart, repository.Reference.Repository, tag)
+		return release{}, fmt.Errorf("%w: the registry has no %s", ErrNoChart, reference(repository.Reference.Repository, tag))
 	}
 	if err != nil {
-		return release{}, fmt.Errorf("asking the registry for %s:%s: %w", repository.Reference.Repository, tag, err)
+		return release{}, fmt.Errorf("asking the registry for %s: %w", reference(repository.Reference.Repository, tag), err)
 	}
 	location := manifest.Digest.String()
 	if before.Version == version && before.Location == location {
 		return before, nil
 	}
-	layers, err := readManifest(ctx, repository, manifest)
+	layers, err := readManifest(ctx, repository, manifest, request.Artifact)
 	if err != nil {
-		return release{}, fmt.Errorf("reading %s:%s of the registry: %w", repository.Reference.Repository, tag, err)
+		return release{}, fmt.Errorf("reading %s of the registry: %w", reference(repository.Reference.Repository, tag), err)
 	}
-	hex, err := digits(layers.chart.Digest.String())
+	hex, err := digits(layers.content.Digest.String())
 	return release{Version: version, Digest: hex, Location: location}, err
 }
 
-// highest is the version of a chart's tags that a range means.
+// reference is the name of an artifact at a tag or digest.
+func reference(name, at string) string {
+	separator := ":"
+	if strings.HasPrefix(at, "sha256:") {
+		separator = "@"
+	}
+	return name + separator + at
+}
+
+// highest is the version of a chart's tags, or of an artifact's, that a range means.
 func highest(ctx context.Context, repository *remote.Repository, request Request) (string, error) {
+	filter, err := regexp.Compile(request.Artifact.Filter)
+	if err != nil {
+		return "", err
+	}
 	var versions []string
-	err := repository.Tags(ctx, "", func(tags []string) error {
+	err = repository.Tags(ctx, "", func(tags []string) error {
 		for _, tag := range tags {
-			version := strings.ReplaceAll(tag, "_", "+")
+			version := tag
+			if !request.Artifact.Files { // only charts have a sign in their versions that no tag can have
+				version = strings.ReplaceAll(tag, "_", "+")
+			}
 			// A tag such as 1.2 is another name of the last version that it fits.
-			if _, err := semver.StrictNewVersion(strings.TrimPrefix(version, "v")); err == nil {
+			if _, err := semver.StrictNewVersion(strings.TrimPrefix(version, "v")); err == nil && filter.MatchString(tag) {
 				versions = append(versions, version)
 			}
 		}
@@ -129,42 +152,58 @@ func highest(ctx context.Context, repository *remote.Repository, request Request
 	return versions[chosen], nil
 }
 
-// layers are those of a chart that count.
-type layers struct{ chart, provenance ocispec.Descriptor }
+// layers are those of a chart or artifact that count.
+type layers struct{ content, provenance ocispec.Descriptor }
 
-// readManifest reads which layers a chart has. Their sizes are within int64, and for the caller to check.
-func readManifest(ctx context.Context, repository *remote.Repository, at ocispec.Descriptor) (layers, error) {
+// readManifest reads which layers a chart or artifact has. Their sizes are within int64, and for the caller to check.
+func readManifest(ctx context.Context, repository *remote.Repository, at ocispec.Descriptor, of app.Artifact) (layers, error) {
 	if at.Size > maxManifest {
 		return layers{}, fmt.Errorf("its manifest has more than %d bytes", maxManifest)
 	}
 	if at.MediaType != ocispec.MediaTypeImageManifest {
-		return layers{}, fmt.Errorf("it is a %s, and no chart", at.MediaType)
+		return layers{}, fmt.Errorf("it is a %s, and no chart or artifact", at.MediaType)
 	}
 	data, err := content.FetchAll(ctx, repository, at)
 	if err != nil {
 		return layers{}, err
 	}
-	return parseManifest(data)
+	return parseManifest(data, of)
 }
 
-// parseManifest finds the layers of a chart.
-func parseManifest(data []byte) (found layers, err error) {
+// parseManifest finds the layers of a chart, or of an artifact with files.
+func parseManifest(data []byte, of app.Artifact) (layers, error) {
 	var manifest ocispec.Manifest
 	if err := json.Unmarshal(data, &manifest); err != nil {
 		return layers{}, fmt.Errorf("its manifest is not valid: %w", err)
 	}
+	if of.Files {
+		i := slices.IndexFunc(manifest.Layers, func(l ocispec.Descriptor) bool { return of.Layer == "" || l.MediaType == of.Layer })
+		switch {
+		case len(manifest.Layers) == 0:
+			return layers{}, errors.New("it has no layers")
+		case i < 0:
+			return layers{}, fmt.Errorf("it has no layer of the media type %q", of.Layer)
+		}
+		return layers{content: manifest.Layers[i]}, nil
+	}
+	return chartLayers(manifest)
+}
+
+// chartLayers finds the layers of a chart.
+func chartLayers(manifest ocispec.Manifest) (found layers, err error) {
+	there := false
 	for _, layer := range manifest.Layers {
 		switch layer.MediaType {
 		case chartLayer, oldChartLayer:
-			if found.chart.MediaType != "" {
+			if there {
 				return layers{}, errors.New("it holds more than one chart")
 			}
-			found.chart = layer
+			found.content, there = layer, true
 		case provenanceLayer:
 			found.provenance = layer
 		}
 	}
-	if found.chart.MediaType == "" {
+	if !there {
 		return layers{}, errors.New("it holds no Helm chart")
 	}
 	return found, nil
@@ -173,7 +212,7 @@ func parseManifest(data []byte) (found layers, err error) {
 // pull reads one layer of the release whose manifest is at a location, held against its digest. Without such a layer
 // there is nothing.
 func (r *ociRegistry) pull(ctx context.Context, request Request, location string, which func(layers) (ocispec.Descriptor, int64)) ([]byte, error) {
-	repository, err := r.repository(request.Chart)
+	repository, err := r.repository(request.name())
 	if err != nil {
 		return nil, err
 	}
@@ -181,13 +220,13 @@ func (r *ociRegistry) pull(ctx context.Context, request Request, location string
 	if err != nil {
 		return nil, fmt.Errorf("asking the registry for %s of %s: %w", location, repository.Reference.Repository, err)
 	}
-	all, err := readManifest(ctx, repository, manifest)
+	all, err := readManifest(ctx, repository, manifest, request.Artifact)
 	if err != nil {
 		return nil, fmt.Errorf("reading %s of %s: %w", location, repository.Reference.Repository, err)
 	}
 	layer, limit := which(all)
 	switch {
-	case layer.MediaType == "":
+	case layer.Digest == "":
 		return nil, nil
 	case layer.Size > limit:
 		return nil, fmt.Errorf("it has more than %d bytes", limit)
@@ -197,7 +236,7 @@ func (r *ociRegistry) pull(ctx context.Context, request Request, location string
 
 // archive implements upstream.
 func (r *ociRegistry) archive(ctx context.Context, request Request, found release) ([]byte, error) {
-	return r.pull(ctx, request, found.Location, func(l layers) (ocispec.Descriptor, int64) { return l.chart, r.limits.MaxArchive })
+	return r.pull(ctx, request, found.Location, func(l layers) (ocispec.Descriptor, int64) { return l.content, r.limits.MaxArchive })
 }
 
 // provenance implements upstream.

@@ -1,7 +1,6 @@
 package chartsource
 
 import (
-	"bytes"
 	"encoding/json"
 	"fmt"
 	"net/http"
@@ -10,10 +9,8 @@ import (
 	"sync"
 	"testing"
 
-	"github.com/google/go-containerregistry/pkg/registry"
-	ocidigest "github.com/opencontainers/go-digest"
-	"github.com/opencontainers/image-spec/specs-go"
-	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+	"nave.dev/internal/app"
+	"nave.dev/internal/chartsource/registrytest"
 )
 
 // ociServer is a registry, which may ask for a token.
@@ -28,7 +25,7 @@ type ociServer struct {
 }
 
 func newRegistryServer(tb testing.TB) *ociServer {
-	s := &ociServer{handler: registry.New(), asked: map[string]int{}}
+	s := &ociServer{handler: registrytest.New(), asked: map[string]int{}}
 	s.Server = httptest.NewServer(s)
 	tb.Cleanup(s.Close)
 	return s
@@ -70,44 +67,20 @@ func (s *ociServer) set(change func()) {
 	change()
 }
 
-// put writes to the registry as its owner.
-func (s *ociServer) put(tb testing.TB, method, path, kind string, data []byte) {
-	tb.Helper()
-	request := httptest.NewRequest(method, path, bytes.NewReader(data))
-	request.Header.Set("Content-Type", kind)
-	recorder := httptest.NewRecorder()
-	s.handler.ServeHTTP(recorder, request)
-	if recorder.Code >= 300 {
-		tb.Fatalf("%s %s: %d %s", method, path, recorder.Code, recorder.Body)
-	}
-}
-
 // layer is one of an artifact.
 type layer struct {
 	kind string
 	data []byte
 }
 
-// push writes an artifact under a tag.
-func (s *ociServer) push(tb testing.TB, repository, tag string, parts ...layer) {
+// push writes an artifact under a tag, and returns the digest of its manifest.
+func (s *ociServer) push(tb testing.TB, repository, tag string, parts ...layer) string {
 	tb.Helper()
-	blob := func(l layer) ocispec.Descriptor {
-		d := ocispec.Descriptor{MediaType: l.kind, Digest: ocidigest.FromBytes(l.data), Size: int64(len(l.data))}
-		s.put(tb, http.MethodPost, "/v2/"+repository+"/blobs/uploads/?digest="+d.Digest.String(), "application/octet-stream", l.data)
-		return d
-	}
-	manifest := ocispec.Manifest{
-		Versioned: specs.Versioned{SchemaVersion: 2}, MediaType: ocispec.MediaTypeImageManifest,
-		Config: blob(layer{"application/vnd.cncf.helm.config.v1+json", []byte("{}")}),
-	}
+	var layers []registrytest.Layer
 	for _, part := range parts {
-		manifest.Layers = append(manifest.Layers, blob(part))
+		layers = append(layers, registrytest.Layer{Kind: part.kind, Data: part.data})
 	}
-	data, err := json.Marshal(manifest)
-	if err != nil {
-		tb.Fatal(err)
-	}
-	s.put(tb, http.MethodPut, "/v2/"+repository+"/manifests/"+tag, manifest.MediaType, data)
+	return registrytest.Push(tb, s.handler, repository, tag, layers...)
 }
 
 // pushChart writes a version of the chart web.
@@ -242,10 +215,14 @@ func TestHostileRegistry(t *testing.T) {
 }
 
 func FuzzParseManifest(f *testing.F) {
-	f.Add([]byte(`{"layers": [{"mediaType": "` + chartLayer + `", "digest": "sha256:00", "size": -1}]}`))
-	f.Fuzz(func(t *testing.T, data []byte) {
-		if found, err := parseManifest(data); err == nil && found.chart.MediaType == "" {
+	f.Add([]byte(`{"layers": [{"mediaType": "`+chartLayer+`", "digest": "sha256:00", "size": -1}]}`), "")
+	f.Add([]byte(`{"layers": [{}, {"mediaType": "a"}]}`), "a")
+	f.Fuzz(func(t *testing.T, data []byte, media string) {
+		if found, err := parseManifest(data, app.Artifact{}); err == nil && found.content.MediaType == "" {
 			t.Error("a chart without a layer")
+		}
+		if found, err := parseManifest(data, app.Artifact{Files: true, Layer: media}); err == nil && media != "" && found.content.MediaType != media {
+			t.Error("another layer")
 		}
 	})
 }

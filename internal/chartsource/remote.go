@@ -19,6 +19,8 @@ type Remote struct {
 	Auth Auth
 	// Provenance fetches the signed statement of each chart as well, which Verify needs.
 	Provenance bool
+	// Signatures fetches what Cosign has signed of each chart or artifact of a registry as well, which VerifySigned needs.
+	Signatures bool
 }
 
 // Auth says where the credentials for a Remote are. Files are read again at every fetch, so that a renewed secret

@@ -17,7 +17,7 @@ import (
 //
 //	index.json  what the repository named at the last fetch that succeeded; a registry has none
 //	wants/      a file for each request that was made, with what it stands for
-//	archives/   DIGEST.tgz, and DIGEST.prov if it has a signed statement
+//	archives/   DIGEST.tgz, DIGEST.prov if it has a signed statement, and DIGEST-MANIFEST.cosign if Cosign signed it
 //	state.json  how fetching goes
 //
 // Each file is replaced in one step, and none depends on two being replaced together. The Repository is safe for
@@ -35,9 +35,15 @@ type Repository struct {
 	mu     sync.Mutex
 	remote Remote
 	state  State
-	open   map[string]*archive.Chart // by digest
-	opened int64                     // their size in bytes
-	used   map[string]time.Time      // when archives were last used by this process, by digest
+	open   map[opened]*archive.Tree
+	opened int64                // their size in bytes
+	used   map[string]time.Time // when archives were last used by this process, by digest
+}
+
+// opened is an archive that is unpacked, as a chart or as the files that are in it.
+type opened struct {
+	digest string
+	files  bool
 }
 
 const (
@@ -49,7 +55,7 @@ const (
 const maxOpen = 32 << 20
 
 func newRepository(opts Options, source, dir string, remote Remote) *Repository {
-	r := &Repository{opts: opts, source: source, dir: dir, remote: remote, turn: make(chan struct{}, 1), open: map[string]*archive.Chart{}, used: map[string]time.Time{}, began: opts.Now()}
+	r := &Repository{opts: opts, source: source, dir: dir, remote: remote, turn: make(chan struct{}, 1), open: map[opened]*archive.Tree{}, used: map[string]time.Time{}, began: opts.Now()}
 	readJSON(r.file("state.json"), &r.state)
 	r.state.Source, r.state.URL = source, remote.URL
 	return r
@@ -80,6 +86,8 @@ type Resolution struct {
 	Version string    `json:"version"`
 	Digest  string    `json:"digest"` // of the archive's content, as hexadecimal digits of SHA-256
 	Since   time.Time `json:"since"`  // when this was first so
+	// Manifest is the digest of the manifest that has the archive, in a registry.
+	Manifest string `json:"-"`
 	// HeldSince is set if the remote no longer has what is asked for, and HeldBecause says what is missing. The archive
 	// is then the last one that there was.
 	HeldSince   time.Time `json:"heldSince,omitzero"`
@@ -99,7 +107,11 @@ type want struct {
 // wantFile is where a request is kept. Resolve makes it, and only a fetch writes it again; the time of the file is when
 // the request was last made, so that the two cannot undo each other's work.
 func (r *Repository) wantFile(request Request) string {
-	return filepath.Join(r.dir, wantsDir, digest([]byte(request.Chart + "\x00" + request.Versions))[:32]+".json")
+	text := request.Chart + "\x00" + request.Versions
+	if request.Artifact.Name != "" {
+		text = request.Artifact.String()
+	}
+	return filepath.Join(r.dir, wantsDir, digest([]byte(text))[:32]+".json")
 }
 
 // recent is how long a request is kept up to date after it was last made.
@@ -112,12 +124,21 @@ func (r *Repository) Resolve(request Request) (Resolution, error) {
 	if err := request.Validate(); err != nil {
 		return Resolution{}, wrap(err)
 	}
+	r.mu.Lock()
+	registry := r.remote.registry()
+	r.mu.Unlock()
+	if request.Artifact.Name != "" && !registry {
+		return Resolution{}, wrap(errors.New("only a registry has artifacts"))
+	}
 	known, err := r.ask(request)
 	if err != nil {
 		return Resolution{}, wrap(err)
 	}
 	if known.Digest != "" && exists(r.kept(known.Digest, archiveExtension)) {
 		r.use(known.Digest)
+		if registry {
+			known.Manifest = known.Location
+		}
 		return known.Resolution, nil
 	}
 	if known.Err != "" {
@@ -161,39 +182,56 @@ const (
 
 // Chart returns an archive that was fetched as a file system, whose root is the chart's directory. The digest is that of
 // a Resolution. An archive that is damaged is removed, so that the next fetch brings it again.
-func (r *Repository) Chart(digestOf string) (*archive.Chart, error) {
-	r.use(digestOf)
-	if chart := r.opening(digestOf); chart != nil {
-		return chart, nil
+func (r *Repository) Chart(digestOf string) (*archive.Tree, error) {
+	return r.unpack(opened{digest: digestOf})
+}
+
+// Files is Chart for an artifact with files, whose root is that of the archive.
+func (r *Repository) Files(digestOf string) (*archive.Tree, error) {
+	return r.unpack(opened{digestOf, true})
+}
+
+func (r *Repository) unpack(at opened) (*archive.Tree, error) {
+	r.use(at.digest)
+	if tree := r.unpacked(at); tree != nil {
+		return tree, nil
 	}
 	r.unpacking.Lock()
 	defer r.unpacking.Unlock()
-	if chart := r.opening(digestOf); chart != nil { // another did it meanwhile
-		return chart, nil
+	if tree := r.unpacked(at); tree != nil { // another did it meanwhile
+		return tree, nil
 	}
-	data, err := r.readArchive(digestOf)
+	data, err := r.readArchive(at.digest)
 	if err != nil {
 		return nil, fmt.Errorf("source %q: %w", r.source, err)
 	}
-	chart, err := archive.Read(data, r.opts.Limits)
+	tree, err := readAs(at.files, data, r.opts.Limits)
 	if err != nil {
-		return nil, fmt.Errorf("source %q: the archive %.12s: %w", r.source, digestOf, err)
+		return nil, fmt.Errorf("source %q: the archive %.12s: %w", r.source, at.digest, err)
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.opened += chart.Size(); r.opened > maxOpen {
+	if r.opened += tree.Size(); r.opened > maxOpen {
 		clear(r.open)
-		r.opened = chart.Size()
+		r.opened = tree.Size()
 	}
-	r.open[digestOf] = chart
-	return chart, nil
+	r.open[at] = tree
+	return tree, nil
 }
 
-// opening returns an archive that is unpacked, or nil.
-func (r *Repository) opening(digestOf string) *archive.Chart {
+// unpacked returns an archive that was, or nil.
+func (r *Repository) unpacked(at opened) *archive.Tree {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return r.open[digestOf]
+	return r.open[at]
+}
+
+// readAs reads an archive of files, or of a chart.
+func readAs(files bool, data []byte, limits archive.Limits) (*archive.Tree, error) {
+	if files {
+		return archive.Files(data, limits)
+	}
+	return archive.Chart(data, limits)
 }
 
 // readArchive reads an archive and holds it against its name.

@@ -1,43 +1,78 @@
 package chartsource
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"regexp"
 	"strings"
 
 	"github.com/Masterminds/semver/v3"
+
+	"nave.dev/internal/app"
 )
 
-// Request is a chart and which versions of it may be used.
+// Request is a chart and which versions of it may be used, or an artifact of a registry.
 type Request struct {
 	Chart string `json:"chart"` // its name in the repository; in a registry, the path below the source's
 	// Versions is one version, or a range such as "~1.4", ">=1.0 <2.0" or "*": the highest version that lies in it. A
 	// pre-release counts only if the range names one.
 	Versions string `json:"versions"`
+	// Artifact, if it has a name, counts in place of Chart and Versions.
+	Artifact app.Artifact `json:"artifact,omitzero"`
+}
+
+// name is that of the chart or artifact.
+func (r Request) name() string { return cmp.Or(r.Artifact.Name, r.Chart) }
+
+// versions is the range that counts; empty where a tag or digest does.
+func (r Request) versions() string {
+	if r.Artifact.Name != "" && r.Artifact.Named() == "" {
+		return r.Artifact.Versions
+	}
+	return r.Versions
 }
 
 var chartName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]*(/[A-Za-z0-9][A-Za-z0-9._-]*)*$`)
 
 // Validate reports what is wrong with a request.
 func (r Request) Validate() error {
+	if r.Artifact != (app.Artifact{}) {
+		err := r.Artifact.Validate()
+		if versions := r.versions(); versions != "" && err == nil {
+			err = checkRange(versions)
+		}
+		return err
+	}
 	if !chartName.MatchString(r.Chart) {
 		return fmt.Errorf("%q is not the name of a chart", r.Chart)
 	}
 	if r.Versions == "" {
 		return fmt.Errorf("no version of chart %q is stated", r.Chart)
 	}
-	if _, err := semver.NewConstraint(r.Versions); err != nil {
-		return fmt.Errorf("%q is neither a version nor a range of versions", r.Versions)
+	return checkRange(r.Versions)
+}
+
+func checkRange(versions string) error {
+	if _, err := semver.NewConstraint(versions); err != nil {
+		return fmt.Errorf("%q is neither a version nor a range of versions", versions)
 	}
 	return nil
 }
 
-// String is "chart NAME VERSIONS".
-func (r Request) String() string { return fmt.Sprintf("chart %s %s", r.Chart, r.Versions) }
+// String is "chart NAME VERSIONS", or "artifact NAME REF".
+func (r Request) String() string {
+	if a := r.Artifact; a.Name != "" {
+		return fmt.Sprintf("artifact %s %s", a.Name, a.Ref())
+	}
+	return fmt.Sprintf("chart %s %s", r.Chart, r.Versions)
+}
 
-// exact is the one version that is asked for; false if it is a range.
+// exact is the one version, tag or digest that is asked for; false if it is a range.
 func (r Request) exact() (string, bool) {
+	if r.Artifact.Name != "" {
+		return r.Artifact.Named(), r.Artifact.Named() != ""
+	}
 	_, err := semver.StrictNewVersion(strings.TrimPrefix(r.Versions, "v"))
 	return r.Versions, err == nil
 }
@@ -48,14 +83,15 @@ func (r Request) choose(versions []string) (int, error) {
 	if err := r.Validate(); err != nil {
 		return 0, err
 	}
-	within, err := semver.NewConstraint(r.Versions)
+	wanted := r.versions()
+	within, err := semver.NewConstraint(wanted)
 	if err != nil {
 		return 0, err
 	}
 	chosen := -1
 	var best *semver.Version
 	for i, text := range versions {
-		if text == r.Versions {
+		if text == wanted {
 			return i, nil
 		}
 		v, err := semver.NewVersion(text)
@@ -64,7 +100,7 @@ func (r Request) choose(versions []string) (int, error) {
 		}
 	}
 	if chosen < 0 {
-		return 0, fmt.Errorf("%w: none of its %d versions is in %q", ErrNoChart, len(versions), r.Versions)
+		return 0, fmt.Errorf("%w: none of its %d versions is in %q", ErrNoChart, len(versions), wanted)
 	}
 	return chosen, nil
 }

@@ -12,36 +12,49 @@ import (
 	"k8s.io/client-go/tools/clientcmd"
 
 	"nave.dev/internal/agent"
+	"nave.dev/internal/cli/solo"
+	"nave.dev/internal/heap"
 )
 
 func newAgent(s *settings) *cobra.Command {
 	var (
 		opts                              agent.Options
 		kubeconfig, token, roots, logForm string
+		alone                             solo.Flags
 	)
 	command := &cobra.Command{
-		Use:   "agent --hub ADDRESS --cluster NAME",
-		Short: "Keep the cluster that this runs on, as its hub says",
+		Use:   "agent {--hub ADDRESS | --repo URL} --cluster NAME",
+		Short: "Keep the cluster that this runs on, as its hub or Git says",
 		Long: `agent dials in at a hub and keeps its cluster as the hub says. What it was given it
 keeps on the cluster, in Secrets of nave-system, so that it goes on while there is
 no hub, and after it was started elsewhere with an empty disk.
 
 The first time it enrols, with the token that nave cluster join printed: its key is
 made here and never leaves the cluster. nave cluster join prints the manifest that
-runs the agent in the cluster; by hand it needs a kubeconfig.`,
+runs the agent in the cluster; by hand it needs a kubeconfig.
+
+With --repo there is no hub: the agent follows the fleet repository itself and does
+for its one cluster what a hub would do. The other commands reach it as they reach
+a hub, by --dir, and see that cluster alone.`,
 		Example: `  nave agent --hub hub.example.com:7443 --cluster prod-eu-1 --token-file token --roots-file roots.pem
-  nave agent --hub 127.0.0.1:7443 --cluster dev --kubeconfig dev.kubeconfig --token-file token --roots-file roots.pem`,
+  nave agent --hub 127.0.0.1:7443 --cluster dev --kubeconfig dev.kubeconfig --token-file token --roots-file roots.pem
+  nave agent --repo https://git.example.com/fleet.git --git-token-file token --cluster edge-7`,
 		Args: arguments(0, 0),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			var err error
 			if opts.Log, err = logger(cmd, logForm); err != nil {
 				return err
 			}
-			if err := hostPort("hub", opts.Hub); err != nil {
-				return err
+			if err := alone.Check(cmd.Flags()); err != nil {
+				return &UsageError{err}
 			}
 			if opts.Config, err = clusterConfig(kubeconfig); err != nil {
 				return err
+			}
+			opts.Product, opts.WorkerCommand = s.version, s.worker
+			go heap.Release(cmd.Context())
+			if alone.Repo != "" {
+				return alone.Run(cmd.Context(), s.directory(), opts)
 			}
 			if roots != "" {
 				opts.Roots, err = os.ReadFile(roots)
@@ -59,7 +72,6 @@ runs the agent in the cluster; by hand it needs a kubeconfig.`,
 				}
 				return strings.TrimSpace(string(data)), err
 			}
-			opts.Product, opts.WorkerCommand = s.version, s.worker
 			return agent.Run(cmd.Context(), opts)
 		},
 	}
@@ -71,9 +83,11 @@ runs the agent in the cluster; by hand it needs a kubeconfig.`,
 	flags.StringVar(&kubeconfig, "kubeconfig", "", "how the cluster is reached (default: from inside, by the service account)")
 	flags.StringVar(&opts.AgeKeyFile, "age-key-file", "", "file with the age keys that decrypt Secrets of SOPS, as SOPS_AGE_KEY_FILE")
 	flags.StringSliceVar(&opts.Refuse, "refuse", nil, "requests of the hub that are not answered, of "+strings.Join(agent.Requests, ", "))
-	flags.StringVar(&opts.Listen, "listen", "", "address of /healthz, such as 127.0.0.1:7480")
+	flags.StringVar(&opts.Metrics, "metrics", "", "Service of a Prometheus in the cluster that may be queried, NAMESPACE/SERVICE:PORT")
+	flags.StringVar(&opts.Listen, "listen", "", "address of /healthz, /readyz and /metrics, such as 127.0.0.1:7480")
+	flags.BoolVar(&opts.Profiles, "profiles", false, "serve Go's profiles at --listen too, under /debug/pprof")
 	flags.StringVar(&logForm, "log", "text", "form of the log: text or json")
-	command.MarkFlagRequired("hub")
+	alone.Add(flags)
 	command.MarkFlagRequired("cluster")
 	return command
 }

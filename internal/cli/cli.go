@@ -38,6 +38,7 @@ func (e *NotSoError) Error() string { return e.message }
 // settings are the flags that all commands share.
 type settings struct {
 	dir    string
+	server string
 	output string
 	worker []string // the command that starts a render worker
 
@@ -55,7 +56,8 @@ func New(version string, worker []string) *cobra.Command {
 Without a hub:    init, validate, render, plan, health
 The hub:          hub, agent
 With a hub:       status, cluster, clusters, apps, events, drift, diff, orphans,
-                  sync, confirm, pause, wait
+                  get, logs, query, sync, confirm, pause, wait
+People:           user, login, logout, whoami, audit
 
 Exit codes: 0 done; 1 it could not be done; 2 wrong usage; 3 the answer is no
 (problems were found, something differs or is not healthy, or the fleet has not
@@ -77,10 +79,12 @@ converged).`,
 		return &UsageError{fmt.Errorf("%w\nhint: %s --help", err, cmd.CommandPath())}
 	})
 	root.PersistentFlags().StringVar(&s.dir, "dir", "", "directory of the hub and its caches (default "+defaultDir()+")")
+	root.PersistentFlags().StringVar(&s.server, "server", "", "hub over a network, HOST:PORT, where nave login has logged in (NAVE_SERVER)")
 	root.AddCommand(
 		newInit(), newValidate(s), newRender(s), newPlan(s), newHealth(s), newHub(s), newAgent(s), newCluster(s),
 		newStatus(s), newClusters(s), newApps(s), newEvents(s), newDrift(s), newDiff(s), newOrphans(s),
-		newSync(s), newConfirm(s), newPause(s), newWait(s),
+		newGet(s), newLogs(s), newQuery(s), newSync(s), newConfirm(s), newPause(s), newWait(s),
+		newUser(s), newLogin(s), newLogout(s), newWhoami(s), newAudit(s),
 	)
 	for _, command := range root.Commands() {
 		s.settle(command)

@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"nave.dev/internal/hub"
+	"nave.dev/internal/people/session"
 	"nave.dev/internal/spoke"
 )
 
@@ -34,13 +35,19 @@ func nobody(action hub.Action) error {
 	return fmt.Errorf("no cluster has an app %q\nhint: nave apps lists them; one that a push has just brought is known, and synced, when the hub has read the commit: nave wait --revision SHA", action.App)
 }
 
-// client speaks with the hub that works in a directory.
+// client speaks with the hub that works in a directory, or with the one that somebody
+// has logged in at.
 type client struct {
-	http *http.Client
-	dir  string
+	http    *http.Client
+	dir     string
+	session session.Session // of a hub over a network
+	err     error           // why there is no way to it
 }
 
 func (s *settings) client() *client {
+	if c := s.remote(); c != nil {
+		return c
+	}
 	dir := s.directory()
 	return &client{dir: dir, http: &http.Client{Transport: &http.Transport{
 		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
@@ -50,38 +57,76 @@ func (s *settings) client() *client {
 }
 
 func (c *client) call(ctx context.Context, method, path string, body, into any) error {
-	data, err := json.Marshal(body)
+	response, err := c.send(ctx, method, path, body)
 	if err != nil {
 		return err
-	}
-	request, err := http.NewRequestWithContext(ctx, method, "http://hub"+path, bytes.NewReader(data))
-	if err != nil {
-		return err
-	}
-	response, err := c.http.Do(request)
-	if errors.Is(err, syscall.ENOENT) || errors.Is(err, syscall.ECONNREFUSED) {
-		return fmt.Errorf("no hub works in %s\nhint: nave hub starts one; a hub with another --dir or NAVE_DIR is reached with the same", c.dir)
-	}
-	if err != nil {
-		return fmt.Errorf("asking the hub: %w", err)
 	}
 	defer response.Body.Close()
-	if response.StatusCode == http.StatusNotFound {
-		return errNobody
-	}
-	if response.StatusCode != http.StatusOK {
-		text, _ := io.ReadAll(io.LimitReader(response.Body, 64<<10))
-		return errors.New(strings.TrimSpace(string(text)))
-	}
 	return json.NewDecoder(response.Body).Decode(into)
 }
 
-func (c *client) fleet(ctx context.Context) (hub.Fleet, error) {
-	var fleet hub.Fleet
-	return fleet, c.call(ctx, http.MethodGet, "/api/v1/fleet", nil, &fleet)
+// send asks the hub, and returns an answer that is one.
+func (c *client) send(ctx context.Context, method, path string, body any) (*http.Response, error) {
+	data, err := json.Marshal(body)
+	if err = errors.Join(c.err, err); err != nil {
+		return nil, err
+	}
+	request, err := http.NewRequestWithContext(ctx, method, c.url()+path, bytes.NewReader(data))
+	if err != nil {
+		return nil, err
+	}
+	if c.session.Token != "" {
+		request.Header.Set("Authorization", "Bearer "+c.session.Token)
+	}
+	response, err := c.http.Do(request)
+	if c.session.Server == "" && (errors.Is(err, syscall.ENOENT) || errors.Is(err, syscall.ECONNREFUSED)) {
+		return nil, fmt.Errorf("no hub works in %s\nhint: nave hub starts one; a hub with another --dir or NAVE_DIR is reached with the same", c.dir)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("asking the hub: %w", err)
+	}
+	if response.StatusCode == http.StatusOK {
+		return response, nil
+	}
+	defer response.Body.Close()
+	switch {
+	case response.StatusCode == http.StatusNotFound:
+		return nil, errNobody
+	case response.StatusCode == http.StatusUnauthorized && c.session.Token != "":
+		return nil, fmt.Errorf("the login at %s no longer counts\nhint: nave login %s", c.session.Server, c.session.Server)
+	}
+	text, _ := io.ReadAll(io.LimitReader(response.Body, 64<<10))
+	return nil, errors.New(strings.TrimSpace(string(text)))
 }
 
-// events returns events from a number on, and waits for news if told to.
+// fleet returns the whole fleet, with those apps of its clusters that are asked for.
+func (c *client) fleet(ctx context.Context, apps string) (hub.Fleet, error) {
+	return c.pages(ctx, url.Values{"apps": {apps}})
+}
+
+// cluster returns the fleet with one of its clusters, or none if there is none such.
+func (c *client) cluster(ctx context.Context, name string) (hub.Fleet, error) {
+	return c.pages(ctx, url.Values{"cluster": {name}})
+}
+
+// pages asks for pages of the fleet until these are all.
+func (c *client) pages(ctx context.Context, query url.Values) (hub.Fleet, error) {
+	clusters := []hub.Cluster{}
+	for {
+		var page hub.Fleet
+		if err := c.call(ctx, http.MethodGet, "/api/v1/fleet?"+query.Encode(), nil, &page); err != nil {
+			return page, err
+		}
+		clusters = append(clusters, page.Clusters...)
+		if page.Next == "" {
+			page.Clusters = clusters
+			return page, nil
+		}
+		query.Set("after", page.Next)
+	}
+}
+
+// events returns a page of events from a number on, and waits for news if told to.
 func (c *client) events(ctx context.Context, from int64, wait time.Duration) (hub.Events, error) {
 	var events hub.Events
 	path := fmt.Sprintf("/api/v1/events?from=%d&wait=%s", from, wait)

@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 
@@ -57,7 +58,13 @@ func answers(value any) http.HandlerFunc {
 // TestAskingAHub types commands at a hub with one troubled fleet.
 func TestAskingAHub(t *testing.T) {
 	mux := http.NewServeMux()
-	mux.Handle("GET /api/v1/fleet", answers(troubled()))
+	mux.HandleFunc("GET /api/v1/fleet", func(w http.ResponseWriter, r *http.Request) {
+		fleet := troubled()
+		fleet.Clusters = slices.DeleteFunc(fleet.Clusters, func(c hub.Cluster) bool {
+			return r.FormValue("cluster") != "" && r.FormValue("cluster") != c.Cluster
+		})
+		answers(fleet)(w, r)
+	})
 	mux.Handle("GET /api/v1/events", answers(hub.Events{Next: 1}))
 	mux.Handle("POST /api/v1/refresh", answers(struct{}{}))
 	mux.HandleFunc("POST /api/v1/sync", func(w http.ResponseWriter, r *http.Request) {

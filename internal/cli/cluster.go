@@ -9,20 +9,30 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"nave.dev/internal/cli/grants"
 	"nave.dev/internal/hub"
 	"nave.dev/internal/install"
 )
 
 func newCluster(s *settings) *cobra.Command {
 	command := &cobra.Command{
-		Use:     "cluster",
-		Short:   "Have clusters join the fleet by an agent",
-		Example: `  nave cluster join prod-eu-1 --hub hub.example.com:7443 | kubectl --context prod-eu-1 apply -f -`,
-		Args:    knownCommand,
-		RunE:    func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+		Use:   "cluster",
+		Short: "Have clusters join the fleet by an agent, and leave it",
+		Example: `  nave cluster join prod-eu-1 --hub hub.example.com:7443 | kubectl --context prod-eu-1 apply -f -
+  nave cluster list
+  nave cluster remove dev-pr-17 --reason 'merged'`,
+		Args: knownCommand,
+		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	command.AddCommand(newClusterJoin(s))
+	command.AddCommand(newClusterJoin(s), newClusterList(s), newClusterRights(s), newClusterRenew(s), newClusterRemove(s))
 	return command
+}
+
+func newClusterRights(s *settings) *cobra.Command {
+	return grants.New(grants.Shell{
+		Fleet: s.appsOf, Compile: s.compile, NoCluster: noCluster, Arguments: arguments,
+		Output: s.outputFlag, Form: func() string { return s.output }, Print: s.print,
+	})
 }
 
 func newClusterJoin(s *settings) *cobra.Command {
@@ -91,6 +101,7 @@ that --impersonate names, which Deliveries then name in serviceAccount.`,
 	flags.StringSliceVar(&made.Impersonate, "impersonate", nil, "accounts as which a restricted agent writes, NAMESPACE/NAME")
 	flags.StringVar(&made.Image, "image", "", "image of the agent, NAME:TAG")
 	flags.StringVar(&made.AgeKeySecret, "age-key-secret", "", "Secret of nave-system whose keys.txt has the age keys that decrypt Secrets")
+	flags.StringVar(&made.Proxy, "proxy", "", "URL of an HTTP CONNECT proxy by which the agent reaches the hub")
 	flags.DurationVar(&life, "for", time.Hour, "how long the token counts")
 	command.MarkFlagRequired("hub")
 	return command

@@ -4,6 +4,8 @@ import (
 	"slices"
 
 	"github.com/spf13/cobra"
+
+	"nave.dev/internal/hub"
 )
 
 // complete makes the shell complete the values of a command's flags. Names come
@@ -24,7 +26,7 @@ func (s *settings) complete(command *cobra.Command) {
 }
 
 func (s *settings) completeClusters(cmd *cobra.Command, _ []string, _ string) ([]cobra.Completion, cobra.ShellCompDirective) {
-	fleet, err := s.client().fleet(cmd.Context())
+	fleet, err := s.client().fleet(cmd.Context(), hub.NoApps)
 	if err != nil {
 		return nil, cobra.ShellCompDirectiveNoFileComp
 	}
@@ -40,7 +42,7 @@ func (s *settings) completeApps(cmd *cobra.Command, args []string, word string) 
 }
 
 func (s *settings) completeAppNames(cmd *cobra.Command, _ []string, _ string) ([]cobra.Completion, cobra.ShellCompDirective) {
-	fleet, err := s.client().fleet(cmd.Context())
+	fleet, err := s.client().fleet(cmd.Context(), hub.AllApps)
 	if err != nil {
 		return nil, cobra.ShellCompDirectiveNoFileComp
 	}

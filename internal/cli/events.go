@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net/url"
 	"slices"
 	"time"
 
@@ -17,16 +18,29 @@ import (
 
 func newEvents(s *settings) *cobra.Command {
 	var follow bool
-	var cluster string
+	var cluster, app string
+	var since time.Duration
+	var limit int
 	command := s.outputFlag(&cobra.Command{
-		Use: "events [--cluster NAME] [--follow]", Short: "Show what was done and why, oldest first", Args: arguments(0, 0),
-		Example: "  nave events --follow\n  nave events --cluster prod-us-1 -o json",
+		Use: "events [--cluster NAME] [--app NAME] [--since DURATION [--limit N] | --follow]", Short: "Show what was done and why, oldest first", Args: arguments(0, 0),
+		Example: "  nave events --follow\n  nave events --cluster prod-us-1 -o json\n  nave events --since 168h --app checkout",
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return s.showEvents(cmd, follow, func(e spoke.Event) bool { return cluster == "" || e.Cluster == cluster })
+			if since < 0 || limit < 1 || since > 0 && follow {
+				return &UsageError{errors.New("--since is positive and goes without --follow, and --limit is at least 1")}
+			}
+			if since > 0 {
+				return s.showHistory(cmd, url.Values{"cluster": {cluster}, "app": {app}, "since": {time.Now().Add(-since).UTC().Format(time.RFC3339)}}, limit)
+			}
+			return s.showEvents(cmd, follow, func(e spoke.Event) bool {
+				return (cluster == "" || e.Cluster == cluster) && (app == "" || e.App == app)
+			})
 		},
 	})
 	command.Flags().BoolVarP(&follow, "follow", "f", false, "go on as events come")
 	command.Flags().StringVar(&cluster, "cluster", "", "only of this cluster")
+	command.Flags().StringVar(&app, "app", "", "only of this app")
+	command.Flags().DurationVar(&since, "since", 0, "out of the history, of the last such time, as 24h")
+	command.Flags().IntVar(&limit, "limit", 1000, "how many of the history at most, the newest")
 	return command
 }
 
@@ -46,6 +60,7 @@ func newDrift(s *settings) *cobra.Command {
 func (s *settings) showEvents(cmd *cobra.Command, follow bool, want func(spoke.Event) bool) error {
 	c := s.client()
 	var from int64
+	all := []spoke.Event{} // so far, where they are not followed
 	for {
 		wait := time.Duration(0)
 		if from > 0 && follow {
@@ -58,10 +73,14 @@ func (s *settings) showEvents(cmd *cobra.Command, follow bool, want func(spoke.E
 		if err != nil {
 			return err
 		}
+		last := !page.More
 		from = max(page.Next, 1)
 		events := slices.DeleteFunc(page.Events, func(e spoke.Event) bool { return !want(e) })
 		if !follow {
-			return s.print(cmd.OutOrStdout(), append([]spoke.Event{}, events...), func(w io.Writer) { writeEvents(w, events) })
+			if all = append(all, events...); !last {
+				continue
+			}
+			return s.print(cmd.OutOrStdout(), all, func(w io.Writer) { writeEvents(w, all) })
 		}
 		if err := s.stream(cmd.OutOrStdout(), events); err != nil {
 			return err

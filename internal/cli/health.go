@@ -1,22 +1,13 @@
 package cli
 
 import (
-	"context"
-	"errors"
 	"fmt"
 	"io"
-	"io/fs"
-	"os"
 
 	"github.com/spf13/cobra"
-	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
-	"k8s.io/apimachinery/pkg/runtime"
-	"k8s.io/apimachinery/pkg/util/json"
-	"k8s.io/apimachinery/pkg/util/yaml"
 
-	"nave.dev/internal/desired/checks"
+	"nave.dev/internal/desired/worktree"
 	"nave.dev/internal/object"
-	"nave.dev/internal/spoke"
 )
 
 func newHealth(s *settings) *cobra.Command {
@@ -33,15 +24,14 @@ Exit code 3 says that an object is neither Healthy nor Suspended.`,
 		Example: "  kubectl get deployment web -o yaml | nave health -f -\n  nave health -f dump.yaml --repo . -o json",
 		Args:    arguments(0, 0),
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			objects, err := readObjects(file, cmd.InOrStdin())
+			objects, err := worktree.ReadObjects(file, cmd.InOrStdin())
 			if err != nil {
 				return err
 			}
-			checks, err := repositoryChecks(repo)
+			verdicts, err := worktree.Judge(cmd.Context(), repo, objects)
 			if err != nil {
 				return err
 			}
-			verdicts := judge(cmd.Context(), checks, objects)
 			if err := s.print(cmd.OutOrStdout(), verdicts, func(w io.Writer) { writeVerdicts(w, verdicts) }); err != nil {
 				return err
 			}
@@ -54,103 +44,7 @@ Exit code 3 says that an object is neither Healthy nor Suspended.`,
 	return command
 }
 
-// readObjects reads all documents of a file. Lists are taken apart.
-func readObjects(name string, stdin io.Reader) ([]*unstructured.Unstructured, error) {
-	in := stdin
-	if name != "-" {
-		file, err := os.Open(name)
-		if err != nil {
-			return nil, fmt.Errorf("reading the objects: %w\nhint: -f names a file of objects as a cluster has them, such as kubectl get -o yaml prints; - is standard input", err)
-		}
-		defer file.Close()
-		in = file
-	}
-	return decodeObjects(name, in)
-}
-
-func decodeObjects(name string, in io.Reader) ([]*unstructured.Unstructured, error) {
-	var objects []*unstructured.Unstructured
-	decoder := yaml.NewYAMLOrJSONDecoder(in, 4096)
-	for number := 1; ; number++ {
-		var document runtime.RawExtension
-		err := decoder.Decode(&document)
-		if errors.Is(err, io.EOF) {
-			break
-		}
-		var content map[string]any
-		if err == nil && len(document.Raw) > 0 {
-			err = json.Unmarshal(document.Raw, &content) // whole numbers as an API server has them
-		}
-		if err != nil {
-			return nil, fmt.Errorf("reading %s: document %d: %w", name, number, err)
-		}
-		if len(content) == 0 {
-			continue
-		}
-		u := &unstructured.Unstructured{Object: content}
-		if u.GetKind() == "" || u.GetAPIVersion() == "" {
-			return nil, fmt.Errorf("reading %s: document %d states no apiVersion and kind", name, number)
-		}
-		if !u.IsList() {
-			objects = append(objects, u)
-			continue
-		}
-		err = u.EachListItem(func(item runtime.Object) error {
-			objects = append(objects, item.(*unstructured.Unstructured))
-			return nil
-		})
-		if err != nil {
-			return nil, fmt.Errorf("reading %s: document %d: %w", name, number, err)
-		}
-	}
-	if len(objects) == 0 {
-		return nil, fmt.Errorf("there is no object in %s", name)
-	}
-	return objects, nil
-}
-
-// repositoryChecks returns the health checks that hold in a fleet with the files
-// of a directory, or those that Nave ships if none is named.
-func repositoryChecks(dir string) (spoke.Checker, error) {
-	var files fs.FS
-	if dir != "" {
-		root, err := os.OpenRoot(dir)
-		if err != nil {
-			return nil, fmt.Errorf("%w\nhint: --repo names the directory of a fleet repository", err)
-		}
-		defer root.Close()
-		files = root.FS()
-	}
-	return spoke.NewChecker(files, checks.Dir)
-}
-
-// verdict is the health of one object.
-type verdict struct {
-	Group     string `json:"group,omitempty"`
-	Kind      string `json:"kind"`
-	Namespace string `json:"namespace"`
-	Name      string `json:"name"`
-	Status    string `json:"status"`
-	Message   string `json:"message"`
-	// Check is the kind of rule that decided, and its file if it is a Lua check.
-	Check string `json:"check"`
-}
-
-func judge(ctx context.Context, checks spoke.Checker, objects []*unstructured.Unstructured) []verdict {
-	verdicts := make([]verdict, 0, len(objects))
-	for _, u := range objects {
-		result := checks.Verdict(ctx, u)
-		check := string(result.Source)
-		if result.Rule != "" {
-			check += " " + result.Rule
-		}
-		id := object.Of(u)
-		verdicts = append(verdicts, verdict{id.Group, id.Kind, id.Namespace, id.Name, string(result.Status), result.Message, check})
-	}
-	return verdicts
-}
-
-func writeVerdicts(w io.Writer, verdicts []verdict) {
+func writeVerdicts(w io.Writer, verdicts []worktree.Verdict) {
 	fmt.Fprintln(w, "OBJECT\tSTATUS\tCHECK\tMESSAGE")
 	for _, v := range verdicts {
 		id := object.ID{Group: v.Group, Kind: v.Kind, Namespace: v.Namespace, Name: v.Name}
@@ -159,7 +53,7 @@ func writeVerdicts(w io.Writer, verdicts []verdict) {
 }
 
 // verdictAnswer is no error if no object has anything wrong.
-func verdictAnswer(verdicts []verdict) error {
+func verdictAnswer(verdicts []worktree.Verdict) error {
 	ill := 0
 	for _, v := range verdicts {
 		if v.Status != "Healthy" && v.Status != "Suspended" {

@@ -12,6 +12,8 @@ import (
 	"testing"
 
 	"sigs.k8s.io/yaml"
+
+	"nave.dev/internal/desired/worktree"
 )
 
 // TestHealthOfArgoCD asks the command about every object in the tests of the checks that Argo CD ships, as a user would:
@@ -67,7 +69,7 @@ func TestHealthOfArgoCD(t *testing.T) {
 }
 
 // healthOf runs the command on a file.
-func healthOf(t *testing.T, file string) []verdict {
+func healthOf(t *testing.T, file string) []worktree.Verdict {
 	t.Helper()
 	command := New("test", nil)
 	var out bytes.Buffer
@@ -79,7 +81,7 @@ func healthOf(t *testing.T, file string) []verdict {
 		t.Errorf("%s: %v", file, err)
 		return nil
 	}
-	var verdicts []verdict
+	var verdicts []worktree.Verdict
 	if err := json.Unmarshal(out.Bytes(), &verdicts); err != nil {
 		t.Errorf("%s: %v", file, err)
 	}

@@ -12,7 +12,9 @@ import (
 	"github.com/spf13/cobra"
 
 	"nave.dev/api/v1alpha1"
+	"nave.dev/internal/heap"
 	"nave.dev/internal/hub"
+	"nave.dev/internal/hub/upkeep"
 	"nave.dev/internal/tunnel/authority"
 )
 
@@ -44,16 +46,24 @@ func newHubInit(s *settings) *cobra.Command {
 		Long: `init makes the authority of a fleet: the key that signs the certificates of its
 agents. It lives outside the hub's database: keep a copy of the directory where you
 keep secrets. A hub that has lost everything else goes on with it; without it every
-cluster has to be enrolled anew.`,
+cluster has to be enrolled anew.
+
+Beside the key in --dir it makes the hub's database, so that a hub that finds the key
+alone knows that it has lost what it remembered. A hub that starts elsewhere, with a
+key made by --authority, is told once: nave hub recovered.`,
 		Example: `  nave hub init acme
   nave hub init acme --authority ./authority
   kubectl -n nave create secret generic nave-authority --from-file ./authority`,
 		Args: arguments(1, 1),
 		RunE: func(cmd *cobra.Command, args []string) error {
+			var err error
 			if dir == "" {
 				dir = s.authority()
+				err = upkeep.Init(cmd.Context(), s.directory(), dir, args[0], time.Now())
+			} else {
+				err = authority.Init(dir, args[0], time.Now())
 			}
-			if err := authority.Init(dir, args[0], time.Now()); err != nil {
+			if err != nil {
 				return err
 			}
 			fmt.Fprintf(cmd.OutOrStdout(), "the authority of the fleet %q is in %s\n", args[0], dir)
@@ -99,9 +109,19 @@ stay as they are, and agents go on with what they have.`,
 				if err := hostPort("agents", opts.Agents); err != nil {
 					return err
 				}
-				if opts.Authority == "" {
-					opts.Authority = s.authority()
+			}
+			if opts.Authority == "" {
+				opts.Authority = s.authority()
+			}
+			if opts.People.API != "" {
+				if err := hostPort("api", opts.People.API); err != nil {
+					return err
 				}
+			} else if opts.People.CertFile != "" || len(opts.People.Names) > 0 {
+				return &UsageError{errors.New("--tls-cert and --api-name go with --api")}
+			}
+			if (opts.People.CertFile == "") != (opts.People.KeyFile == "") {
+				return &UsageError{errors.New("--tls-cert and --tls-key go together")}
 			}
 			if opts.Kubeconfigs == "" {
 				// there are agents alone
@@ -115,6 +135,7 @@ stay as they are, and agents go on with what they have.`,
 			if tokenFile != "" {
 				opts.Repository.Credential = &v1alpha1.Credential{TokenFile: tokenFile}
 			}
+			go heap.Release(cmd.Context())
 			return hub.Run(cmd.Context(), opts)
 		},
 	}
@@ -124,14 +145,19 @@ stay as they are, and agents go on with what they have.`,
 	flags.StringVar(&tokenFile, "token-file", "", "file with a password or token for the fleet repository")
 	flags.StringVar(&opts.Agents, "agents", "", "address at which agents dial in, such as 0.0.0.0:7443")
 	flags.StringVar(&opts.Authority, "authority", "", "directory with the key that nave hub init made (default: authority in --dir)")
+	flags.StringVar(&opts.People.API, "api", "", "address at which people log in over TLS, such as 0.0.0.0:7444")
+	flags.StringSliceVar(&opts.People.Names, "api-name", nil, "names by which people reach it, for a certificate of the fleet's authority (default: the host of --api)")
+	flags.StringVar(&opts.People.CertFile, "tls-cert", "", "file of PEM with a certificate of your own for --api, read again when it changes")
+	flags.StringVar(&opts.People.KeyFile, "tls-key", "", "file of PEM with its key")
 	flags.StringVar(&opts.Kubeconfigs, "kubeconfigs", "", "directory with NAME.kubeconfig for each cluster")
 	flags.StringVar(&opts.CredentialsDir, "credentials", "", "directory of the files that credentials of other sources name")
 	flags.StringVar(&opts.AgeKeyFile, "age-key-file", "", "file with the age keys that decrypt Secrets of SOPS, as SOPS_AGE_KEY_FILE")
+	flags.StringVar(&opts.Metrics, "metrics", "", "Service of the Prometheus in clusters with a kubeconfig that nave query asks, NAMESPACE/SERVICE:PORT")
 	flags.DurationVar(&opts.Interval, "interval", time.Minute, "time between looks at the remotes")
 	flags.StringVar(&opts.Listen, "listen", "", "address of metrics, health and webhooks, such as 127.0.0.1:7480")
 	flags.StringVar(&opts.WebhookSecretFile, "webhook-secret-file", "", "file with the key of webhook signatures")
 	flags.StringVar(&form, "log", "text", "form of the log: text or json")
 	command.MarkFlagRequired("repo")
-	command.AddCommand(newHubInit(s))
+	command.AddCommand(newHubInit(s), newHubRecovered(s), newHubBackup(s), newHubRestore(s), newHubRotate(s))
 	return command
 }

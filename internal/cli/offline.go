@@ -1,65 +1,24 @@
 package cli
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"io"
-	"os"
-	"os/exec"
-	"path/filepath"
 	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
 	"sigs.k8s.io/yaml"
 
-	"nave.dev/api/v1alpha1"
 	"nave.dev/internal/app"
-	"nave.dev/internal/desired"
+	"nave.dev/internal/desired/worktree"
 	"nave.dev/internal/object"
 )
 
-// worktree opens a pipeline on the directory being edited, which the caller
-// closes, and pins what is there.
-func (s *settings) worktree(ctx context.Context, path string) (*desired.Pipeline, *desired.Pinned, error) {
-	if info, err := os.Stat(path); err != nil || !info.IsDir() {
-		return nil, nil, fmt.Errorf("%s is no directory\nhint: name the directory with fleet.yaml, or begin one with nave init", path)
-	}
-	pipeline, err := desired.Open(ctx, desired.Options{
-		Dir: filepath.Join(s.directory(), "local"), Worktree: path, WorkerCommand: s.worker, Repository: knownAs(ctx, path),
-	})
-	if err != nil {
-		return nil, nil, err
-	}
-	pinned, err := pipeline.Pin(ctx)
-	if err != nil {
-		pipeline.Close()
-		return nil, nil, err
-	}
-	return pipeline, pinned, nil
+// compile is how repositories are compiled without a hub.
+func (s *settings) compile() worktree.Options {
+	return worktree.Options{Caches: s.directory(), Worker: s.worker}
 }
-
-// knownAs returns what Argo CD's objects may call the repository in a directory:
-// the URLs of its remotes, and the branch that what is there may become. There are
-// none of a directory without Git.
-func knownAs(ctx context.Context, dir string) (repository desired.Repository) {
-	if urls, err := git(ctx, dir, "config", "--get-regexp", `^remote\..*\.url$`); err == nil {
-		for line := range strings.Lines(urls) {
-			if _, url, ok := strings.Cut(strings.TrimSpace(line), " "); ok {
-				repository.URLs = append(repository.URLs, url)
-			}
-		}
-	}
-	repository.Revision.Branch = "main"
-	if name, err := git(ctx, dir, "symbolic-ref", "--quiet", "refs/remotes/origin/HEAD"); err == nil {
-		repository.Revision.Branch = strings.TrimPrefix(name, "refs/remotes/origin/")
-	}
-	return repository
-}
-
-// noFacts is what is known of clusters that are not asked.
-func noFacts(string) app.Facts { return app.Facts{} }
 
 func newValidate(s *settings) *cobra.Command {
 	return s.outputFlag(&cobra.Command{
@@ -74,16 +33,16 @@ func newValidate(s *settings) *cobra.Command {
 				dir = args[0]
 			}
 			ctx := cmd.Context()
-			pipeline, pinned, err := s.worktree(ctx, dir)
+			tree, err := worktree.Open(ctx, dir, s.compile())
 			if err != nil {
 				return err
 			}
-			defer pipeline.Close()
-			compiled, err := pipeline.Compile(ctx, pinned, pinned.Members(), noFacts)
+			defer tree.Close()
+			found, err := tree.Validate(ctx)
 			if err != nil {
 				return err
 			}
-			report := validation(pinned, compiled)
+			report := findings{found.Clusters, found.Apps, found.Objects, sentences(found.Problems, found.Clusters), sentences(found.Warnings, found.Clusters)}
 			if err := s.print(cmd.OutOrStdout(), report, func(w io.Writer) { report.write(w) }); err != nil {
 				return err
 			}
@@ -104,45 +63,16 @@ type findings struct {
 	Warnings []string `json:"warnings"`
 }
 
-func validation(pinned *desired.Pinned, compiled map[string]*desired.Compiled) findings {
-	report := findings{Clusters: len(pinned.Fleet.Members), Problems: []string{}, Warnings: []string{}}
-	for _, problem := range pinned.Problems {
-		report.Problems = append(report.Problems, problem.String())
-	}
-	for _, warning := range pinned.Fleet.Warnings {
-		report.Warnings = append(report.Warnings, warning.String())
-	}
-	problems, warnings := map[string][]string{}, map[string][]string{}
-	for cluster, c := range compiled {
-		for _, problem := range c.Problems {
-			problems[problem.Error()] = append(problems[problem.Error()], cluster)
+// sentences are findings with the clusters that have them, of so many.
+func sentences(found []worktree.Finding, clusters int) []string {
+	texts := []string{}
+	for _, f := range found {
+		if len(f.Clusters) > 0 {
+			f.Text = located(f.Text, among(f.Clusters, clusters))
 		}
-		for _, d := range c.Apps {
-			report.Apps++
-			if d.Err != nil {
-				if pinned.Reported(d.Err) {
-					continue
-				}
-				text := d.Name + ": " + d.Err.Error()
-				problems[text] = append(problems[text], cluster)
-				continue
-			}
-			report.Objects += len(d.Bundle.Objects)
-			for _, warning := range c.Warnings[d.Name] {
-				text := d.Name + ": " + warning
-				warnings[text] = append(warnings[text], cluster)
-			}
-		}
+		texts = append(texts, f.Text)
 	}
-	for text, clusters := range problems {
-		report.Problems = append(report.Problems, located(text, among(clusters, report.Clusters)))
-	}
-	for text, clusters := range warnings {
-		report.Warnings = append(report.Warnings, located(text, among(clusters, report.Clusters)))
-	}
-	slices.Sort(report.Problems)
-	slices.Sort(report.Warnings)
-	return report
+	return texts
 }
 
 func (f findings) write(w io.Writer) {
@@ -186,20 +116,20 @@ func newRender(s *settings) *cobra.Command {
 		Args:    arguments(0, 0),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			ctx := cmd.Context()
-			pipeline, pinned, err := s.worktree(ctx, dir)
+			tree, err := worktree.Open(ctx, dir, s.compile())
 			if err != nil {
 				return err
 			}
-			defer pipeline.Close()
-			if pinned.Fleet.Name == "" && len(pinned.Members()) == 0 {
+			defer tree.Close()
+			if tree.Fleet.Name == "" && len(tree.Members()) == 0 {
 				return fmt.Errorf("no fleet can be read in %q\nhint: --repo names the directory with fleet.yaml; nave validate says what is wrong with one", dir)
 			}
-			if names := pinned.Members(); !slices.Contains(names, cluster) {
-				return noCluster(cluster, names, len(pinned.Problems))
+			if names := tree.Members(); !slices.Contains(names, cluster) {
+				return noCluster(cluster, names, len(tree.Problems))
 			}
-			compiled, err := pipeline.Compile(ctx, pinned, []string{cluster}, noFacts)
+			compiled, err := tree.Compile(ctx, []string{cluster})
 			if err != nil {
-				return errors.Join(err, pinned.Problems.Err())
+				return errors.Join(err, tree.Problems.Err())
 			}
 			found, failed := false, errors.Join(compiled[cluster].Problems...)
 			for _, d := range compiled[cluster].Apps {
@@ -273,34 +203,7 @@ Exit code 3 says that the revision gone to has problems; changes alone are no re
 		Example: "  nave plan --from main --to my-branch\n  nave plan --from HEAD~1 --to HEAD -o json",
 		Args:    arguments(0, 0),
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			ctx := cmd.Context()
-			top, err := git(ctx, dir, "rev-parse", "--show-toplevel")
-			if err != nil {
-				return fmt.Errorf("%w\nhint: plan compares commits; --repo says in which directory", err)
-			}
-			before, err := commitOf(ctx, dir, from)
-			if err != nil {
-				return err
-			}
-			after, err := commitOf(ctx, dir, to)
-			if err != nil {
-				return err
-			}
-			repository := knownAs(ctx, top)
-			repository.URL = top
-			pipeline, err := desired.Open(ctx, desired.Options{
-				Dir: filepath.Join(s.directory(), "plan"), Repository: repository, WorkerCommand: s.worker,
-			})
-			if err != nil {
-				return err
-			}
-			defer pipeline.Close()
-			for _, state := range pipeline.Fetch(ctx, nil) {
-				if state.Err != "" {
-					return fmt.Errorf("reading %s: %s", top, state.Err)
-				}
-			}
-			plan, err := pipeline.Plan(ctx, v1alpha1.Revision{Commit: before}, v1alpha1.Revision{Commit: after})
+			plan, err := worktree.Plan(cmd.Context(), dir, from, to, s.compile())
 			if err != nil {
 				return err
 			}
@@ -317,29 +220,4 @@ Exit code 3 says that the revision gone to has problems; changes alone are no re
 	command.Flags().StringVar(&to, "to", "HEAD", "the revision after")
 	command.Flags().StringVar(&dir, "repo", ".", "directory of the fleet repository")
 	return command
-}
-
-// commitOf returns the hash of the commit that a revision names.
-func commitOf(ctx context.Context, dir, revision string) (string, error) {
-	commit, err := git(ctx, dir, "rev-parse", "--verify", "--quiet", "--end-of-options", revision+"^{commit}")
-	if err != nil && ctx.Err() == nil {
-		err = fmt.Errorf("there is no revision %q\nhint: --from and --to name branches, tags or commits; by default the last commit is compared with the one before", revision)
-	}
-	return commit, err
-}
-
-// git asks git one question about a directory.
-func git(ctx context.Context, dir string, args ...string) (string, error) {
-	cmd := exec.CommandContext(ctx, "git", args...)
-	cmd.Dir = dir
-	var stderr strings.Builder
-	cmd.Stderr = &stderr
-	out, err := cmd.Output()
-	if ctx.Err() != nil {
-		return "", ctx.Err()
-	}
-	if err != nil {
-		return "", fmt.Errorf("git %s: %s", strings.Join(args, " "), strings.TrimSpace(stderr.String()))
-	}
-	return strings.TrimSpace(string(out)), nil
 }

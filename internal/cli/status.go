@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -22,7 +23,7 @@ func newStatus(s *settings) *cobra.Command {
 		Example: "  nave status\n  nave status -o json",
 		Args:    arguments(0, 0),
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			fleet, err := s.client().fleet(cmd.Context())
+			fleet, err := s.client().fleet(cmd.Context(), s.shown(hub.UnwellApps))
 			if err != nil {
 				return err
 			}
@@ -36,6 +37,7 @@ func writeStatus(w io.Writer, fleet hub.Fleet) {
 	if fleet.Revision.Commit != "" {
 		fmt.Fprintf(w, "commit %.12s %s\n", fleet.Revision.Commit, fleet.Revision.Subject)
 	}
+	writeRecovering(w, fleet.Recovering)
 	told := writeFailing(w, fleet)
 	if fleet.Revision.Error != "" && !told {
 		fmt.Fprintln(w, "not in force:", fleet.Revision.Error)
@@ -129,7 +131,7 @@ func newClusters(s *settings) *cobra.Command {
 	return s.outputFlag(&cobra.Command{
 		Use: "clusters", Short: "List the clusters", Args: arguments(0, 0), Example: "  nave clusters -o yaml",
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			fleet, err := s.client().fleet(cmd.Context())
+			fleet, err := s.client().fleet(cmd.Context(), s.shown(hub.NoApps))
 			if err != nil {
 				return err
 			}
@@ -170,13 +172,7 @@ func writeClusters(w io.Writer, fleet hub.Fleet) {
 			}
 			note = strings.TrimPrefix(fmt.Sprintf("%s; %s is paused until %s by %s: %s", note, what, pause.Until.Local().Format(time.DateTime), pause.Actor, pause.Reason), "; ")
 		}
-		synced := 0
-		for _, app := range c.Apps {
-			if app.Sync == spoke.Synced {
-				synced++
-			}
-		}
-		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%d/%d\t%s\t%s%s\n", c.Cluster, online, c.Sync, c.Health.Status, synced, len(c.Apps), c.Version, column(identity), note)
+		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%d/%d\t%s\t%s%s\n", c.Cluster, online, c.Sync, c.Health.Status, c.AppsSynced, c.AppCount, c.Version, column(identity), note)
 	}
 }
 
@@ -199,6 +195,30 @@ func oneOf(flag, value string, words []string) error {
 	return &UsageError{fmt.Errorf("--%s is never %q\nhint: it is one of %s", flag, value, strings.Join(words, ", "))}
 }
 
+// shown are the apps that are asked for: those that a table needs, or all where the
+// data itself is the output.
+func (s *settings) shown(table string) string {
+	if s.output != "" {
+		return hub.AllApps
+	}
+	return table
+}
+
+// appsOf returns the fleet with all apps of a cluster, or of all if none is named.
+func (s *settings) appsOf(ctx context.Context, cluster string) (hub.Fleet, error) {
+	c := s.client()
+	if cluster == "" {
+		return c.fleet(ctx, hub.AllApps)
+	}
+	fleet, err := c.cluster(ctx, cluster)
+	if err == nil && len(fleet.Clusters) == 0 {
+		if fleet, err = c.fleet(ctx, hub.NoApps); err == nil {
+			err = noCluster(cluster, clusterNames(fleet), 0)
+		}
+	}
+	return fleet, err
+}
+
 func clusterNames(fleet hub.Fleet) (names []string) {
 	for _, c := range fleet.Clusters {
 		names = append(names, c.Cluster)
@@ -215,12 +235,9 @@ func newApps(s *settings) *cobra.Command {
 			if err := errors.Join(oneOf("health", wantHealth, healthWords), oneOf("sync", wantSync, syncWords)); err != nil {
 				return err
 			}
-			fleet, err := s.client().fleet(cmd.Context())
+			fleet, err := s.appsOf(cmd.Context(), cluster)
 			if err != nil {
 				return err
-			}
-			if names := clusterNames(fleet); cluster != "" && !slices.Contains(names, cluster) {
-				return noCluster(cluster, names, 0)
 			}
 			type row struct {
 				Cluster string `json:"cluster"`
@@ -229,8 +246,7 @@ func newApps(s *settings) *cobra.Command {
 			rows := []row{}
 			for _, c := range fleet.Clusters {
 				for _, app := range c.Apps {
-					if (cluster == "" || c.Cluster == cluster) &&
-						(wantHealth == "" || strings.EqualFold(wantHealth, string(app.Health.Status))) &&
+					if (wantHealth == "" || strings.EqualFold(wantHealth, string(app.Health.Status))) &&
 						(wantSync == "" || strings.EqualFold(wantSync, string(app.Sync))) {
 						rows = append(rows, row{c.Cluster, app})
 					}

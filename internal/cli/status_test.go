@@ -38,7 +38,13 @@ func read(text string) (h spoke.Health) {
 
 // member is a cluster that is online, with apps.
 func member(name string, sync spoke.SyncStatus, h spoke.Health, apps ...spoke.AppState) hub.Cluster {
-	return hub.Cluster{State: spoke.State{Cluster: name, Online: true, Writer: true, Version: "v1.36.3", Sync: sync, Health: h, Apps: apps}}
+	synced := 0
+	for _, app := range apps {
+		if app.Sync == spoke.Synced {
+			synced++
+		}
+	}
+	return hub.Cluster{AppCount: len(apps), AppsSynced: synced, State: spoke.State{Cluster: name, Online: true, Writer: true, Version: "v1.36.3", Sync: sync, Health: h, Apps: apps}}
 }
 
 // troubled is a fleet with everything wrong that the screen can show.

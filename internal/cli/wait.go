@@ -22,7 +22,7 @@ func newWait(s *settings) *cobra.Command {
 			began, last := time.Now(), ""
 			var from int64
 			for {
-				fleet, err := c.fleet(cmd.Context())
+				fleet, err := c.fleet(cmd.Context(), hub.NoApps)
 				if err != nil {
 					return err
 				}

@@ -11,6 +11,7 @@ import (
 	"sync"
 
 	"nave.dev/internal/app"
+	"nave.dev/internal/app/asking"
 	"nave.dev/internal/desired/definitions"
 	"nave.dev/internal/desired/family"
 	"nave.dev/internal/desired/ledger"
@@ -130,14 +131,14 @@ func (c *compilation) appsOf(ctx context.Context, cluster string, facts app.Fact
 			specs = append(specs, spec)
 		}
 	}
-	members := c.memberNames("", cluster)
+	members := sync.OnceValue(func() []asking.Member { return c.memberNames("", cluster) })
 	var trees []*family.Tree
 	for i, r := range c.renderApps(ctx, specs, facts, tell) {
 		if specs[i].Dialect.Applied {
 			all.add(specs[i], r)
 			continue
 		}
-		t := &family.Tree{Root: specs[i], Cluster: cluster, Members: members, Own: r}
+		t := &family.Tree{Root: specs[i], Cluster: cluster, Members: members(), Own: r}
 		if r.Err == nil {
 			t.Asks, t.Own.Err = c.cutter.Split(r.Result.Bundle)
 		}

@@ -116,7 +116,7 @@ func (c *comparison) compareCluster(cluster string, old, wanted *Compiled, probl
 func ledgerOf(c *Compiled) map[string]ledger.App {
 	last := map[string]ledger.App{}
 	for name, desired := range apps(c) {
-		last[name] = ledger.App{Options: desired.Options}
+		last[name] = ledger.App{Options: &desired.Options}
 	}
 	return last
 }

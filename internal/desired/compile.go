@@ -53,6 +53,11 @@ func (p *Pipeline) Compile(ctx context.Context, pinned *Pinned, clusters []strin
 	return p.CompileFor(ctx, pinned, members)
 }
 
+// clustersAtOnce is how many clusters are compiled at a time. Each app that waits for
+// its render costs memory, and so does what is found on the way to an assignment: of
+// thousands of clusters these are far more than the assignments.
+const clustersAtOnce = 32
+
 // CompileFor returns what clusters should hold of a snapshot. It is pure
 // given the snapshot and the facts: an app whose render fails is in the
 // assignment with its error. A cluster that the snapshot's fleet does not know is
@@ -80,10 +85,13 @@ func (p *Pipeline) CompileFor(ctx context.Context, pinned *Pinned, members map[s
 		placed[cluster] = placement
 	}
 	work.members, work.placed = members, placed
+	places := make(chan struct{}, clustersAtOnce)
 	for cluster, placement := range placed {
 		out := newCompiled(cluster, pinned.Fleet.Name, placement.Incomplete)
 		compiled[cluster] = out
 		group.Go(func() {
+			places <- struct{}{}
+			defer func() { <-places }()
 			known := work.facts(cluster)
 			apps := work.appsOf(ctx, cluster, known, newEarly(members[cluster], out.Assignment, placement))
 			if fuller, more := apps.define(known); more {

@@ -144,8 +144,8 @@ func (p *Pipeline) source(pinned *Pinned, name string) (v1alpha1.Source, error) 
 // fleet. What was fetched can be read without the credential, so that nothing is
 // said of one that cannot be used until it is.
 func (p *Pipeline) mirror(source v1alpha1.Source) (*gitsource.Mirror, error) {
-	if source.Type == v1alpha1.SourceHelm {
-		return nil, fmt.Errorf("source %q is one of charts, and no Git repository", source.Name)
+	if !source.IsGit() {
+		return nil, fmt.Errorf("source %q is no Git repository", source.Name)
 	}
 	auth, _ := p.auth(source.Name, source.Credential)
 	name := fleetSource
@@ -212,8 +212,8 @@ func (p *Pipeline) tree(ctx context.Context, pinned *Pinned, source, commit stri
 	if err != nil {
 		return nil, err
 	}
-	if from.Type == v1alpha1.SourceHelm {
-		return p.chart(from, commit)
+	if !from.IsGit() {
+		return p.archive(from, commit)
 	}
 	mirror, err := p.mirror(from)
 	if err != nil {

@@ -67,13 +67,13 @@ func (p *Pipeline) FetchSource(ctx context.Context, pinned *Pinned, name string)
 	return state
 }
 
-// fetch brings one mirror, or the charts of one source, up to date. Only this needs
+// fetch brings one mirror, or the charts or artifacts of one source, up to date. Only this needs
 // the credential to be right.
 func (p *Pipeline) fetch(ctx context.Context, source v1alpha1.Source) (gitsource.State, error) {
 	if _, err := p.auth(source.Name, source.Credential); err != nil {
 		return gitsource.State{}, err
 	}
-	if source.Type == v1alpha1.SourceHelm {
+	if !source.IsGit() {
 		return p.fetchCharts(ctx, source)
 	}
 	mirror, err := p.mirror(source)

@@ -172,7 +172,7 @@ func (h *handing) keepInForce(now *app.Desired, load func(string) *app.Bundle) {
 	}
 	if now.Bundle = load(last.Bundle); now.Bundle != nil {
 		newer := now.Options
-		now.Options = last.Options
+		now.Options = last.Given()
 		now.Options.Restrain(newer)
 	}
 }
@@ -180,7 +180,7 @@ func (h *handing) keepInForce(now *app.Desired, load func(string) *app.Bundle) {
 // keepProject keeps what an app's project allows while there is doubt: without the
 // project, which may be among what is in error, the app would be free of it.
 func (h *handing) keepProject(now *app.Desired, doubt bool) {
-	last := h.last[now.Name].Options
+	last := h.last[now.Name].Given()
 	if doubt && last.Project.By != "" && now.Options.Project.By == "" {
 		now.Options.Project = last.Project
 		now.Options.ServiceAccount = cmp.Or(now.Options.ServiceAccount, last.ServiceAccount)
@@ -194,7 +194,7 @@ func (h *handing) leaveAlone(now *app.Desired, load func(string) *app.Bundle) {
 		return
 	}
 	var had *app.Bundle
-	if last.Options.CreateNamespace && last.Bundle != "" && last.Bundle != now.Bundle.Digest {
+	if last.Given().CreateNamespace && last.Bundle != "" && last.Bundle != now.Bundle.Digest {
 		had = load(last.Bundle)
 	}
 	now.Options.Leaves = last.LeftAlone(had, *now)
@@ -256,7 +256,8 @@ func (h *handing) give(hold string) Given {
 		Assignment: h.wanted, Holds: map[string]string{},
 		Entry: ledger.Entry{Fleet: h.wanted.Fleet, Apps: map[string]ledger.App{}},
 	}
-	for _, now := range h.wanted.Apps {
+	for i := range h.wanted.Apps {
+		now := &h.wanted.Apps[i]
 		next, known := h.last[now.Name]
 		if now.Bundle != nil {
 			next = h.next(now, hold)
@@ -287,9 +288,9 @@ func (h *handing) give(hold string) Given {
 
 // next is what is to be remembered of an app: what it is given, and what of the
 // rest is neither deleted nor let go of.
-func (h *handing) next(now app.Desired, hold string) ledger.App {
+func (h *handing) next(now *app.Desired, hold string) ledger.App {
 	last, plan := h.last[now.Name], h.plans[now.Name]
-	next := ledger.App{Options: now.Options, Bundle: now.Bundle.Digest, Removed: now.Removed, Unknown: last.Unknown, Hold: last.Hold}
+	next := ledger.App{Options: &now.Options, Bundle: now.Bundle.Digest, Removed: now.Removed, Unknown: last.Unknown, Hold: last.Hold}
 	if len(plan.Removals) > 0 && hold != "" && next.Hold == "" && !next.Unknown {
 		next.Hold = hold
 	}

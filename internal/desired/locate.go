@@ -144,6 +144,10 @@ func (c *compilation) locate(ctx context.Context, t *family.Tree, from app.Origi
 	if from.Own {
 		return c.own(t, from)
 	}
+	if from.Artifact != nil {
+		source, err := c.locateArtifact(ctx, delivery, from)
+		return source, "", err
+	}
 	if strings.HasPrefix(from.Repository, "oci://") && from.Chart == "" {
 		from.Repository, from.Chart = path.Split(strings.TrimSuffix(from.Repository, "/"))
 	}
@@ -165,7 +169,7 @@ func (c *compilation) locate(ctx context.Context, t *family.Tree, from app.Origi
 	source, err := c.source(c.pinned, "")
 	if !own {
 		same := func(s v1alpha1.Source) bool {
-			return s.Type != v1alpha1.SourceHelm && webhook.SameRepository(s.URL, from.Repository)
+			return s.IsGit() && webhook.SameRepository(s.URL, from.Repository)
 		}
 		if source, err = c.pinned.Fleet.RemoteSource(delivery, from.Repository, ref, same); err != nil {
 			return app.Source{}, "", fmt.Errorf("%w\nhint: if it is the fleet repository itself, add it to the Fleet's spec.urls", err)
@@ -204,13 +208,21 @@ func signed(from app.Origin, source v1alpha1.Source) error {
 	return fmt.Errorf("signed commits are asked for, and the Fleet names no signers of %s\nhint: write verify there", describeRepository(source.Name))
 }
 
+// cosigned is signed for charts and artifacts.
+func cosigned(from app.Origin, source v1alpha1.Source) error {
+	if !from.Signed || source.Verify != nil && source.Verify.CosignKeysFile != "" {
+		return nil
+	}
+	return fmt.Errorf("a signature of Cosign is asked for, and the Fleet names no keys of source %q\nhint: write verify: {cosignKeysFile: …} there", source.Name)
+}
+
 // layers returns what files are made of, at commits.
 func (c *compilation) layers(ctx context.Context, t *family.Tree, of []app.Layer) ([]app.Layer, error) {
 	found := slices.Clone(of)
 	for i := range found {
 		l := &found[i]
 		var err error
-		if l.Source, err = c.resolve(ctx, t, app.Origin{Repository: l.Repository, Revision: l.Revision, Own: l.Own, Signed: l.Signed, Path: "."}); err != nil {
+		if l.Source, err = c.resolve(ctx, t, app.Origin{Repository: l.Repository, Revision: l.Revision, Artifact: l.Artifact, Own: l.Own, Signed: l.Signed, Path: "."}); err != nil {
 			return nil, fmt.Errorf("resolving %s: %w", l.Repository, err)
 		}
 	}
@@ -237,7 +249,30 @@ func (c *compilation) locateChart(ctx context.Context, delivery string, from app
 	if err != nil {
 		return app.Source{}, err
 	}
+	if err := cosigned(from, source); err != nil {
+		return app.Source{}, err
+	}
 	text := v1alpha1.ChartVersion{Chart: from.Chart, Version: cmp.Or(from.Revision, "*")}.String()
 	commit, err := c.pinFetched(ctx, source, text)
 	return app.Source{Repository: source.Name, Commit: commit, Path: ".", Chart: from.Chart}, err
+}
+
+// locateArtifact returns an artifact of a registry, at the archive that is pinned for
+// its tag or range: files of a source of artifacts, or a chart of one of charts.
+func (c *compilation) locateArtifact(ctx context.Context, delivery string, from app.Origin) (app.Source, error) {
+	find, kind := c.pinned.Fleet.ChartSource, v1alpha1.SourceHelm
+	if from.Artifact.Files {
+		find, kind = c.pinned.Fleet.ArtifactSource, v1alpha1.SourceOCI
+	}
+	source, err := find(delivery, from.Repository, func(s v1alpha1.Source) bool {
+		return s.Type == kind && chartsource.Same(s.URL, from.Repository)
+	})
+	if err != nil {
+		return app.Source{}, err
+	}
+	if err := cosigned(from, source); err != nil {
+		return app.Source{}, err
+	}
+	commit, err := c.pinFetched(ctx, source, from.Artifact.String())
+	return app.Source{Repository: source.Name, Commit: commit, Path: cmp.Or(from.Path, "."), Chart: from.Artifact.Name}, err
 }

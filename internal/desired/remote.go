@@ -33,8 +33,8 @@ func (p *Pipeline) pinRef(ctx context.Context, pinned *Pinned, source v1alpha1.S
 	if source.Name == "" && ref == "" {
 		return pinned.Snapshot.Fleet, nil
 	}
-	if chart, ok := v1alpha1.ParseChartVersion(ref); ok {
-		return p.pinChart(ctx, pinned, source, chart)
+	if request, ok := archiveRequest(ref); ok {
+		return p.pinArchive(ctx, pinned, source, ref, request)
 	}
 	key := source.Name + "@" + source.Revision.String()
 	revisions := []gitsource.Revision{revision(source.Revision)}
@@ -67,9 +67,10 @@ func (p *Pipeline) pinRef(ctx context.Context, pinned *Pinned, source v1alpha1.S
 	return pinned.pin(key, commit, err)
 }
 
-// pinChart is pinRef for a chart. That others have to fetch it first is pinned as well, since Needs tells them by it.
-func (p *Pipeline) pinChart(ctx context.Context, pinned *Pinned, source v1alpha1.Source, chart v1alpha1.ChartVersion) (string, error) {
-	key := source.Name + "@" + chart.String()
+// pinArchive is pinRef for a chart or artifact. That others have to fetch it first is pinned as well, since Needs tells
+// them by it.
+func (p *Pipeline) pinArchive(ctx context.Context, pinned *Pinned, source v1alpha1.Source, ref string, request chartsource.Request) (string, error) {
+	key := source.Name + "@" + ref
 	if archive, err, ok := pinned.pinned(key); ok {
 		return archive, err
 	}
@@ -77,9 +78,9 @@ func (p *Pipeline) pinChart(ctx context.Context, pinned *Pinned, source v1alpha1
 	if err != nil {
 		return "", err
 	}
-	archive, err := p.resolveChart(source, files, chart)
+	archive, err := p.resolveArchive(source, files, request)
 	if errors.Is(err, chartsource.ErrNotFetched) && !p.opts.SourcesApart {
-		tried, failure := pinned.attempts.Tried(remotes.Needed(source, chart.String()))
+		tried, failure := pinned.attempts.Tried(remotes.Needed(source, ref))
 		if !tried {
 			return "", remotes.ErrUnfetched
 		}

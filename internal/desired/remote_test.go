@@ -34,11 +34,16 @@ func image(t *testing.T, compiled map[string]*Compiled, cluster string) string {
 		if desired.Err != nil {
 			return desired.Err.Error()
 		}
-		spec := desired.Bundle.Objects[0].Object["spec"].(map[string]any)["template"].(map[string]any)["spec"].(map[string]any)
-		return strings.TrimPrefix(spec["containers"].([]any)[0].(map[string]any)["image"].(string), "example.org/")
+		return imageOf(desired)
 	}
 	t.Fatalf("no web on %s", cluster)
 	return ""
+}
+
+// imageOf is that of an app's one Deployment.
+func imageOf(desired app.Desired) string {
+	spec := desired.Bundle.Objects[0].Object["spec"].(map[string]any)["template"].(map[string]any)["spec"].(map[string]any)
+	return strings.TrimPrefix(spec["containers"].([]any)[0].(map[string]any)["image"].(string), "example.org/")
 }
 
 func TestRemoteReference(t *testing.T) {

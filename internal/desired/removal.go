@@ -23,7 +23,7 @@ func (h *handing) remove(r Receiver, stays map[string]bool) {
 	}
 	for _, name := range slices.Sorted(maps.Keys(h.last)) {
 		last := h.last[name]
-		if of := last.Options.Lineage.Delivery; !stays[name] && last.Bundle != "" && failing[of] {
+		if of := last.Given().Lineage.Delivery; !stays[name] && last.Bundle != "" && failing[of] {
 			h.wanted.Incomplete = fmt.Errorf("app %q came of %q, which is in error", name, of)
 			return
 		}
@@ -41,11 +41,11 @@ func (h *handing) remove(r Receiver, stays map[string]bool) {
 			continue // what it had is not known
 		}
 		stays[name] = true
-		gone := removal(name, last.Options)
+		gone := removal(name, last.Given())
 		if had != nil && had.Release != nil {
 			gone.Bundle = had // which says what release is to go
 		}
-		gone.Options.Suspend = suspended[last.Options.Lineage.Delivery]
+		gone.Options.Suspend = suspended[last.Given().Lineage.Delivery]
 		h.wanted.Apps = append(h.wanted.Apps, gone)
 	}
 	h.wanted.Sort()

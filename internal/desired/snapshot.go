@@ -256,10 +256,10 @@ func (p *Pipeline) resolveSource(ctx context.Context, pinned *Pinned, files fs.F
 }
 
 // resolver returns what finds the commit of a revision of a source, or the archive
-// of a chart, as of the last fetch.
+// of a chart or artifact, as of the last fetch.
 func (p *Pipeline) resolver(ctx context.Context, source v1alpha1.Source, files fs.FS, text string) (func() (string, error), error) {
-	if chart, ok := v1alpha1.ParseChartVersion(text); ok {
-		return func() (string, error) { return p.resolveChart(source, files, chart) }, nil
+	if request, ok := archiveRequest(text); ok {
+		return func() (string, error) { return p.resolveArchive(source, files, request) }, nil
 	}
 	rev, err := v1alpha1.ParseRevision(text)
 	if err != nil {
@@ -277,8 +277,8 @@ func revision(r v1alpha1.Revision) gitsource.Revision {
 	return gitsource.Revision{Branch: r.Branch, Tag: r.Tag, SemVer: r.Semver, Commit: r.Commit}
 }
 
-// Needs says what a source is fetched for: where it is and, of one of charts,
-// each chart and range that the fleet asks for. What was fetched for the same
+// Needs says what a source is fetched for: where it is and, of one of charts
+// or artifacts, each of these and the range that the fleet asks for. What was fetched for the same
 // needs once only has to be looked at again when it is time.
 func (p *Pinned) Needs(name string) []string {
 	if p == nil || name == "" {
@@ -290,7 +290,7 @@ func (p *Pinned) Needs(name string) []string {
 	defer p.pins.Unlock()
 	for _, key := range slices.Concat(slices.Collect(maps.Keys(p.Sources)), slices.Collect(maps.Keys(p.Unresolved))) {
 		if of, text, _ := strings.Cut(key, "@"); of == name {
-			if _, chart := v1alpha1.ParseChartVersion(text); chart {
+			if _, archive := archiveRequest(text); archive {
 				needs = append(needs, source.URL+" "+text)
 			}
 		}

@@ -102,6 +102,8 @@ func (l *loader) checkSource(d *delivery) {
 	case known.broken:
 		// The source has been reported; its Deliveries only learn why they have to wait.
 		d.problems = append(d.problems, d.doc.Problem("spec.source.name", "source %q is in error", s.Name))
+	case known.Type == v1alpha1.SourceOCI:
+		l.fail(d, "spec.source.name", "write a Flux OCIRepository and a Kustomization of it", "source %q is one of artifacts, which only objects of Flux name", s.Name)
 	case known.Type == v1alpha1.SourceHelm && s.Chart == "":
 		l.fail(d, "spec.source", "write chart and version in place of path", "source %q is one of charts", s.Name)
 	case known.Type != v1alpha1.SourceHelm && s.Chart != "":

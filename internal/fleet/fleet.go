@@ -31,6 +31,8 @@ type Fleet struct {
 	URLs []string
 	// Verify is whose signature commits of the fleet repository must bear, or nil.
 	Verify *v1alpha1.Verification
+	// Access is who may do what on the hub.
+	Access []v1alpha1.Access
 	// Interval is how often remotes are asked for new commits.
 	Interval time.Duration
 	// Members are the clusters, by name, those in error among them.

@@ -311,6 +311,7 @@ func (l *loader) settleFleet() {
 	l.fleet.Name = f.Metadata.Name
 	l.fleet.Verify = f.Spec.Verify
 	l.fleet.URLs = f.Spec.URLs
+	l.fleet.Access = f.Spec.Access
 	l.fleet.defaultDialect = f.Spec.Defaults.Dialect
 	l.fleet.Interval = f.Spec.Defaults.Interval.Duration
 	for _, d := range l.fleet.deliveries {
@@ -334,7 +335,7 @@ func (l *loader) signersExist(doc *strictyaml.Document, at string, v *v1alpha1.V
 		return true
 	}
 	all := true
-	for field, file := range map[string]string{".allowedSignersFile": v.AllowedSignersFile, ".keyringFile": v.KeyringFile} {
+	for field, file := range map[string]string{".allowedSignersFile": v.AllowedSignersFile, ".keyringFile": v.KeyringFile, ".cosignKeysFile": v.CosignKeysFile} {
 		if file == "" || !fs.ValidPath(file) {
 			continue // what is no path has been reported
 		}

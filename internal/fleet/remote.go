@@ -31,6 +31,13 @@ func (f *Fleet) ChartSource(delivery, repository string, same func(v1alpha1.Sour
 	return f.usableSource(delivery, advice, same)
 }
 
+// ArtifactSource returns the source of artifacts with manifests that are below a place in a registry, oci://HOST/PATH, on
+// the terms of RemoteSource.
+func (f *Fleet) ArtifactSource(delivery, place string, same func(v1alpha1.Source) bool) (v1alpha1.Source, error) {
+	advice := fmt.Sprintf("{name: %s, type: oci, url: %q, deliveries: [%s]}", suggestName(place), place, delivery)
+	return f.usableSource(delivery, advice, same)
+}
+
 // usableSource returns the source that is meant, if the Delivery may use it. The advice is what to add to the sources if
 // there is none.
 func (f *Fleet) usableSource(delivery, advice string, same func(v1alpha1.Source) bool) (v1alpha1.Source, error) {

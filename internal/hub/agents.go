@@ -1,22 +1,21 @@
 package hub
 
 import (
-	"bytes"
 	"cmp"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
 	"net"
 	"net/http"
-	"path/filepath"
 	"strings"
 	"time"
 
+	"nave.dev/internal/hub/calling"
+	"nave.dev/internal/hub/dismissing"
+	"nave.dev/internal/people/gate"
 	"nave.dev/internal/protocol"
 	"nave.dev/internal/store"
-	"nave.dev/internal/store/sqlite"
 	"nave.dev/internal/tunnel"
 	"nave.dev/internal/tunnel/authority"
 )
@@ -25,26 +24,26 @@ import (
 type agents struct {
 	authority *authority.Authority
 	server    *tunnel.Server
-	memory    store.Store
+	dismissed *dismissing.List
 }
 
-// takeAgents begins to listen for agents. What the hub remembers of enrolments is
-// in a database of its directory.
+// takeAgents begins to listen for agents.
 func (h *Hub) takeAgents(ctx context.Context) error {
 	key, err := authority.Open(h.opts.Authority)
 	if err != nil {
 		return err
 	}
-	memory, err := sqlite.Open(ctx, filepath.Join(h.opts.Dir, "store"), sqlite.Options{Now: h.opts.Now})
+	dismissed, err := dismissing.Read(ctx, h.store)
 	if err != nil {
 		return err
 	}
-	h.agents = &agents{authority: key, memory: memory}
+	h.agents = &agents{authority: key, dismissed: dismissed}
 	h.agents.server, err = tunnel.NewServer(tunnel.ServerOptions{
 		Authority: key, Product: h.opts.Product, Now: h.opts.Now,
 		Accepts: h.accepts, Used: h.enrols, Handler: h.agentCalls(), Linked: h.linked, Second: h.second,
 		Refused: func(r tunnel.Refusal) {
 			h.opts.Log.Warn("an agent was refused", "address", r.Address, "claims", r.Claimed.String(), "proven", r.Proven, "doing", r.Doing, "reason", r.Reason, "omitted", r.Omitted)
+			h.audit.Refused(ctx, store.Entry{Action: r.Doing, Cluster: r.Claimed.Cluster, Address: r.Address}, firstLine(r.Reason.Error()))
 		},
 		Enrolled: func(id tunnel.Identity, address string) {
 			h.opts.Log.Info("an agent was enrolled", "cluster", id.Cluster, "identity", id.Number, "address", address)
@@ -66,13 +65,6 @@ func (h *Hub) takeAgents(ctx context.Context) error {
 	return nil
 }
 
-// close ends the database, after all that uses it has ended.
-func (a *agents) close() {
-	if a != nil {
-		a.memory.Close()
-	}
-}
-
 // accepts says why an identity is not accepted, or nil.
 func (h *Hub) accepts(id tunnel.Identity) error {
 	h.mu.Lock()
@@ -83,10 +75,18 @@ func (h *Hub) accepts(id tunnel.Identity) error {
 		return errors.New("the hub has not read the fleet repository yet")
 	case h.pinned.Fleet.Name != "" && id.Fleet != h.pinned.Fleet.Name:
 		return fmt.Errorf("the hub keeps the fleet %q", h.pinned.Fleet.Name)
+	}
+	if err := h.agents.dismissed.Check(id); err != nil {
+		return err
+	}
+	switch {
 	case m == nil:
 		return fmt.Errorf("the fleet has no cluster %q\nhint: commit a Cluster of the name", id.Cluster)
 	case id.Number < m.least:
 		return fmt.Errorf("identity %d of %q is revoked: the fleet accepts %d and above\nhint: nave cluster join %s", id.Number, id.Cluster, m.least, id.Cluster)
+	}
+	if err := m.over(h.opts.Now()); err != nil {
+		return err
 	}
 	if r, ok := m.spoke.(*remote); !ok {
 		return fmt.Errorf("the cluster %q is kept otherwise: %s", id.Cluster, cmp.Or(m.err, "the hub has a kubeconfig of it"))
@@ -101,7 +101,14 @@ func (h *Hub) enrols(ctx context.Context, token authority.Claims, key string) er
 	if err := h.accepts(tunnel.Identity{Fleet: token.Fleet, Cluster: token.Cluster, Number: token.Number}); err != nil {
 		return err
 	}
-	return h.agents.memory.UseToken(ctx, store.Token{ID: token.ID, Cluster: token.Cluster, Identity: token.Number, Key: key, End: token.Expires})
+	if err := h.enrolmentWaits(func(string) bool { return true }); err != nil { // for the log
+		return err
+	}
+	enrols := store.Entry{Actor: "agent", Action: "enrol", Cluster: token.Cluster}
+	return h.audit.Do(ctx, enrols, func() (any, error) {
+		err := h.store.UseToken(ctx, store.Token{ID: token.ID, Cluster: token.Cluster, Identity: token.Number, Key: key, End: token.Expires})
+		return map[string]int64{"identity": token.Number}, err
+	})
 }
 
 // expect has a cluster be kept by its agent.
@@ -150,9 +157,7 @@ func (h *Hub) second(ctx context.Context, older, newer *tunnel.Link) {
 		older.Close("the cluster has enrolled since")
 		return
 	}
-	first, errFirst := askLease(ctx, older)
-	then, errThen := askLease(ctx, newer)
-	if errFirst == nil && errThen == nil && first.Held && then.Held {
+	if calling.BothHold(ctx, older, newer) {
 		why := fmt.Sprintf("two clusters use identity %d of %q: at %s and at %s\nhint: one was copied from the other; commit identity: %d in the Cluster, and enrol the right one with nave cluster join", id.Number, id.Cluster, older.Address(), newer.Address(), id.Number+1)
 		r.fence(id, why)
 		older.Close(why)
@@ -160,15 +165,6 @@ func (h *Hub) second(ctx context.Context, older, newer *tunnel.Link) {
 		return
 	}
 	older.Close("another process of this cluster has connected")
-}
-
-// leasePatience is how long an agent may take to say whether it holds its lease.
-const leasePatience = 10 * time.Second
-
-func askLease(ctx context.Context, link *tunnel.Link) (lease protocol.Lease, err error) {
-	ctx, cancel := context.WithTimeoutCause(ctx, leasePatience, errors.New("no answer within 10s"))
-	defer cancel()
-	return lease, call(ctx, link, http.MethodGet, protocol.LeasePath, nil, &lease)
 }
 
 // agentCalls serves what agents ask of the hub.
@@ -186,7 +182,8 @@ func (h *Hub) agentCalls() http.Handler {
 			http.Error(w, "the hub does not keep this cluster by an agent", http.StatusConflict)
 			return
 		}
-		answer(w, protocol.Taken{Whole: !keeper.take(id, report)})
+		mark := h.compare(r.Context(), id.Cluster, report.Mark)
+		answer(w, protocol.Taken{Whole: !keeper.take(id, report), Mark: mark})
 	})
 	mux.HandleFunc("GET "+protocol.BundlePath+"{digest}", h.serveBundle)
 	return mux
@@ -241,6 +238,10 @@ func (h *Hub) serveJoin(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, "a token lasts a week at most", http.StatusBadRequest)
 		return
 	}
+	if !gate.From(r.Context()).May(a.Cluster, h.labels(a.Cluster)) {
+		h.forbid(w, r, a)
+		return
+	}
 	h.mu.Lock()
 	m := h.members[a.Cluster]
 	var least, connected int64
@@ -255,36 +256,28 @@ func (h *Hub) serveJoin(w http.ResponseWriter, r *http.Request) {
 		h.absent(w, a.Cluster)
 		return
 	}
-	enrolled, err := h.agents.memory.Identity(r.Context(), a.Cluster)
+	if err := h.enrolmentWaits(h.sight(r)); err != nil {
+		http.Error(w, err.Error(), http.StatusConflict)
+		return
+	}
+	enrolled, err := h.store.Identity(r.Context(), a.Cluster)
 	if err != nil {
 		http.Error(w, err.Error(), http.StatusInternalServerError)
 		return
 	}
 	number := max(least-1, connected, enrolled) + 1
-	token, claims, err := h.agents.authority.Token(a.Cluster, number, a.For, h.opts.Now())
+	var token string
+	var claims authority.Claims
+	err = h.audit.Do(r.Context(), entry(r, a, a.Cluster), func() (_ any, err error) {
+		token, claims, err = h.agents.authority.Token(a.Cluster, number, a.For, h.opts.Now())
+		return map[string]any{"identity": number, "expires": claims.Expires}, err
+	})
 	if err != nil {
 		http.Error(w, err.Error(), http.StatusInternalServerError)
 		return
 	}
 	h.opts.Log.Info("a token was made", "cluster", a.Cluster, "identity", number, "actor", a.Actor, "reason", a.Reason, "expires", claims.Expires)
 	answer(w, Joining{Cluster: a.Cluster, Token: token, Roots: string(h.agents.authority.Roots()), Number: number, Expires: claims.Expires})
-}
-
-// call asks an agent, and decodes its answer.
-func call(ctx context.Context, link *tunnel.Link, method, path string, body []byte, into any) error {
-	request, err := http.NewRequestWithContext(ctx, method, tunnel.AgentURL+path, bytes.NewReader(body))
-	if err != nil {
-		return err
-	}
-	response, err := link.Client().Do(request)
-	if err != nil {
-		return fmt.Errorf("asking the agent: %w", err)
-	}
-	defer response.Body.Close()
-	if response.StatusCode != http.StatusOK {
-		return readRefusal(response)
-	}
-	return json.NewDecoder(response.Body).Decode(into)
 }
 
 // revoke ends the connections of agents that the fleet no longer accepts.
@@ -294,12 +287,16 @@ func (h *Hub) revoke() {
 	}
 }
 
-// Agent is the agent of a cluster, with no values while none is connected.
+// Agent is what is known of the agent of a cluster.
 type Agent struct {
 	Identity  int64     `json:"identity,omitempty"` // the number in its certificate
-	Address   string    `json:"address,omitempty"`  // that it connected from
+	Address   string    `json:"address,omitempty"`  // that it connected from, while it is
 	Version   string    `json:"version,omitempty"`
-	Connected time.Time `json:"connected,omitzero"` // since when
+	Connected time.Time `json:"connected,omitzero"` // since when; zero while it is not
+	// CertificateEnd is when its certificate ends, as far as is known; it is renewed
+	// after a third of its life.
+	CertificateEnd time.Time `json:"certificateEnd,omitzero"`
+	LastSeen       time.Time `json:"lastSeen,omitzero"`
 }
 
 // firstLine is a text without its hints.

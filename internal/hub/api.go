@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"net"
 	"net/http"
 	"net/http/pprof"
@@ -14,10 +13,12 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"sync"
 	"time"
 
 	"nave.dev/internal/desired"
+	"nave.dev/internal/hub/metrics"
+	"nave.dev/internal/hub/past"
+	"nave.dev/internal/people/gate"
 	"nave.dev/internal/spoke"
 )
 
@@ -29,12 +30,16 @@ type Fleet struct {
 	Name     string                `json:"name"`
 	Revision Revision              `json:"revision"`
 	Sources  []desired.SourceState `json:"sources"`
+	// Recovering is nil unless the hub's database may lack what happened.
+	Recovering *Recovering `json:"recovering,omitempty"`
 	// NextFetch is when all of them are fetched again, if nothing asks before.
 	NextFetch time.Time `json:"nextFetch,omitzero"`
 
 	Sync     spoke.SyncStatus `json:"sync"`
 	Health   spoke.Health     `json:"health"`
 	Clusters []Cluster        `json:"clusters"`
+	// Next is what to ask for after, if these are not all clusters.
+	Next string `json:"next,omitempty"`
 }
 
 // Cluster is a member of the fleet and what is known of it.
@@ -43,6 +48,10 @@ type Cluster struct {
 	Expires time.Time         `json:"expires,omitzero"`
 	// Agent is nil for a cluster that is kept from the hub's own process.
 	Agent *Agent `json:"agent,omitempty"`
+	// AppCount is how many apps the cluster has, and AppsSynced how many of them are
+	// Synced, whichever of them are shown.
+	AppCount   int `json:"appCount"`
+	AppsSynced int `json:"appsSynced"`
 	spoke.State
 }
 
@@ -56,6 +65,8 @@ type Action struct {
 	Reason  string        `json:"reason,omitempty"`
 	// RerunHooks has a sync run the app's hooks again.
 	RerunHooks bool `json:"rerunHooks,omitempty"`
+	// Without are clusters whose agents a hub that is recovering is not to wait for.
+	Without []string `json:"without,omitempty"`
 }
 
 // Outcome is what an action came to on each cluster: empty text is success.
@@ -65,23 +76,27 @@ type Outcome map[string]string
 type Events struct {
 	Events []spoke.Event `json:"events"`
 	Next   int64         `json:"next"` // number to ask from next time
+	// More says that there are further ones already.
+	More bool `json:"more,omitempty"`
 }
 
 // snapshot returns what is known now.
 func (h *Hub) snapshot() Fleet {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	fleet := Fleet{Revision: h.revision, Sources: h.sourceStates(), NextFetch: h.nextFetch, Sync: spoke.Synced, Clusters: []Cluster{}}
+	fleet := Fleet{Revision: h.revision, Sources: h.sources.States(h.pinned), NextFetch: h.nextFetch, Clusters: []Cluster{}, Recovering: h.recovering()}
 	if h.pinned != nil {
 		fleet.Name = h.pinned.Fleet.Name
 	}
-	var states []spoke.State
 	for name, m := range h.members {
 		c := Cluster{Labels: m.labels, Expires: m.expires}
 		if m.spoke != nil {
 			c.State = m.spoke.State()
 			if r, ok := m.spoke.(*remote); ok {
 				c.Agent = r.agent()
+				c.AppCount, c.AppsSynced = len(c.Apps), r.synced()
+			} else {
+				c.count()
 			}
 			if m.err != "" && c.Error == "" {
 				c.Error = m.err
@@ -92,18 +107,24 @@ func (h *Hub) snapshot() Fleet {
 		} else {
 			c.State = spoke.State{Cluster: name, Error: m.err, Sync: spoke.Unknown, Health: spoke.Health{Status: spoke.HealthUnknown}}
 		}
-		if !c.Online || c.Sync != spoke.Synced {
-			fleet.Sync = spoke.OutOfSync
-		}
-		states = append(states, c.State)
 		fleet.Clusters = append(fleet.Clusters, c)
 	}
 	slices.SortFunc(fleet.Clusters, func(a, b Cluster) int { return strings.Compare(a.Cluster, b.Cluster) })
-	fleet.Health = spoke.FleetHealth(states)
-	if len(fleet.Clusters) == 0 {
-		fleet.Sync = spoke.Unknown
-	}
+	fleet.sum()
 	return fleet
+}
+
+// seen is what is known now, for a scrape.
+func (h *Hub) seen() metrics.Seen {
+	fleet := h.snapshot()
+	seen := metrics.Seen{Commit: fleet.Revision.Commit, Sources: fleet.Sources}
+	if fleet.Recovering != nil {
+		seen.Recovering, seen.Awaited = true, len(fleet.Recovering.Awaited)
+	}
+	for _, c := range fleet.Clusters {
+		seen.Clusters = append(seen.Clusters, c.State)
+	}
+	return seen
 }
 
 // serve answers the command line on a socket that only its owner can reach, and
@@ -113,7 +134,13 @@ func (h *Hub) serve(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("listening for the command line: %w", err)
 	}
-	h.listen(ctx, listener, h.api())
+	mux := h.api()
+	h.listen(ctx, listener, gate.Owner(mux))
+	if h.opts.People.API != "" {
+		if err := h.serveAPI(ctx, mux); err != nil {
+			return err
+		}
+	}
 	if h.opts.Listen == "" {
 		return nil
 	}
@@ -160,42 +187,45 @@ func (h *Hub) listen(ctx context.Context, listener net.Listener, handler http.Ha
 	})
 }
 
-func (h *Hub) api() http.Handler {
+func (h *Hub) api() *http.ServeMux {
 	mux := http.NewServeMux()
-	mux.HandleFunc("GET /api/v1/fleet", func(w http.ResponseWriter, _ *http.Request) { answer(w, h.snapshot()) })
+	mux.HandleFunc("GET /api/v1/fleet", h.serveFleet)
 	mux.HandleFunc("GET /api/v1/events", h.serveEvents)
 	mux.HandleFunc("GET /api/v1/diff", h.serveDiff)
 	mux.HandleFunc("GET /api/v1/orphans", h.serveOrphans)
+	h.questions(mux)
 	mux.HandleFunc("POST /api/v1/refresh", func(w http.ResponseWriter, _ *http.Request) {
 		h.Trigger()
 		answer(w, struct{}{})
 	})
-	mux.HandleFunc("POST /api/v1/sync", h.action(func(ctx context.Context, s keeper, a Action) error {
-		if a.RerunHooks {
-			return s.RerunHooks(ctx, a.App)
-		}
-		return s.Sync(ctx, a.App)
-	}))
-	mux.HandleFunc("POST /api/v1/confirm", h.action(func(ctx context.Context, s keeper, a Action) error { return s.Confirm(ctx, a.Digest) }))
-	mux.HandleFunc("POST /api/v1/pause", h.action(func(ctx context.Context, s keeper, a Action) error {
-		err := s.Pause(ctx, spoke.Pause{App: a.App, Until: h.opts.Now().Add(a.For), Actor: a.Actor, Reason: a.Reason})
-		h.keepPauses()
-		return err
-	}))
+	for name, o := range h.operations() {
+		mux.HandleFunc("POST /api/v1/"+name, h.action(o))
+	}
+	mux.HandleFunc("GET /api/v1/audit", func(w http.ResponseWriter, r *http.Request) { past.ServeEntries(h.store, h.sight(r), w, r) })
 	mux.HandleFunc("POST /api/v1/join", h.serveJoin)
+	mux.HandleFunc("POST /api/v1/remove", h.serveRemove)
+	mux.HandleFunc("POST /api/v1/recovered", h.serveRecovered)
+	mux.HandleFunc("GET /api/v1/history", func(w http.ResponseWriter, r *http.Request) { past.ServeEvents(h.store, h.sight(r), w, r) })
 	mux.HandleFunc("GET /debug/pprof/", pprof.Index)
 	mux.HandleFunc("GET /debug/pprof/profile", pprof.Profile)
 	mux.HandleFunc("GET /debug/pprof/trace", pprof.Trace)
 	return mux
 }
 
-// serveEvents returns events from a number on; with wait it blocks until there
-// is news of any kind, at most that long.
+// eventsPage is how many events an answer has at most.
+const eventsPage = 1000
+
+// serveEvents returns events from a number on, the oldest first; with wait it blocks
+// until there is news of any kind, at most that long. Without a number they are the
+// last ones.
 func (h *Hub) serveEvents(w http.ResponseWriter, r *http.Request) {
-	from, _ := strconv.ParseInt(r.FormValue("from"), 10, 64)
+	from, bad := strconv.ParseInt(r.FormValue("from"), 10, 64)
+	if bad != nil {
+		from = -1
+	}
 	wait, _ := time.ParseDuration(r.FormValue("wait"))
-	news := h.journal.wait()
-	events, next := h.journal.since(from)
+	news := h.journal.Wait()
+	events, next := h.journal.Since(from, eventsPage)
 	if len(events) == 0 && wait > 0 {
 		timer := time.NewTimer(min(wait, time.Minute))
 		defer timer.Stop()
@@ -204,78 +234,17 @@ func (h *Hub) serveEvents(w http.ResponseWriter, r *http.Request) {
 		case <-timer.C:
 		case <-r.Context().Done():
 		}
-		events, next = h.journal.since(from)
+		events, next = h.journal.Since(from, eventsPage)
 	}
-	answer(w, Events{Events: events, Next: next})
-}
-
-// action runs an operator's request on one cluster, or on all where it applies.
-func (h *Hub) action(do func(context.Context, keeper, Action) error) http.HandlerFunc {
-	return func(w http.ResponseWriter, r *http.Request) {
-		var a Action
-		if !readAction(w, r, &a) {
-			return
+	more := len(events) == eventsPage
+	sees := h.sight(r)
+	seen := []spoke.Event{}
+	for _, e := range events {
+		if sees(e.Cluster) {
+			seen = append(seen, e)
 		}
-		targets := map[string]keeper{}
-		h.mu.Lock()
-		for name, m := range h.members {
-			if m.spoke != nil && (a.Cluster == "" && concerns(m.spoke.State(), a) || a.Cluster == name) {
-				targets[name] = m.spoke
-			}
-		}
-		h.mu.Unlock()
-		if len(targets) == 0 && a.Cluster != "" {
-			h.absent(w, a.Cluster)
-			return
-		}
-		if len(targets) == 0 {
-			http.Error(w, "no cluster that is concerned", http.StatusNotFound)
-			return
-		}
-		ctx, cancel := context.WithTimeoutCause(r.Context(), 10*time.Second, errors.New("the cluster's loop did not answer within 10s"))
-		defer cancel()
-		var (
-			mu      sync.Mutex
-			group   sync.WaitGroup
-			outcome = Outcome{}
-		)
-		for name, s := range targets {
-			group.Go(func() {
-				text := ""
-				if err := do(ctx, s, a); err != nil {
-					text = err.Error()
-				}
-				mu.Lock()
-				defer mu.Unlock()
-				outcome[name] = text
-			})
-		}
-		group.Wait()
-		h.opts.Log.Info("action", "path", r.URL.Path, "actor", a.Actor, "reason", a.Reason, "app", a.App, "cluster", a.Cluster, "digest", a.Digest)
-		answer(w, outcome)
 	}
-}
-
-// readAction reads an operator's request, or answers what is wrong with it.
-func readAction(w http.ResponseWriter, r *http.Request, a *Action) bool {
-	err := json.NewDecoder(io.LimitReader(r.Body, 1<<20)).Decode(a)
-	if err == nil && a.Actor == "" {
-		err = errors.New("an action needs an actor")
-	}
-	if err != nil {
-		http.Error(w, err.Error(), http.StatusBadRequest)
-	}
-	return err == nil
-}
-
-// concerns reports whether an action that names no cluster applies to one.
-func concerns(state spoke.State, a Action) bool {
-	return slices.ContainsFunc(state.Apps, func(app spoke.AppState) bool {
-		if a.Digest != "" {
-			return app.Held != nil && app.Held.Digest == a.Digest
-		}
-		return app.Name == a.App
-	})
+	answer(w, Events{Events: seen, Next: next, More: more})
 }
 
 func answer(w http.ResponseWriter, value any) {

@@ -28,6 +28,7 @@ import (
 	"nave.dev/internal/app"
 	"nave.dev/internal/desired"
 	"nave.dev/internal/desired/ledger"
+	"nave.dev/internal/hub/alone"
 	"nave.dev/internal/spoke"
 	"nave.dev/internal/testenv"
 )
@@ -43,6 +44,7 @@ type world struct {
 	person                                  kubernetes.Interface
 	ahead                                   atomic.Int64 // how far the hub's clock is
 	log                                     bytes.Buffer // while no hub runs
+	alone                                   *alone.Cluster
 	stop                                    func()
 }
 
@@ -158,7 +160,7 @@ func (w *world) start() {
 	done := make(chan error, 1)
 	go func() {
 		done <- Run(ctx, Options{
-			Dir: w.dir, Repository: desired.Repository{URL: "file://" + w.repository}, Kubeconfigs: w.kubeconfigs,
+			Dir: w.dir, Repository: desired.Repository{URL: "file://" + w.repository}, Kubeconfigs: w.kubeconfigs, Alone: w.alone,
 			Interval: time.Hour, Log: slog.New(slog.NewTextHandler(&w.log, nil)),
 			Now: func() time.Time { return time.Now().Add(time.Duration(w.ahead.Load())) },
 		})

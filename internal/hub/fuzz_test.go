@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"nave.dev/internal/people/gate"
 	"nave.dev/internal/spoke"
 )
 
@@ -22,10 +23,10 @@ func FuzzAPI(f *testing.F) {
 	f.Add("pause", `{`, "", "")
 	f.Fuzz(func(t *testing.T, path, body, from, wait string) {
 		h := &Hub{opts: Options{Log: slog.New(slog.DiscardHandler), Now: time.Now}, members: map[string]*member{"one": {err: "no kubeconfig"}}}
-		h.journal.add(spoke.Event{Message: "one"})
+		h.journal.Add(spoke.Event{Message: "one"})
 		serve := func(method, target, body string) int {
 			answer := httptest.NewRecorder()
-			h.api().ServeHTTP(answer, httptest.NewRequest(method, target, strings.NewReader(body)))
+			gate.Owner(h.api()).ServeHTTP(answer, httptest.NewRequest(method, target, strings.NewReader(body)))
 			return answer.Code
 		}
 		if code := serve(http.MethodPost, "/api/v1/"+url.PathEscape(path), body); code < 400 && path != "refresh" {

@@ -1,16 +1,14 @@
 package hub
 
 import (
-	"cmp"
 	"context"
-	"maps"
+	"fmt"
 	"slices"
-	"strings"
 	"sync"
 
 	"nave.dev/internal/app"
 	"nave.dev/internal/desired"
-	"nave.dev/internal/object"
+	"nave.dev/internal/hub/told"
 	"nave.dev/internal/spoke"
 )
 
@@ -20,9 +18,14 @@ func (h *Hub) compile(ctx context.Context, pinned *desired.Pinned) error {
 	h.admit(pinned)
 	h.revoke()
 	h.keepPauses()
+	h.recover(ctx, pinned)
 	h.mu.Lock()
 	members := map[string]*member{} // those with a spoke
 	all := len(h.members)
+	if h.home != nil && all == 0 {
+		h.mu.Unlock()
+		return fmt.Errorf("the fleet has no cluster %q\nhint: it needs a file of the kind Cluster", h.opts.Alone.Name)
+	}
 	for name, m := range h.members {
 		if m.spoke != nil {
 			members[name] = m
@@ -32,7 +35,7 @@ func (h *Hub) compile(ctx context.Context, pinned *desired.Pinned) error {
 	asked := map[string]desired.Member{}
 	for name, m := range members {
 		last, _ := h.ledger.Entry(name)
-		parent := func(app string) string { return last.Apps[app].Options.Lineage.Parent }
+		parent := func(app string) string { return last.Apps[app].Given().Lineage.Parent }
 		asked[name] = desired.Member{Facts: m.spoke.Facts(), Parent: parent, Early: h.early(pinned, name, m, all-1)}
 	}
 	compiled, err := h.pipeline.CompileFor(ctx, pinned, asked)
@@ -55,7 +58,7 @@ func (h *Hub) compile(ctx context.Context, pinned *desired.Pinned) error {
 		group.Go(func() { // since each waits for the disk
 			turn <- struct{}{}
 			defer func() { <-turn }()
-			h.give(members[name], given, describeSources(compiled[name].Sources))
+			h.give(members[name], given, told.Sources(compiled[name].Sources))
 		})
 	}
 	group.Wait()
@@ -65,7 +68,7 @@ func (h *Hub) compile(ctx context.Context, pinned *desired.Pinned) error {
 	h.pinned = pinned
 	h.revision = Revision{
 		Commit: pinned.Snapshot.Fleet, Subject: pinned.Commit.Subject, Snapshot: pinned.ID(),
-		Compiled: h.opts.Now(), Problems: problemsOf(pinned, compiled),
+		Compiled: h.opts.Now(), Problems: told.Problems(pinned, compiled),
 	}
 	return nil
 }
@@ -78,7 +81,7 @@ func (h *Hub) early(pinned *desired.Pinned, name string, m *member, others int) 
 	}
 	return func(c *desired.Compiled) {
 		given := desired.Handover(pinned.ID(), map[string]desired.Receiver{name: h.receiver(name, m, c)}, others)
-		h.give(m, given[name], describeSources(c.Sources))
+		h.give(m, given[name], told.Sources(c.Sources))
 	}
 }
 
@@ -139,7 +142,7 @@ func (h *Hub) give(m *member, given desired.Given, sources map[string]string) {
 		return
 	}
 	next := &spoke.Assigned{Assignment: given.Assignment, Sources: sources, Holds: given.Holds}
-	key := keyOf(next)
+	key := told.Key(next)
 	if m.key == key {
 		return
 	}
@@ -151,56 +154,4 @@ func (h *Hub) give(m *member, given desired.Given, sources map[string]string) {
 	}
 	h.mu.Unlock()
 	m.spoke.Assign(m.given)
-}
-
-// keyOf names what a cluster is given, with the errors and holds, which are news as
-// well.
-func keyOf(given *spoke.Assigned) string {
-	text := given.Digest()
-	if given.Incomplete != nil {
-		text += "|" + given.Incomplete.Error()
-	}
-	for _, desired := range given.Apps {
-		if desired.Err != nil {
-			text += "|" + desired.Name + ":" + desired.Err.Error()
-		}
-		if hold := given.Holds[desired.Name]; hold != "" {
-			text += "|" + desired.Name + " held:" + hold
-		}
-	}
-	return object.Digest([]byte(text))
-}
-
-func describeSources(sources map[string][]app.Source) map[string]string {
-	described := map[string]string{}
-	for name, parts := range sources {
-		var texts []string
-		for _, source := range parts {
-			text := source.Path
-			if source.Repository != "" {
-				text = source.Repository + ":" + cmp.Or(source.Chart, source.Path)
-			}
-			texts = append(texts, text)
-		}
-		described[name] = strings.Join(texts, ", ")
-	}
-	return described
-}
-
-func problemsOf(pinned *desired.Pinned, compiled map[string]*desired.Compiled) []string {
-	seen := map[string]bool{}
-	for _, problem := range pinned.Problems {
-		seen[problem.String()] = true
-	}
-	for _, c := range compiled {
-		for _, problem := range c.Problems {
-			seen[problem.Error()] = true
-		}
-		for _, desired := range c.Apps {
-			if desired.Err != nil && !pinned.Reported(desired.Err) {
-				seen[desired.Name+": "+desired.Err.Error()] = true
-			}
-		}
-	}
-	return slices.Sorted(maps.Keys(seen))
 }

@@ -15,11 +15,27 @@ import (
 	"sync"
 	"time"
 
+	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
 
 	"nave.dev/internal/desired"
 	"nave.dev/internal/desired/ledger"
+	"nave.dev/internal/hub/alone"
+	"nave.dev/internal/hub/fetching"
+	"nave.dev/internal/hub/journal"
+	"nave.dev/internal/hub/metrics"
+	"nave.dev/internal/hub/past"
+	"nave.dev/internal/hub/pausing"
+	"nave.dev/internal/hub/upkeep"
+	"nave.dev/internal/live"
+	"nave.dev/internal/people"
+	"nave.dev/internal/people/audit"
+	"nave.dev/internal/people/gate"
+	"nave.dev/internal/protocol"
 	"nave.dev/internal/spoke"
+	"nave.dev/internal/store"
+	"nave.dev/internal/store/sqlite"
+	"nave.dev/internal/tunnel/authority"
 )
 
 // Options configure a Hub.
@@ -37,12 +53,21 @@ type Options struct {
 	// Agents is the address at which agents dial in; empty takes none. They keep the
 	// clusters without a kubeconfig.
 	Agents string
-	// Authority is the directory of the key that agents are known by.
+	// Alone, unless nil, is the one cluster that is kept, in the place of its agent: no
+	// other is looked at, and there are no Kubeconfigs and no Agents.
+	Alone *alone.Cluster
+	// Authority is the directory of the key that agents are known by, and of the file of
+	// people.
 	Authority string
+	// People is how people reach the hub who are not at its machine.
+	People People
 	// Product is the version of the program.
 	Product string
 	// AgeKeyFile holds the age identities that decrypt Secrets; empty is none.
 	AgeKeyFile string
+	// Metrics is the Service of the Prometheus in clusters that are kept from the hub's
+	// own process, as live.Options have it; empty is none.
+	Metrics string
 	// Interval between looks at the remotes, unless the Fleet says; a webhook does
 	// not wait for it.
 	Interval time.Duration
@@ -63,19 +88,27 @@ type Hub struct {
 	keys     spoke.Keys
 	tried    string        // digest of the fleet's own checks that were tried last
 	trigger  chan struct{} // buffered by one: look at the remotes now
-	metrics  *metrics
-	arrived  chan struct{} // buffered by one: a source was fetched
+	metrics  *metrics.Metrics
+	shown    *authority.Authority // whose certificate the API shows; nil if it does not
+	arrived  chan struct{}        // buffered by one: a source was fetched
 	ledger   *ledger.Ledger
-	journal  journal
+	sources  *fetching.Sources
+	journal  journal.Journal
 
-	agents *agents // nil if none are taken
+	store     store.Store
+	home      *alone.Home // nil unless one cluster is kept
+	agents    *agents     // nil if none are taken
+	audit     *audit.Log
+	gate      *gate.Gate
+	remembers sync.Mutex // held by who writes down what is known
 
 	mu        sync.Mutex
 	ctx       context.Context // of Run: spokes end with it
+	policy    people.Policy   // what groups may do
 	members   map[string]*member
-	lost      map[string]bool // bundles of which it was said that they are
+	before    map[string]store.Cluster // what a hub before this one knew last, by cluster
+	lost      map[string]bool          // bundles of which it was said that they are
 	pinned    *desired.Pinned
-	sources   map[string]*source
 	revision  Revision
 	nextFetch time.Time                // when the remotes are looked at if nothing asks before
 	pauses    map[string][]spoke.Pause // by cluster, as they are kept; not changed once made
@@ -85,18 +118,22 @@ type Hub struct {
 
 // member is one cluster of the fleet as the hub sees it.
 type member struct {
-	labels  map[string]string
-	expires time.Time
-	least   int64  // identity number that is accepted
-	err     string // why no spoke runs, if none does
-	spoke   keeper
-	stop    context.CancelFunc
-	done    <-chan struct{} // closed when the last spoke has ended
-	config  string          // content of the kubeconfig in use
-	given   *spoke.Assigned // what it was last given in this process
-	key     string          // of that
-	unkept  error           // why it is not given the newest, if so
-	leaving *spoke.Assigned // what it was given, if apps are to go by it and are not known to be gone
+	labels    map[string]string
+	expires   time.Time
+	expired   time.Time // when that was seen first; zero while it is not so
+	least     int64     // identity number that is accepted
+	suspended bool
+	err       string // why no spoke runs, if none does
+	spoke     keeper
+	stop      context.CancelFunc
+	done      <-chan struct{} // closed when the last spoke has ended
+	config    string          // content of the kubeconfig in use
+	live      *live.Cluster   // that answers questions by asked, nil before the first one
+	asked     string          // content of the kubeconfig that live uses
+	given     *spoke.Assigned // what it was last given in this process
+	key       string          // of that
+	unkept    error           // why it is not given the newest, if so
+	leaving   *spoke.Assigned // what it was given, if apps are to go by it and are not known to be gone
 }
 
 // Revision is the state of Git that the hub acts on.
@@ -129,7 +166,7 @@ func Run(ctx context.Context, opts Options) error {
 			return err
 		}
 	}
-	free, err := own(opts.Dir)
+	free, err := upkeep.Own(opts.Dir)
 	if err != nil {
 		return err
 	}
@@ -149,21 +186,37 @@ func Run(ctx context.Context, opts Options) error {
 	for _, problem := range problems {
 		opts.Log.Warn("prunes are held until clusters were seen in order", "error", problem)
 	}
-	pauses, err := readPauses(opts.Dir)
+	pauses, err := pausing.Read(opts.Dir)
 	if err != nil {
 		opts.Log.Warn("pauses are only in the clusters' records", "error", err)
 	}
+	memory, err := sqlite.Open(ctx, upkeep.Database(opts.Dir), sqlite.Options{Now: opts.Now})
+	if err != nil {
+		return err
+	}
+	defer memory.Close() // after all that uses it has ended
 	ctx, cancel := context.WithCancel(ctx)
 	h := &Hub{
-		opts: opts, pipeline: pipeline, judged: judgment{checker: checker}, keys: keys, trigger: make(chan struct{}, 1), arrived: make(chan struct{}, 1),
-		ledger: given, lost: map[string]bool{}, ctx: ctx, members: map[string]*member{}, sources: map[string]*source{},
-		pauses: pauses,
+		store: memory,
+		opts:  opts, pipeline: pipeline, judged: judgment{checker: checker}, keys: keys, trigger: make(chan struct{}, 1), arrived: make(chan struct{}, 1),
+		ledger: given, lost: map[string]bool{}, ctx: ctx, members: map[string]*member{},
+		pauses: pauses, before: map[string]store.Cluster{},
 	}
-	h.metrics = newMetrics(h)
-	defer func() { h.agents.close() }()
+	h.sources = fetching.New(pipeline, &h.spokes, func() { signal(h.arrived) })
+	h.metrics = metrics.New(h.seen)
+	if opts.Alone != nil {
+		if h.home, err = alone.New(*opts.Alone, opts.Log); err != nil {
+			cancel()
+			return err
+		}
+	}
+	h.meet()
 	defer h.spokes.Wait()
 	defer cancel()
 	defer os.Remove(Socket(opts.Dir))
+	if err := h.recall(ctx); err != nil {
+		return err
+	}
 	if opts.Agents != "" {
 		if err := h.takeAgents(ctx); err != nil {
 			return err
@@ -172,9 +225,15 @@ func Run(ctx context.Context, opts Options) error {
 	if err := h.serve(ctx); err != nil {
 		return err
 	}
+	h.spokes.Go(func() { h.remember(ctx) })
 	opts.Log.Info("hub started", "repository", opts.Repository.URL, "dir", opts.Dir)
 	if keys != nil {
 		opts.Log.Info("age keys read", "recipients", keys.Recipients())
+	}
+	if opts.Alone != nil {
+		if err := h.goOn(ctx); err != nil && ctx.Err() == nil {
+			return err
+		}
 	}
 	h.follow(ctx)
 	return nil
@@ -186,8 +245,12 @@ func Run(ctx context.Context, opts Options) error {
 func (h *Hub) admit(pinned *desired.Pinned) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	h.allow(pinned)
 	present := map[string]bool{}
 	for _, found := range pinned.Fleet.Members {
+		if h.home != nil && found.Name != h.opts.Alone.Name {
+			continue
+		}
 		present[found.Name] = true
 		m := h.members[found.Name]
 		if m == nil {
@@ -198,13 +261,17 @@ func (h *Hub) admit(pinned *desired.Pinned) {
 			m.err = found.Err.Error()
 			continue
 		}
-		m.labels, m.expires, m.least, m.err = found.Labels, time.Time{}, int64(found.Identity), ""
+		m.labels, m.expires, m.least, m.suspended, m.err = found.Labels, time.Time{}, int64(found.Identity), found.Suspend, ""
 		if found.Expires != nil {
 			m.expires = found.Expires.Time
 		}
-		expired := !m.expires.IsZero() && h.opts.Now().After(m.expires)
+		if now := h.opts.Now(); m.expires.IsZero() || now.Before(m.expires) {
+			m.expired = time.Time{}
+		} else if m.expired.IsZero() {
+			m.expired = now
+		}
 		switch {
-		case expired:
+		case !m.expired.IsZero():
 			m.end("expired at " + m.expires.Format(time.RFC3339))
 		case pinned.Fleet.Name == "":
 			m.err = "the Fleet document cannot be read"
@@ -237,6 +304,10 @@ func (m *member) end(why string) {
 // reach starts the spoke of a cluster, if there is a way to it, or tells it of
 // another way. One that runs keeps its way when there is no better one.
 func (h *Hub) reach(name, fleet string, m *member) {
+	if h.home != nil {
+		h.dwell(fleet, m, nil, protocol.Checks{})
+		return
+	}
 	file := filepath.Join(h.opts.Kubeconfigs, name+".kubeconfig")
 	data, err := []byte(nil), error(os.ErrNotExist)
 	if h.opts.Kubeconfigs != "" {
@@ -273,34 +344,52 @@ func (h *Hub) reach(name, fleet string, m *member) {
 		m.spoke.(local).Reach(config)
 		return
 	}
-	s := spoke.New(spoke.Options{
+	h.start(m, local{spoke.New(h.spokeOptions(name, fleet, config))})
+}
+
+// spokeOptions are those of a spoke in the hub's own process.
+func (h *Hub) spokeOptions(name, fleet string, config *rest.Config) spoke.Options {
+	return spoke.Options{
 		Cluster: name, Fleet: fleet, Config: config, Health: h.judged.checker, Keys: h.keys, Renderer: h.pipeline.Renderer(),
 		Now: h.opts.Now, Pauses: h.pauses[name],
 		Listener: spoke.Listener{
 			Event: h.record, Changed: h.changed,
 			FactsChanged: func(string) { h.Trigger() }, // they may matter to a render
 		},
-	})
+	}
+}
+
+// start has a cluster kept, once the one before has ended: one spoke at a time.
+func (h *Hub) start(m *member, k interface {
+	keeper
+	Run(context.Context)
+}) {
 	ctx, stop := context.WithCancel(h.ctx)
 	before, done := m.done, make(chan struct{})
-	m.spoke, m.stop, m.done = local{s}, stop, done
+	m.spoke, m.stop, m.done = k, stop, done
 	h.spokes.Go(func() {
 		defer close(done)
 		if before != nil {
-			<-before // one spoke of a cluster at a time
+			<-before
 		}
-		s.Run(ctx)
+		k.Run(ctx)
 	})
 }
 
 // changed wakes who waits for news of a cluster. Once the apps that were to go from
 // it are gone, the cluster is given what it should hold without them.
 func (h *Hub) changed(cluster string) {
-	h.journal.wake(cluster)
+	h.journal.Wake()
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	m := h.members[cluster]
-	if m == nil || m.spoke == nil || m.leaving == nil {
+	if m == nil || m.spoke == nil {
+		return
+	}
+	if s, ok := m.spoke.(solitary); ok {
+		s.Wake()
+	}
+	if m.leaving == nil {
 		return
 	}
 	settled := m.spoke.Settled(m.leaving)
@@ -320,8 +409,9 @@ func (h *Hub) record(e spoke.Event) {
 		level = slog.LevelWarn
 	}
 	h.opts.Log.Log(h.ctx, level, string(e.Kind), "cluster", e.Cluster, "app", e.App, "message", e.Message)
-	h.metrics.count(e)
-	h.journal.add(e)
+	h.metrics.Count(e)
+	h.journal.Add(e)
+	past.Write(h.store, e)
 	if e.Kind == spoke.EventOnline {
 		h.Trigger() // its facts may matter to a render
 	}

@@ -8,25 +8,8 @@ import (
 	"testing"
 
 	"nave.dev/internal/desired"
-	"nave.dev/internal/spoke"
+	"nave.dev/internal/people/gate"
 )
-
-func TestOneHubInADirectory(t *testing.T) {
-	dir := t.TempDir()
-	free, err := own(dir)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := own(dir); err == nil {
-		t.Fatal("two hubs own one directory")
-	}
-	free()
-	free, err = own(dir)
-	if err != nil {
-		t.Fatalf("after the first has ended: %v", err)
-	}
-	free()
-}
 
 func TestSocket(t *testing.T) {
 	dir, err := os.MkdirTemp("", "hub") // paths of sockets must be short
@@ -48,35 +31,6 @@ func TestSocket(t *testing.T) {
 	}
 }
 
-func TestJournal(t *testing.T) {
-	var j journal
-	news := j.wait()
-	for range journalSize + 2*journalTrim {
-		j.add(spoke.Event{})
-	}
-	select {
-	case <-news:
-	default:
-		t.Error("who waited was not woken")
-	}
-	total := int64(journalSize + 2*journalTrim)
-	for _, c := range []struct {
-		reason      string
-		from        int64
-		least, most int
-	}{
-		{"from the beginning: those that are kept", 0, journalSize, journalSize + journalTrim},
-		{"the last one", total - 1, 1, 1},
-		{"what is to come", total, 0, 0},
-		{"a number of another hub's journal", 2 * total, 0, 0},
-	} {
-		events, next := j.since(c.from)
-		if len(events) < c.least || len(events) > c.most || next != total {
-			t.Errorf("%s: %d events, next %d", c.reason, len(events), next)
-		}
-	}
-}
-
 // TestClusterThatCannotBeAsked: before the hub has read the fleet, it does not say
 // that there is no such cluster.
 func TestClusterThatCannotBeAsked(t *testing.T) {
@@ -92,9 +46,9 @@ func TestClusterThatCannotBeAsked(t *testing.T) {
 		{"there is none", func() { delete(h.members, "one"); h.pinned = &desired.Pinned{} }, http.StatusNotFound, "no such cluster"},
 	} {
 		step.do()
-		for path, serve := range map[string]http.HandlerFunc{"diff": h.serveDiff, "orphans": h.serveOrphans, "sync": h.action(nil)} {
+		for path, serve := range map[string]http.HandlerFunc{"diff": h.serveDiff, "orphans": h.serveOrphans, "sync": h.action(operation{})} {
 			recorder := httptest.NewRecorder()
-			serve(recorder, httptest.NewRequest(http.MethodPost, "/?cluster=one", strings.NewReader(`{"cluster": "one", "actor": "test"}`)))
+			gate.Owner(serve).ServeHTTP(recorder, httptest.NewRequest(http.MethodPost, "/?cluster=one", strings.NewReader(`{"cluster": "one", "actor": "test"}`)))
 			if recorder.Code != step.status || !strings.Contains(recorder.Body.String(), step.text) {
 				t.Errorf("%s, %s: %d %s", step.reason, path, recorder.Code, recorder.Body)
 			}

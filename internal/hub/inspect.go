@@ -87,7 +87,11 @@ func (h *Hub) serveOrphans(w http.ResponseWriter, r *http.Request) {
 		group sync.WaitGroup
 		found = Orphans{Orphans: []spoke.Orphan{}, Errors: map[string]string{}}
 	)
+	sees := h.sight(r)
 	for name, s := range spokes {
+		if !sees(name) {
+			continue
+		}
 		group.Go(func() {
 			orphans, err := s.Orphans(ctx)
 			mu.Lock()

@@ -45,12 +45,16 @@ func TestMembers(t *testing.T) {
 		reason, clusters string
 		now              time.Time
 		one, pr          string // what is said of each; "gone" if it is no member
+		leaves           bool   // pr's agent is dismissed
 	}{
-		{"both are members", both, now, "no kubeconfig", "no kubeconfig"},
-		{"the clock jumps ahead: its time is over", both, now.AddDate(5, 0, 0), "no kubeconfig", "expired at 2030"},
-		{"and back: it is not", both, now, "no kubeconfig", "no kubeconfig"},
-		{"a document that cannot be read: absence says nothing", one + "---\nkind: [\n", now, "no kubeconfig", "no kubeconfig"},
-		{"a document that can: it has left", one, now, "no kubeconfig", "gone"},
+		{"both are members", both, now, "no kubeconfig", "no kubeconfig", false},
+		{"the clock jumps ahead: its time is over", both, now.AddDate(5, 0, 0), "no kubeconfig", "expired at 2030", false},
+		{"and back: it is not", both, now, "no kubeconfig", "no kubeconfig", false},
+		{"ahead again: it is over anew", both, now.AddDate(5, 0, 0), "no kubeconfig", "expired at 2030", false},
+		{"and stays there: its agent leaves", both, now.AddDate(5, 0, 0).Add(leaveAfter), "no kubeconfig", "expired at 2030", true},
+		{"and back, late", both, now, "no kubeconfig", "no kubeconfig", false},
+		{"a document that cannot be read: absence says nothing", one + "---\nkind: [\n", now, "no kubeconfig", "no kubeconfig", false},
+		{"a document that can: it has left", one, now, "no kubeconfig", "gone", false},
 	} {
 		now = c.now
 		h.admit(load(c.clusters))
@@ -62,6 +66,9 @@ func TestMembers(t *testing.T) {
 			if !strings.HasPrefix(got, want) {
 				t.Errorf("%s: of %s it says %q, want %q", c.reason, name, got, want)
 			}
+		}
+		if m := h.members["pr"]; m != nil && (m.over(now) != nil) != c.leaves {
+			t.Errorf("%s: its agent is told %v", c.reason, m.over(now))
 		}
 	}
 }

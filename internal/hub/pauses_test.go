@@ -10,6 +10,7 @@ import (
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
+	"nave.dev/internal/hub/pausing"
 	"nave.dev/internal/spoke"
 )
 
@@ -40,7 +41,7 @@ func TestPauseOutlivesItsRecord(t *testing.T) {
 	w.until("its time is over", func() bool { value, _ := w.object("a"); return value == "2" })
 	w.refresh()
 	w.until("it is kept no longer", func() bool {
-		data, err := os.ReadFile(filepath.Join(w.dir, pauseFile))
+		data, err := os.ReadFile(filepath.Join(w.dir, pausing.File))
 		return err == nil && string(data) == "{}"
 	})
 }

@@ -4,18 +4,20 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"io"
 	"net/http"
 	"net/url"
 	"slices"
-	"strings"
 	"sync"
 	"time"
 
 	"nave.dev/internal/app"
 	"nave.dev/internal/desired/checks"
+	"nave.dev/internal/hub/calling"
+	"nave.dev/internal/hub/past"
+	"nave.dev/internal/hub/told"
 	"nave.dev/internal/protocol"
 	"nave.dev/internal/spoke"
+	"nave.dev/internal/store"
 	"nave.dev/internal/tunnel"
 )
 
@@ -32,12 +34,19 @@ type remote struct {
 	link    *tunnel.Link
 	since   time.Time // when there was a link last, or the hub began
 	wanted  *spoke.Assigned
-	key     string // of wanted
+	key     string // of wanted, as it is for the agent
+	content string // key of wanted, for any agent
+	spoken  int    // minor version of the protocol that the agent spoke last
 	number  int64  // that was sent last
 	sent    string // key and checks that the agent took
 	refusal string // why it did not take the newest
 	checks  protocol.Checks
-	clones  fence // of an identity that two clusters use
+	clones  fence         // of an identity that two clusters use
+	last    store.Cluster // what is known of the agent, for the store
+	news    bool          // there is more to write down than was
+	// recalled is what a hub before this one knew of the cluster, which is shown until
+	// there is a report; nil while nobody has asked.
+	recalled *spoke.State
 }
 
 // fence keeps an identity out that two clusters use.
@@ -47,7 +56,7 @@ type fence struct {
 }
 
 func newRemote(h *Hub, cluster string, ended context.Context) *remote {
-	return &remote{hub: h, cluster: cluster, ended: ended, wake: make(chan struct{}, 1), since: h.opts.Now()}
+	return &remote{hub: h, cluster: cluster, ended: ended, wake: make(chan struct{}, 1), since: h.opts.Now(), spoken: tunnel.Protocol.Minor, last: h.before[cluster]}
 }
 
 // Known implements keeper.
@@ -59,9 +68,10 @@ func (r *remote) Known() bool {
 
 // Assign implements keeper.
 func (r *remote) Assign(a *spoke.Assigned) {
-	key := keyOf(a)
+	key := told.Key(a)
 	r.mu.Lock()
-	r.wanted, r.key = a, key
+	r.wanted, r.content = a, key
+	r.suit()
 	r.mu.Unlock()
 	signal(r.wake)
 }
@@ -86,6 +96,14 @@ func (r *remote) State() spoke.State {
 	state := r.mirror.State()
 	state.Cluster = r.cluster // whatever it says
 	if !r.mirror.Reported {
+		if r.recalled == nil {
+			recalled, _ := past.State(r.last)
+			r.recalled = &recalled
+		}
+		if state = *r.recalled; state.Cluster != "" && r.link == nil {
+			state.OfflineSince = r.last.LastSeen
+			return state
+		}
 		state = spoke.State{Cluster: r.cluster, Sync: spoke.Unknown, Health: spoke.Health{Status: spoke.HealthUnknown}}
 	}
 	switch {
@@ -102,6 +120,13 @@ func (r *remote) State() spoke.State {
 		state.Sync = spoke.OutOfSync
 	}
 	return state
+}
+
+// synced is how many apps of the state are Synced.
+func (r *remote) synced() int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.mirror.Synced()
 }
 
 // Facts implements keeper.
@@ -148,6 +173,12 @@ func (r *remote) Pause(ctx context.Context, p spoke.Pause) error {
 	return r.act(ctx, protocol.Action{Do: protocol.Pause, App: p.App, Until: p.Until, Actor: p.Actor, Reason: p.Reason})
 }
 
+// renew has the agent get a new certificate, and returns when that ends.
+func (r *remote) renew(ctx context.Context) (time.Time, error) {
+	err := r.act(ctx, protocol.Action{Do: protocol.Renew})
+	return r.agent().CertificateEnd, err
+}
+
 func (r *remote) act(ctx context.Context, action protocol.Action) error {
 	body, err := json.Marshal(action)
 	if err != nil {
@@ -164,7 +195,11 @@ func (r *remote) Diff(ctx context.Context, app string) (diffs []spoke.AppDiff, e
 
 // Orphans implements keeper.
 func (r *remote) Orphans(ctx context.Context) (orphans []spoke.Orphan, err error) {
-	return orphans, r.ask(ctx, http.MethodGet, protocol.OrphansPath, nil, &orphans)
+	err = r.ask(ctx, http.MethodGet, protocol.OrphansPath, nil, &orphans)
+	for i := range orphans {
+		orphans[i].Cluster = r.cluster // whatever it says
+	}
+	return orphans, err
 }
 
 // ask asks the agent that is connected.
@@ -175,22 +210,7 @@ func (r *remote) ask(ctx context.Context, method, path string, body []byte, into
 	if link == nil {
 		return fmt.Errorf("cluster %s: its agent is not connected", r.cluster)
 	}
-	return call(ctx, link, method, path, body, into)
-}
-
-// refusedError is what an agent understood and did not do.
-type refusedError struct{ text string }
-
-func (e *refusedError) Error() string { return e.text }
-
-// readRefusal is why an agent did not answer.
-func readRefusal(response *http.Response) error {
-	text, _ := io.ReadAll(io.LimitReader(response.Body, 16<<10))
-	said := strings.TrimSpace(string(text))
-	if response.StatusCode == protocol.StatusRefused {
-		return &refusedError{said}
-	}
-	return fmt.Errorf("the agent answered %s: %s", response.Status, said)
+	return calling.Agent(ctx, link, method, path, body, into)
 }
 
 // take takes a report over. It returns false if it builds on one that was missed.
@@ -203,12 +223,18 @@ func (r *remote) take(id tunnel.Identity, report protocol.Report) bool {
 	first, facts := !r.mirror.Reported, r.mirror.Facts
 	was := r.mirror.State().Online && !first
 	taken := r.mirror.Take(report)
+	var news []spoke.Event
+	if taken {
+		news = r.mirror.News(r.link.Hello().Instance, report)
+		r.news, r.last.LastSeen, r.last.CertificateEnd = true, r.hub.opts.Now(), r.link.CertificateEnd()
+		r.recalled, r.last.State, r.last.Facts = nil, nil, nil // what it said counts
+	}
 	changed := taken && report.Facts != nil && !slices.Equal(facts.APIVersions, report.Facts.APIVersions)
 	r.mu.Unlock()
 	if !taken {
 		return false
 	}
-	for _, event := range report.Events {
+	for _, event := range news {
 		event.Cluster = r.cluster // whatever it says
 		r.hub.record(event)
 	}
@@ -237,14 +263,14 @@ func (r *remote) identity() int64 {
 	return r.link.Identity().Number
 }
 
-// agent is what is known of the agent that is connected.
+// agent is what is known of the agent.
 func (r *remote) agent() *Agent {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.link == nil {
-		return &Agent{}
+		return &Agent{Identity: r.last.Identity, Version: r.last.AgentVersion, LastSeen: r.last.LastSeen, CertificateEnd: r.last.CertificateEnd}
 	}
-	return &Agent{Identity: r.link.Identity().Number, Address: r.link.Address(), Version: r.link.Hello().Product, Connected: r.link.Since()}
+	return &Agent{Identity: r.link.Identity().Number, Address: r.link.Address(), Version: r.link.Hello().Product, Connected: r.link.Since(), LastSeen: r.last.LastSeen, CertificateEnd: r.link.CertificateEnd()}
 }
 
 // fence keeps an identity out.
@@ -278,13 +304,15 @@ func (r *remote) serve(ctx context.Context, link *tunnel.Link) {
 	defer context.AfterFunc(r.ended, cancel)()
 	r.mu.Lock()
 	r.link, r.sent, r.refusal = link, "", ""
+	r.suit()
+	r.last.Identity, r.last.AgentVersion = link.Identity().Number, link.Hello().Product
 	r.mirror.Restart()
 	r.mu.Unlock()
 	r.hub.record(spoke.Event{Time: r.hub.opts.Now(), Cluster: r.cluster, Kind: spoke.EventOnline, Message: "its agent is connected from " + link.Address()})
 	defer r.leave(link)
 	retry := firstSend
 	for {
-		message, due := r.next()
+		p, due, err := r.pack()
 		if !due {
 			select {
 			case <-r.wake:
@@ -293,7 +321,9 @@ func (r *remote) serve(ctx context.Context, link *tunnel.Link) {
 			}
 			continue
 		}
-		err := r.send(ctx, link, message)
+		if err == nil {
+			err = r.send(ctx, link, p)
+		}
 		if err == nil {
 			retry = firstSend
 			continue
@@ -321,6 +351,7 @@ func (r *remote) leave(link *tunnel.Link) {
 		return
 	}
 	r.link, r.since = nil, r.hub.opts.Now()
+	r.news, r.last.LastSeen, r.last.CertificateEnd = true, r.since, link.CertificateEnd()
 	r.mu.Unlock()
 	why := "its agent is no longer connected"
 	if err := link.Err(); err != nil {
@@ -328,6 +359,15 @@ func (r *remote) leave(link *tunnel.Link) {
 	}
 	r.hub.record(spoke.Event{Time: r.hub.opts.Now(), Cluster: r.cluster, Kind: spoke.EventOffline, Message: why})
 	r.hub.changed(r.cluster)
+}
+
+// parcel is an assignment on its way. Only the compressed form of it is held until the
+// agent keeps it: where a thousand agents fetch what is new at once, the messages
+// themselves would be what fills the memory.
+type parcel struct {
+	body   []byte
+	number int64
+	sent   string // key and checks
 }
 
 // next returns what is to be sent, if anything is: once the agent has said what is
@@ -338,6 +378,9 @@ func (r *remote) next() (message protocol.Assignment, due bool) {
 	if r.wanted == nil || !r.mirror.Reported || !r.mirror.Begun() {
 		return message, false
 	}
+	if r.sent == "" && r.mirror.Shows == r.key && r.mirror.Checks == r.checks.Digest {
+		r.sent = r.key + r.checks.Digest // by a connection before this one
+	}
 	if r.sent == r.key+r.checks.Digest {
 		return message, false
 	}
@@ -347,21 +390,28 @@ func (r *remote) next() (message protocol.Assignment, due bool) {
 	}
 	message = protocol.NewAssignment(r.wanted, r.key, r.checks)
 	message.Number = number
+	message.Suit(r.minor())
 	return message, true
 }
 
-// send gives the agent an assignment, and returns when the agent keeps it.
-func (r *remote) send(ctx context.Context, link *tunnel.Link, message protocol.Assignment) error {
-	body, err := protocol.Compressed(message)
-	if err != nil {
-		return err
+// pack returns the next parcel, if one is due.
+func (r *remote) pack() (p parcel, due bool, err error) {
+	message, due := r.next()
+	if due {
+		p.number, p.sent = message.Number, message.Key+message.Checks.Digest
+		p.body, err = protocol.Compressed(message)
 	}
-	if err := call(ctx, link, http.MethodPut, protocol.AssignmentPath, body, &struct{}{}); err != nil {
+	return p, due, err
+}
+
+// send gives the agent an assignment, and returns when the agent keeps it.
+func (r *remote) send(ctx context.Context, link *tunnel.Link, p parcel) error {
+	if err := calling.Agent(ctx, link, http.MethodPut, protocol.AssignmentPath, p.body, &struct{}{}); err != nil {
 		return err
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.number, r.sent, r.refusal = message.Number, message.Key+message.Checks.Digest, ""
+	r.number, r.sent, r.refusal = p.number, p.sent, ""
 	return nil
 }
 

@@ -10,7 +10,7 @@ import (
 // public serves what others than the hub's owner may reach.
 func (h *Hub) public() http.Handler {
 	mux := http.NewServeMux()
-	mux.Handle("GET /metrics", h.metrics.handler())
+	mux.Handle("GET /metrics", h.metrics.Handler())
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "ok") })
 	mux.HandleFunc("POST /webhook", h.serveWebhook)
 	return mux

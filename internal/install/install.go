@@ -2,6 +2,8 @@
 // people install it with. It applies nothing.
 package install
 
+//go:generate go test -run TestDeployIsCurrent -rewrite
+
 import (
 	"bytes"
 	"encoding/json"
@@ -35,6 +37,8 @@ type Agent struct {
 	// Image is NAME:TAG; empty is the chart's own.
 	Image        string
 	AgeKeySecret string
+	// Proxy is the URL of a proxy to the hub; empty is none.
+	Proxy string
 }
 
 // Read is what an agent of restricted rights may see.
@@ -57,16 +61,23 @@ func (a Agent) Manifest() ([]byte, error) {
 	if err != nil {
 		return nil, fmt.Errorf("rendering the chart: %w", err)
 	}
-	namespace := &unstructured.Unstructured{Object: map[string]any{
-		"apiVersion": "v1", "kind": "Namespace", "metadata": map[string]any{"name": Namespace},
-	}}
-	objects := []*unstructured.Unstructured{namespace}
+	text, err := write(Namespace, out)
+	if err != nil {
+		return nil, err
+	}
+	return append([]byte(a.preamble()), text...), nil
+}
+
+// write returns what a chart came to as YAML, with the namespace first.
+func write(namespace string, out chart.Output) ([]byte, error) {
+	objects := []*unstructured.Unstructured{{Object: map[string]any{
+		"apiVersion": "v1", "kind": "Namespace", "metadata": map[string]any{"name": namespace},
+	}}}
 	for _, o := range out.Objects {
 		objects = append(objects, o.Unstructured)
 	}
 	object.Sort(objects)
 	var text bytes.Buffer
-	text.WriteString(a.preamble())
 	for i, o := range objects {
 		data, err := yaml.Marshal(o.Object)
 		if err != nil {
@@ -104,7 +115,7 @@ func (a Agent) values() (map[string]any, error) {
 	}
 	agent := map[string]any{
 		"enabled": true, "hub": a.Hub, "cluster": a.Cluster, "token": a.Token, "roots": string(a.Roots),
-		"profile": "platform", "ageKeySecret": a.AgeKeySecret,
+		"profile": "platform", "ageKeySecret": a.AgeKeySecret, "proxy": a.Proxy,
 	}
 	if a.Restricted {
 		agent["profile"] = "restricted"

@@ -98,6 +98,24 @@ func TestRestricted(t *testing.T) {
 	}
 }
 
+// By a proxy an agent reaches its hub, and not its own API server.
+func TestProxy(t *testing.T) {
+	manifest, err := Agent{Cluster: "c", Hub: "h:1", Proxy: "http://proxy:3128"}.Manifest()
+	if err != nil {
+		t.Fatal(err)
+	}
+	containers, _, err := unstructured.NestedSlice(read(t, manifest)["Deployment nave-system/nave-agent"].Object, "spec", "template", "spec", "containers")
+	if err != nil {
+		t.Fatal(err)
+	}
+	env := fmt.Sprint(containers[0].(map[string]any)["env"])
+	for _, want := range []string{"name:HTTPS_PROXY value:http://proxy:3128", "name:NO_PROXY value:$(KUBERNETES_SERVICE_HOST),"} {
+		if !strings.Contains(env, want) {
+			t.Errorf("the environment is %s, without %s", env, want)
+		}
+	}
+}
+
 func TestRefused(t *testing.T) {
 	for want, agent := range map[string]Agent{
 		"is not HOST:PORT":      {Cluster: "c", Hub: "hub"},

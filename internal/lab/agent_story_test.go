@@ -1,6 +1,7 @@
 package lab_test
 
 import (
+	"context"
 	"fmt"
 	"net"
 	"os"
@@ -9,6 +10,8 @@ import (
 	"strings"
 
 	"github.com/rogpeppe/go-internal/testscript"
+
+	"nave.dev/internal/lab/proxy"
 )
 
 type agentsKey struct{}
@@ -23,17 +26,57 @@ func (a agentProcesses) stop() {
 	}
 }
 
-// agents has the next hubs take agents, at an address that it chooses.
+type lineKey struct{}
+
+// line is the network between the story's agents and its hub.
+type line struct{ *proxy.Proxy }
+
+// agents has the next hubs take agents, at an address that it chooses, and agents
+// reach it by a line that can be cut. For people there is another address.
 func agents(ts *testscript.TestScript, _ bool, _ []string) {
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	hub, err := net.Listen("tcp", "127.0.0.1:0")
 	ts.Check(err)
-	defer listener.Close()
-	ts.Setenv("AGENTS", listener.Addr().String())
+	defer hub.Close()
+	people, err := net.Listen("tcp", "127.0.0.1:0")
+	ts.Check(err)
+	defer people.Close()
+	ts.Setenv("API", people.Addr().String())
+	front, err := net.Listen("tcp", "127.0.0.1:0")
+	ts.Check(err)
+	ts.Setenv("AGENTS", hub.Addr().String())
+	ts.Setenv("LINE", front.Addr().String())
+	between := proxy.New(hub.Addr().String())
+	ts.Value(lineKey{}).(*line).Proxy = between
+	ctx, cancel := context.WithCancel(context.Background())
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		between.Serve(ctx, front)
+	}()
+	ts.Defer(func() { cancel(); <-ended })
+}
+
+// cut holds back every byte between agents and hub until mend.
+func cut(ts *testscript.TestScript, _ bool, _ []string) {
+	ts.Value(lineKey{}).(*line).SetLink(proxy.Link{Partitioned: true})
+}
+
+func mend(ts *testscript.TestScript, _ bool, _ []string) {
+	ts.Value(lineKey{}).(*line).SetLink(proxy.Link{})
+}
+
+// limit-agent CLUSTER nofile|fsize N|unlimited limits what a running agent may use.
+func limitAgent(ts *testscript.TestScript, _ bool, args []string) {
+	cmd := ts.Value(agentsKey{}).(agentProcesses)[args[0]]
+	if cmd == nil {
+		ts.Fatalf("no agent of %s runs", args[0])
+	}
+	limit(ts, cmd.Process.Pid, args[1], args[2])
 }
 
 // start-agent CLUSTER [ARGUMENT…] starts the agent of a cluster as a process, with
 // the rights of the service account that the manifest of nave cluster join makes.
-// The first time it applies that.
+// The first time it applies that, made with what JOIN has for nave cluster join.
 func startAgent(ts *testscript.TestScript, _ bool, args []string) {
 	cluster, running := args[0], ts.Value(agentsKey{}).(agentProcesses)
 	dir := filepath.Join(ts.Getenv("WORK"), "agent-"+cluster)
@@ -42,7 +85,7 @@ func startAgent(ts *testscript.TestScript, _ bool, args []string) {
 		ts.Check(os.MkdirAll(dir, 0o700))
 		join(ts, cluster, dir)
 	}
-	cmd := program(ts, "nave", append([]string{"agent", "--hub", ts.Getenv("AGENTS"), "--cluster", cluster, "--kubeconfig", kubeconfig,
+	cmd := program(ts, "nave", append([]string{"agent", "--hub", ts.Getenv("LINE"), "--cluster", cluster, "--kubeconfig", kubeconfig,
 		"--token-file", filepath.Join(dir, "token"), "--roots-file", filepath.Join(dir, "roots.pem")}, args[1:]...)...)
 	log, err := os.OpenFile(filepath.Join(ts.Getenv("WORK"), "agent-"+cluster+".log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 	ts.Check(err)
@@ -60,7 +103,7 @@ func join(ts *testscript.TestScript, cluster, dir string) {
 		return must(ts, "kubectl", append([]string{"--kubeconfig", admin}, args...)...)
 	}
 	manifest := filepath.Join(dir, "manifest.yaml")
-	ts.Check(os.WriteFile(manifest, []byte(must(ts, "nave", "cluster", "join", cluster, "--hub", ts.Getenv("AGENTS"))), 0o600))
+	ts.Check(os.WriteFile(manifest, []byte(must(ts, "nave", append([]string{"cluster", "join", cluster, "--hub", ts.Getenv("AGENTS")}, strings.Fields(ts.Getenv("JOIN"))...)...)), 0o600))
 	kubectl("apply", "-f", manifest)
 	for _, name := range []string{"token", "roots.pem"} {
 		text := kubectl("-n", "nave-system", "get", "secret", "nave-agent-token", "-o", fmt.Sprintf(`go-template={{index .data %q | base64decode}}`, name))

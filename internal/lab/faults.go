@@ -76,10 +76,14 @@ func (l *Lab) Stall(ctx context.Context, name string) error {
 
 // components returns what belongs to the cluster alone, in the order of start.
 func (m *member) components() []string {
+	components := controlplane.Components()
 	if m.Spec.Etcd == dedicated {
-		return append([]string{sharedEtcd}, controlplane.Components()...)
+		components = append([]string{sharedEtcd}, components...)
 	}
-	return controlplane.Components()
+	if m.UplinkPort != 0 {
+		components = append(components, agentComponent)
+	}
+	return components
 }
 
 func (m *member) checkComponents(components []string) error {
@@ -101,8 +105,9 @@ func (l *Lab) kill(ctx context.Context, name string, components []string) error 
 	return err
 }
 
-// SetLink cuts, slows or mends the network between a cluster's API server and
-// everyone outside the cluster; its own components are not concerned.
+// SetLink cuts, slows or mends the network between a cluster and everyone outside:
+// the way to its API server and that of its agent to the hub. What is inside the
+// cluster, its agent too, goes on.
 func (l *Lab) SetLink(ctx context.Context, name string, change func(*proxy.Link)) error {
 	return l.change(ctx, func(s *state) error {
 		m, err := s.member(name)
@@ -205,6 +210,12 @@ func (l *Lab) Destroy(ctx context.Context, name string) error {
 // wipe stops a cluster and deletes what it stored.
 func (l *Lab) wipe(ctx context.Context, s *state, m *member) error {
 	if err := l.kill(ctx, m.Spec.Name, m.components()); err != nil {
+		return err
+	}
+	// With the cluster went all that its agent is: another joins in its place.
+	m.UplinkPort = 0
+	m.Stopped = slices.DeleteFunc(m.Stopped, func(component string) bool { return component == agentComponent })
+	if err := os.RemoveAll(l.agentSite(s, m).dir); err != nil {
 		return err
 	}
 	etcd := l.etcdOf(s, m)

@@ -154,8 +154,8 @@ func (l *Lab) LogFile(name, component string) (string, error) {
 	if component == sharedEtcd {
 		return filepath.Join(l.etcdOf(s, m).Dir, "etcd.log"), nil
 	}
-	if !slices.Contains(controlplane.Components(), component) {
-		return "", fmt.Errorf("no component %q\nhint: one of %s", component, enumerate(append(controlplane.Components(), sharedEtcd)))
+	if !slices.Contains(append(controlplane.Components(), agentComponent), component) {
+		return "", fmt.Errorf("no component %q\nhint: one of %s", component, enumerate(append(controlplane.Components(), sharedEtcd, agentComponent)))
 	}
 	return l.cluster(s, m).LogFile(component), nil
 }

@@ -29,6 +29,7 @@ func TestNaveStories(t *testing.T) {
 		"versions": versions, "diff-versions": diffVersions, "confirm-held": confirmHeld, "replicas": replicas, "sample": sample,
 		"digest": digest, "everywhere": everywhere, "secret": secret, "hidden": hidden,
 		"agents": agents, "start-agent": startAgent, "kill-agent": killAgent,
+		"cut": cut, "mend": mend, "limit-agent": limitAgent,
 		"uids": uids, "limit-hub": limitHub, "storm": storm,
 	})
 }
@@ -113,10 +114,10 @@ func killHub(ts *testscript.TestScript, _ bool, _ []string) {
 	h.cmd = nil
 }
 
-// versions FILE writes down the generation and resource version of every object
-// that carries Nave's marks, on every cluster. Status changes the version too, so
-// only what Nave writes by itself is compared: its managed-fields times and
-// generations.
+// versions FILE writes down what shows a write of Nave for every object that
+// carries its marks, on every cluster: the resource version, or where a status
+// moves that too, the generation and the times of Nave's managed fields (which are
+// whole seconds, and would hide a second write within one).
 func versions(ts *testscript.TestScript, _ bool, args []string) {
 	written := map[string]string{}
 	files, err := filepath.Glob(filepath.Join(ts.Getenv("KUBECONFIGS"), "*.kubeconfig"))
@@ -129,16 +130,20 @@ func versions(ts *testscript.TestScript, _ bool, args []string) {
 			Items []struct {
 				Kind     string
 				Metadata struct {
-					Name          string
-					UID           string
-					Generation    int64
-					ManagedFields []struct{ Manager, Operation, Time string }
+					Name            string
+					UID             string
+					Generation      int64
+					ResourceVersion string
+					ManagedFields   []struct{ Manager, Operation, Time string }
 				}
 			}
 		}
 		ts.Check(json.Unmarshal([]byte(out), &list))
 		for _, item := range list.Items {
 			text := fmt.Sprint(item.Metadata.UID, item.Metadata.Generation)
+			if item.Kind == "ConfigMap" {
+				text += " " + item.Metadata.ResourceVersion
+			}
 			for _, entry := range item.Metadata.ManagedFields {
 				if entry.Manager == "nave" {
 					text += entry.Operation + entry.Time
@@ -183,12 +188,16 @@ func uids(ts *testscript.TestScript, _ bool, args []string) {
 
 // limitHub nofile|fsize N|unlimited limits what the running hub may use.
 func limitHub(ts *testscript.TestScript, _ bool, args []string) {
-	resource := map[string]int{"nofile": unix.RLIMIT_NOFILE, "fsize": unix.RLIMIT_FSIZE}[args[0]]
-	pid := ts.Value(hubKey{}).(*hubProcess).cmd.Process.Pid
+	limit(ts, ts.Value(hubKey{}).(*hubProcess).cmd.Process.Pid, args[0], args[1])
+}
+
+// limit sets what a process may have of a resource.
+func limit(ts *testscript.TestScript, pid int, name, value string) {
+	resource := map[string]int{"nofile": unix.RLIMIT_NOFILE, "fsize": unix.RLIMIT_FSIZE}[name]
 	var limit unix.Rlimit
 	ts.Check(unix.Prlimit(pid, resource, nil, &limit))
-	if limit.Cur = limit.Max; args[1] != "unlimited" {
-		n, err := strconv.ParseUint(args[1], 10, 64)
+	if limit.Cur = limit.Max; value != "unlimited" {
+		n, err := strconv.ParseUint(value, 10, 64)
 		ts.Check(err)
 		limit.Cur = n
 	}

@@ -152,8 +152,9 @@ func (l *Lab) askNetwork(ctx context.Context, method, path string, into any) err
 	return nil
 }
 
-// network is the process between the clusters and everyone else: a proxy per
-// API server and the Git server, with the Helm repository beside it. It also does the lab's housekeeping.
+// network is the process between the clusters and everyone else: a proxy for each
+// API server and each agent, and the Git server, with the Helm repository beside it.
+// It also does the lab's housekeeping.
 type network struct {
 	lab    *Lab
 	git    *gitserver.Server
@@ -161,14 +162,17 @@ type network struct {
 	ctx    context.Context // of the whole process: proxies end with it
 
 	mu      sync.Mutex
-	proxies map[string]*running // by cluster
+	proxies map[front]*running
 	serving sync.WaitGroup
 }
 
+// front is a way between a cluster and others: a port of the network process, and
+// the one that is behind it.
+type front struct{ port, target int }
+
 type running struct {
-	proxy        *proxy.Proxy
-	port, target int
-	stop         func() // returns when the port is free again
+	proxy *proxy.Proxy
+	stop  func() // returns when the port is free again
 }
 
 // Housekeeping: how often logs and expiry are looked at, and the size in bytes
@@ -207,13 +211,13 @@ func (l *Lab) ServeNetwork(ctx context.Context, log *slog.Logger) error {
 	if err != nil {
 		return err
 	}
-	n := &network{lab: l, git: git, charts: charts, ctx: ctx, proxies: map[string]*running{}}
+	n := &network{lab: l, git: git, charts: charts, ctx: ctx, proxies: map[front]*running{}}
 	defer n.serving.Wait()
 	defer cancel()
 	if err := n.follow(s); err != nil { // the other clusters are served
 		log.Error("following the lab's state", "error", err)
 	}
-	gitListener, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", s.Git.Port))
+	gitListener, err := net.Listen("tcp", loopback(s.Git.Port))
 	if err != nil {
 		return fmt.Errorf("listening for Git: %w", err)
 	}
@@ -283,34 +287,45 @@ func (n *network) follow(s *state) error {
 		return err
 	}
 	n.charts.SetAway(s.Git.ChartsAway)
-	for name, r := range n.proxies {
-		if m := s.Clusters[name]; m == nil || m.ServerPort != r.port || m.Ports.APIServer != r.target {
+	fronts := s.fronts()
+	for f, r := range n.proxies {
+		if fronts[f] == nil {
 			r.stop()
-			delete(n.proxies, name)
+			delete(n.proxies, f)
 		}
 	}
 	var errs error
-	for name, m := range s.Clusters {
-		if n.proxies[name] == nil {
-			listener, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", m.ServerPort))
+	for f, m := range fronts {
+		if n.proxies[f] == nil {
+			listener, err := net.Listen("tcp", loopback(f.port))
 			if err != nil {
-				errs = errors.Join(errs, fmt.Errorf("listening for cluster %s: %w", name, err))
+				errs = errors.Join(errs, fmt.Errorf("listening for cluster %s: %w", m.Spec.Name, err))
 				continue
 			}
-			n.proxies[name] = n.front(m, listener)
+			n.proxies[f] = n.front(f, listener)
 		}
-		n.proxies[name].proxy.SetLink(m.Link)
+		n.proxies[f].proxy.SetLink(m.Link)
 	}
 	return errs
 }
 
-// front serves a cluster's proxy on the listener.
-func (n *network) front(m *member, listener net.Listener) *running {
-	ctx, cancel := context.WithCancel(n.ctx)
-	r := &running{
-		proxy: proxy.New(fmt.Sprintf("127.0.0.1:%d", m.Ports.APIServer)),
-		port:  m.ServerPort, target: m.Ports.APIServer,
+// fronts returns the ways between each cluster and others: to its API server, and
+// from its agent to the hub.
+func (s *state) fronts() map[front]*member {
+	fronts := map[front]*member{}
+	for _, m := range s.Clusters {
+		fronts[front{m.ServerPort, m.Ports.APIServer}] = m
+		if m.UplinkPort != 0 {
+			fronts[front{m.UplinkPort, s.AgentsPort}] = m
+		}
 	}
+	return fronts
+}
+
+// front serves a way through the network on the listener.
+func (n *network) front(f front, listener net.Listener) *running {
+	ctx, cancel := context.WithCancel(n.ctx)
+	r := &running{proxy: proxy.New(loopback(f.target))}
 	done := make(chan struct{})
 	r.stop = func() { cancel(); <-done }
 	n.serving.Go(func() {
@@ -335,4 +350,4 @@ func (n *network) keepHouse(now time.Time) (removed []string, err error) {
 }
 
 // gitURL is where repositories are served.
-func (s *state) gitURL() string { return fmt.Sprintf("http://127.0.0.1:%d", s.Git.Port) }
+func (s *state) gitURL() string { return "http://" + loopback(s.Git.Port) }

@@ -17,6 +17,9 @@ func (s *state) choosePorts(running func(process string) bool) error {
 	for _, name := range s.names() {
 		m := s.Clusters[name]
 		others = append(others, &m.ServerPort)
+		if m.UplinkPort != 0 {
+			others = append(others, &m.UplinkPort)
+		}
 		clusterRuns := slices.ContainsFunc(m.components(), func(c string) bool { return running(name + "/" + c) })
 		anyRuns = anyRuns || clusterRuns
 		if clusterRuns {
@@ -58,13 +61,13 @@ func (s *state) replaceTaken(ports []*int) error {
 
 // portTaken reports whether a member that is stopped now counts on the port.
 func (s *state) portTaken(port int) bool {
-	if slices.Contains([]int{s.EtcdPorts.Client, s.EtcdPorts.Peer, s.Git.Port, s.HubPort}, port) {
+	if slices.Contains([]int{s.EtcdPorts.Client, s.EtcdPorts.Peer, s.Git.Port, s.HubPort, s.AgentsPort}, port) {
 		return true
 	}
 	for _, m := range s.Clusters {
 		if slices.Contains([]int{
 			m.Ports.APIServer, m.Ports.ControllerManager, m.Ports.Scheduler, m.Ports.Kwok,
-			m.ServerPort, m.EtcdPorts.Client, m.EtcdPorts.Peer,
+			m.ServerPort, m.UplinkPort, m.EtcdPorts.Client, m.EtcdPorts.Peer,
 		}, port) {
 			return true
 		}

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"net"
 	"os"
 	"os/exec"
 	"path"
@@ -19,10 +20,11 @@ import (
 	"nave.dev/internal/lab/process"
 )
 
-// The sample's fleet repository and key in examples, and the process that keeps
-// the fleet.
+// The sample's fleet repository, its name, and its key in examples; and the process
+// that keeps the fleet.
 const (
 	sampleFleet = "ecommerce/fleet"
+	sampleName  = "ecommerce"
 	// sampleKey is the age key of the sample's Secrets, which are made up.
 	sampleKey  = "ecommerce/demo-only.agekey"
 	hubProcess = "hub"
@@ -101,6 +103,9 @@ type HubOptions struct {
 	// Kubeconfigs is the directory by which it reaches the clusters; that of the
 	// lab unless set.
 	Kubeconfigs string
+	// Agents has the clusters be kept by agents, which StartAgents starts, in place of
+	// the hub itself by kubeconfigs.
+	Agents bool
 }
 
 // StartHub starts a hub that keeps the lab's clusters as the fleet repository on
@@ -114,13 +119,17 @@ func (l *Lab) StartHub(ctx context.Context, opts HubOptions) error {
 	if err != nil {
 		return err
 	}
-	var address string
+	var address, forAgents string
 	err = l.change(ctx, func(s *state) error {
 		var err error
 		if !l.running(hubProcess) {
-			err = s.replaceTaken([]*int{&s.HubPort})
+			ports := []*int{&s.HubPort}
+			if opts.Agents {
+				ports = append(ports, &s.AgentsPort)
+			}
+			err = s.replaceTaken(ports)
 		}
-		address = s.hubAddress()
+		address, forAgents = loopback(s.HubPort), loopback(s.AgentsPort)
 		return err
 	})
 	if err != nil {
@@ -131,22 +140,30 @@ func (l *Lab) StartHub(ctx context.Context, opts HubOptions) error {
 	if err := os.WriteFile(secret, []byte(key), 0o600); err != nil {
 		return err
 	}
-	keys := filepath.Join(l.dir, "age-keys")
 	sample, err := examples.Files.ReadFile(sampleKey)
 	if err != nil {
 		return err
 	}
-	if err := os.WriteFile(keys, sample, 0o600); err != nil {
+	if err := os.WriteFile(l.ageKeys(), sample, 0o600); err != nil {
 		return err
+	}
+	reach := []string{"--kubeconfigs", opts.Kubeconfigs}
+	if opts.Agents {
+		if _, err := os.Stat(filepath.Join(l.HubDir(), "authority")); errors.Is(err, fs.ErrNotExist) {
+			_, err = l.nave(ctx, "hub", "init", sampleName)
+			if err != nil {
+				return err
+			}
+		}
+		reach = []string{"--agents", forAgents}
 	}
 	_, err = l.table.Start(process.Spec{
 		Name: hubProcess,
 		Path: filepath.Join(l.bin, "nave-lab"),
-		Args: []string{
-			RunCommand, filepath.Join(l.bin, "nave"), "hub", "--dir", l.HubDir(),
-			"--repo", url + "/fleet.git", "--kubeconfigs", opts.Kubeconfigs,
-			"--listen", address, "--webhook-secret-file", secret, "--age-key-file", keys, "--interval", "30s",
-		},
+		Args: append([]string{
+			RunCommand, filepath.Join(l.bin, "nave"), "hub", "--dir", l.HubDir(), "--repo", url + "/fleet.git",
+			"--listen", address, "--webhook-secret-file", secret, "--age-key-file", l.ageKeys(), "--interval", "30s",
+		}, reach...),
 		Log: l.HubLog(),
 	})
 	if err != nil {
@@ -155,6 +172,23 @@ func (l *Lab) StartHub(ctx context.Context, opts HubOptions) error {
 	return l.SetHooks(ctx, func([]webhook.Hook) ([]webhook.Hook, error) {
 		return []webhook.Hook{{URL: "http://" + address + "/webhook", Secret: key}}, nil
 	})
+}
+
+// RestartHub starts a hub in the place of the one that was started last, as that
+// was: with agents if it had them. It returns when the hub answers. One that runs
+// goes on.
+func (l *Lab) RestartHub(ctx context.Context) error {
+	s, err := l.load()
+	if err != nil {
+		return err
+	}
+	if s.HubPort == 0 {
+		return l.noHub()
+	}
+	if err := l.StartHub(ctx, HubOptions{Agents: s.AgentsPort != 0}); err != nil {
+		return err
+	}
+	return l.awaitHub(ctx)
 }
 
 // StopHub ends the lab's hub: by asking it, with a time to end in, or with a
@@ -180,15 +214,20 @@ func (l *Lab) HubPID() (int, error) {
 func (l *Lab) HubURL() (string, error) {
 	s, err := l.load()
 	if err == nil && s.HubPort == 0 {
-		err = fmt.Errorf("no hub was started in the lab in %s", l.dir)
+		err = l.noHub()
 	}
 	if err != nil {
 		return "", err
 	}
-	return "http://" + s.hubAddress(), nil
+	return "http://" + loopback(s.HubPort), nil
 }
 
-func (s *state) hubAddress() string { return fmt.Sprintf("127.0.0.1:%d", s.HubPort) }
+func (l *Lab) noHub() error {
+	return fmt.Errorf("no hub was started in the lab in %s\nhint: nave-lab demo starts one", l.dir)
+}
+
+// ageKeys is the file with the key of the sample's Secrets.
+func (l *Lab) ageKeys() string { return filepath.Join(l.dir, "age-keys") }
 
 // Hub returns the record of the lab's hub; the error is fs.ErrNotExist if none
 // was started.
@@ -198,17 +237,18 @@ func (l *Lab) Hub() (process.Record, error) { return l.table.Get(hubProcess) }
 // those that they started.
 func (l *Lab) CPU() (time.Duration, error) { return l.table.SessionsCPU() }
 
-// AwaitFleet waits until the lab's hub says that every cluster is Synced and
-// Healthy, and shows how far it is on the given command's standard error.
-func (l *Lab) AwaitFleet(ctx context.Context, show func(*exec.Cmd)) error {
+// awaitHub waits until the lab's hub can be asked.
+func (l *Lab) awaitHub(ctx context.Context) error {
 	record, err := l.table.Get(hubProcess)
 	if err != nil {
-		return err
+		return fmt.Errorf("looking for the lab's hub: %w", err)
 	}
-	// The hub makes its directory and socket within moments.
+	// The hub makes its directory and socket within moments. One that was killed
+	// leaves a socket behind at which nobody listens.
 	for {
-		if _, err := os.Stat(filepath.Join(l.HubDir(), "hub.sock")); err == nil {
-			break
+		conn, err := (&net.Dialer{}).DialContext(ctx, "unix", filepath.Join(l.HubDir(), "hub.sock"))
+		if err == nil {
+			return conn.Close()
 		}
 		if !record.Running() {
 			tail, _ := process.Tail(l.HubLog(), 5)
@@ -217,6 +257,14 @@ func (l *Lab) AwaitFleet(ctx context.Context, show func(*exec.Cmd)) error {
 		if err := Pause(ctx, 50*time.Millisecond); err != nil {
 			return err
 		}
+	}
+}
+
+// AwaitFleet waits until the lab's hub says that every cluster is Synced and
+// Healthy, and shows how far it is on the given command's standard error.
+func (l *Lab) AwaitFleet(ctx context.Context, show func(*exec.Cmd)) error {
+	if err := l.awaitHub(ctx); err != nil {
+		return err
 	}
 	wait := exec.CommandContext(ctx, filepath.Join(l.bin, "nave"), "wait", "--dir", l.HubDir(), "--timeout", "20m")
 	show(wait)
@@ -230,6 +278,8 @@ func (l *Lab) AwaitFleet(ctx context.Context, show func(*exec.Cmd)) error {
 type Convergence struct {
 	Cluster string
 	Took    time.Duration // since the hub was started
+	// Identity is the number of its agent's; 0 for a cluster that the hub itself keeps.
+	Identity int64
 }
 
 // Converged asks the lab's hub when each cluster converged.
@@ -238,20 +288,28 @@ func (l *Lab) Converged(ctx context.Context) ([]Convergence, error) {
 	if err != nil {
 		return nil, err
 	}
-	out, err := exec.CommandContext(ctx, filepath.Join(l.bin, "nave"), "clusters", "--dir", l.HubDir(), "-o", "json").Output()
+	clusters, err := l.hubClusters(ctx)
 	if err != nil {
-		return nil, fmt.Errorf("asking the hub: %w", err)
-	}
-	var clusters []struct {
-		Cluster     string    `json:"cluster"`
-		ConvergedAt time.Time `json:"convergedAt"`
-	}
-	if err := json.Unmarshal(out, &clusters); err != nil {
 		return nil, fmt.Errorf("asking the hub: %w", err)
 	}
 	var converged []Convergence
 	for _, c := range clusters {
-		converged = append(converged, Convergence{Cluster: c.Cluster, Took: c.ConvergedAt.Sub(record.Started)})
+		converged = append(converged, Convergence{Cluster: c.Cluster, Took: c.ConvergedAt.Sub(record.Started), Identity: c.Agent.Identity})
 	}
 	return converged, nil
+}
+
+// hubCluster is what the lab reads of a cluster that the hub tells of.
+type hubCluster struct {
+	Cluster     string                   `json:"cluster"`
+	ConvergedAt time.Time                `json:"convergedAt"`
+	Agent       struct{ Identity int64 } `json:"agent"`
+}
+
+func (l *Lab) hubClusters(ctx context.Context) (clusters []hubCluster, err error) {
+	out, err := l.nave(ctx, "clusters", "-o", "json")
+	if err != nil {
+		return nil, err
+	}
+	return clusters, json.Unmarshal(out, &clusters)
 }

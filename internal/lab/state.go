@@ -27,6 +27,8 @@ type state struct {
 	Git       gitState               `json:"git"`
 	Clusters  map[string]*member     `json:"clusters"`
 	HubPort   int                    `json:"hubPort,omitempty"` // chosen when a hub is first started
+	// AgentsPort is where the hub takes agents, chosen when one first does.
+	AgentsPort int `json:"agentsPort,omitempty"`
 
 	saved []byte // what the file holds
 }
@@ -50,9 +52,12 @@ type member struct {
 	Ports      controlplane.Ports `json:"ports"`
 	ServerPort int                `json:"serverPort"`
 	EtcdPorts  etcdPorts          `json:"etcdPorts"` // of a dedicated etcd
-	Link       proxy.Link         `json:"link"`
-	Stopped    []string           `json:"stopped,omitempty"` // components stopped on purpose
-	Expires    *time.Time         `json:"expires,omitempty"`
+	// UplinkPort is the loopback port by which the cluster's agent reaches the hub,
+	// through the same network as others reach the cluster; 0: it has no agent.
+	UplinkPort int        `json:"uplinkPort,omitempty"`
+	Link       proxy.Link `json:"link"`
+	Stopped    []string   `json:"stopped,omitempty"` // components stopped on purpose
+	Expires    *time.Time `json:"expires,omitempty"`
 }
 
 const stateName = "lab.json"

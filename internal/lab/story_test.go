@@ -74,6 +74,7 @@ func play(t *testing.T, stories string, commands map[string]func(*testscript.Tes
 			env.Values[receiverKey{}] = newReceiver(env)
 			env.Values[hubKey{}] = &hubProcess{}
 			env.Defer(func() { env.Values[hubKey{}].(*hubProcess).stop() })
+			env.Values[lineKey{}] = &line{}
 			env.Values[agentsKey{}] = agentProcesses{}
 			env.Defer(func() { env.Values[agentsKey{}].(agentProcesses).stop() })
 			return nil

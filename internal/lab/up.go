@@ -223,7 +223,13 @@ func (l *Lab) startCluster(ctx context.Context, host controlplane.Host, s *state
 	if err := host.Start(ctx, cluster, slices.DeleteFunc(cluster.Components(), stopped)...); err != nil {
 		return err
 	}
-	return l.publish(m.Spec.Name, cluster.AdminKubeconfig())
+	if err := l.publish(m.Spec.Name, cluster.AdminKubeconfig()); err != nil {
+		return err
+	}
+	if m.UplinkPort == 0 || stopped(agentComponent) {
+		return nil
+	}
+	return l.startAgent(ctx, s, m)
 }
 
 // publish puts a cluster's kubeconfig where those that work on the whole fleet

@@ -27,7 +27,7 @@ var layers = []layer{{
 	packages: []string{"charts/...", "docs/...", "examples/...", "ui/..."},
 }, {
 	name:     "support", // knows nothing of Nave
-	packages: []string{"internal/strictyaml/...", "internal/cel/...", "internal/program/...", "internal/atomicfile/...", "internal/window/...", "internal/glob/...", "internal/keyring/...", "internal/variables/..."},
+	packages: []string{"internal/strictyaml/...", "internal/cel/...", "internal/program/...", "internal/atomicfile/...", "internal/heap/...", "internal/window/...", "internal/glob/...", "internal/keyring/...", "internal/variables/..."},
 }, {
 	name:     "vocabulary", // the values that engines exchange
 	packages: []string{"internal/object/...", "internal/change/...", "internal/app/..."},
@@ -47,9 +47,17 @@ var layers = []layer{{
 	packages: []string{"internal/desired/...", "internal/spoke/...", "internal/install/..."},
 	imports:  []string{"api", "files", "support", "vocabulary", "engine", "composition"},
 }, {
+	name:     "question", // what a cluster can be asked, for those who ask it and who pass that on
+	packages: []string{"internal/live/..."},
+	imports:  []string{"api", "support", "vocabulary"},
+}, {
 	name:     "protocol", // what hub and agent say to each other
 	packages: []string{"internal/protocol/..."},
 	imports:  []string{"api", "support", "vocabulary", "composition"},
+}, {
+	name:     "kept", // what a cluster keeps of its assignment
+	packages: []string{"internal/kept/..."},
+	imports:  []string{"api", "support", "vocabulary", "composition", "protocol"},
 }, {
 	name:     "transport",
 	packages: []string{"internal/tunnel/..."},
@@ -59,17 +67,21 @@ var layers = []layer{{
 	packages: []string{"internal/store/...", "internal/view/..."},
 	imports:  []string{"api", "support", "vocabulary", "memory"},
 }, {
+	name:     "people", // who may use a hub, and what they did
+	packages: []string{"internal/people/..."},
+	imports:  []string{"api", "support", "vocabulary", "memory"},
+}, {
 	name:     "web",
 	packages: []string{"internal/web/..."},
 	imports:  []string{"api", "files", "support", "vocabulary", "memory"},
 }, {
 	name:     "process", // hub and agent do not know each other
 	packages: []string{"internal/hub/...", "internal/agent/..."},
-	imports:  []string{"api", "support", "vocabulary", "composition", "protocol", "transport", "memory", "web"},
+	imports:  []string{"api", "support", "vocabulary", "question", "composition", "protocol", "kept", "transport", "memory", "people", "web"},
 }, {
 	name:     "cli",
 	packages: []string{"internal/cli/..."},
-	imports:  []string{"api", "files", "support", "vocabulary", "composition", "protocol", "transport", "memory", "web", "process"},
+	imports:  []string{"api", "files", "support", "vocabulary", "question", "composition", "protocol", "transport", "memory", "people", "web", "process"},
 }, {
 	name:     "nave",
 	packages: []string{"cmd/nave"},
@@ -80,9 +92,13 @@ var layers = []layer{{
 	packages: []string{"internal/lab/..."},
 	imports:  []string{"api", "files", "support", "vocabulary"},
 }, {
+	name:     "swarm", // very many agents of the product, measured by the lab
+	packages: []string{"internal/swarm/..."},
+	imports:  []string{"api", "support", "vocabulary", "composition", "protocol", "transport", "lab", "internal/health", "internal/agent/fetch"},
+}, {
 	name:     "nave-lab",
 	packages: []string{"cmd/nave-lab"},
-	imports:  []string{"support", "lab"},
+	imports:  []string{"support", "lab", "swarm"},
 }, {
 	name:     "testenv", // in no list: only tests may import it
 	packages: []string{"internal/testenv/..."},
@@ -193,7 +209,7 @@ var restrictions = []restriction{
 	{path: "dario.cat/mergo", users: []string{"internal/dialect/argocd/applicationset"}},
 	{path: "github.com/itchyny/gojq", users: []string{"internal/apply/jq/..."}},
 	{path: "github.com/yuin/gopher-lua", users: []string{"internal/health/..."}},
-	{path: "github.com/fluxcd/cli-utils", users: []string{"internal/health/..."}},
+	{path: "github.com/fluxcd/cli-utils", users: []string{"internal/health/...", "internal/release"}},
 	{path: "github.com/argoproj/argo-cd", instead: "only its resource_customizations are light enough to link"},
 	{path: "github.com/argoproj/argo-cd/v3/resource_customizations", users: []string{"internal/health/..."}},
 	{path: "github.com/google/cel-go", users: []string{"internal/cel/...", "internal/health/...", "internal/policy/..."}},
@@ -239,7 +255,7 @@ var restrictions = []restriction{
 // loggers are the packages that decide what is worth a line in a log.
 var loggers = []string{
 	"cmd/nave", "cmd/nave-lab", "internal/agent/...", "internal/cli/...", "internal/desired/...", "internal/hub/...",
-	"internal/lab/...", "internal/spoke/...", "internal/store/...", "internal/testenv/...", "internal/tunnel/...", "internal/web/...",
+	"internal/lab/...", "internal/people/gate", "internal/spoke/...", "internal/store/...", "internal/testenv/...", "internal/tunnel/...", "internal/web/...",
 }
 
 // restrictedImports holds every import of the root module, tests included,

@@ -26,7 +26,6 @@ import (
 // apps alone.
 type line struct {
 	world *world
-	base  http.RoundTripper
 
 	mu      sync.Mutex
 	dead    bool     // as after the end of the process
@@ -47,13 +46,21 @@ var (
 	errLost    = errors.New("the connection was reset")
 )
 
+// wire is one of the clients of a line: a spoke has some for each user that it writes
+// as.
+type wire struct {
+	*line
+	base http.RoundTripper
+}
+
 // RoundTrip sends a request, or fails.
-func (l *line) RoundTrip(request *http.Request) (*http.Response, error) {
+func (l wire) RoundTrip(request *http.Request) (*http.Response, error) {
 	request, err := l.world.relocate(request)
 	if err != nil {
 		return nil, err
 	}
-	writing := request.Method != http.MethodGet && request.URL.Query().Get("dryRun") == "" && !strings.Contains(request.URL.Path, "/leases")
+	writing := request.Method != http.MethodGet && request.URL.Query().Get("dryRun") == "" &&
+		!strings.Contains(request.URL.Path, "/leases") && !strings.HasPrefix(request.URL.Path, "/apis/authorization.k8s.io/")
 	what := ""
 	if id, object := l.world.objectAt(request.URL.Path); object {
 		what = request.Method + " " + id.String()

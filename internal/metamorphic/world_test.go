@@ -154,8 +154,7 @@ func (w *world) launch() *runner {
 	r.config = rest.CopyConfig(w.config)
 	r.config.ContentType, r.config.AcceptContentTypes = "application/json", "application/json"
 	r.config.Wrap(func(base http.RoundTripper) http.RoundTripper {
-		r.line.base = base
-		return r.line
+		return wire{r.line, base}
 	})
 	r.Spoke = spoke.New(spoke.Options{
 		Cluster: "one", Fleet: fleet, Config: r.config, Health: w.checker, Writer: r.name,

@@ -44,8 +44,12 @@ func SecretText(field string, value any) (string, bool) {
 }
 
 // Encrypted reports whether an object must be decrypted before it is applied:
-// because SOPS encrypted it, or, in a Secret, a file that it holds.
+// because SOPS encrypted it, or, in a Secret, a file that it holds. One whose annotation
+// disables that is applied as it is.
 func Encrypted(u *unstructured.Unstructured) bool {
+	if strings.EqualFold(u.GetAnnotations()[fluxDecrypt], "disabled") {
+		return false
+	}
 	if _, ok := EncryptionMAC(u); ok {
 		return true
 	}

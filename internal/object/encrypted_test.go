@@ -14,6 +14,8 @@ func TestEncrypted(t *testing.T) {
 	}{
 		{"metadata of SOPS", "{apiVersion: v1, kind: Secret, sops: {mac: x}}", true},
 		{"metadata of SOPS in another kind", "{apiVersion: v1, kind: ConfigMap, sops: {mac: x}}", true},
+		{"one that is to stay as it is", "{apiVersion: v1, kind: Secret, metadata: {annotations: {kustomize.toolkit.fluxcd.io/decrypt: Disabled}}, data: {a: " + encoded + "}}", false},
+		{"another value of the annotation", "{apiVersion: v1, kind: Secret, metadata: {annotations: {kustomize.toolkit.fluxcd.io/decrypt: enabled}}, data: {a: " + encoded + "}}", true},
 		{"a field of the name without a MAC", "{apiVersion: v1, kind: Secret, sops: {age: []}}", false},
 		{"a field of the name that is text", "{apiVersion: v1, kind: Secret, sops: x}", false},
 		{"a plain Secret", "{apiVersion: v1, kind: Secret, data: {a: aHVudGVyMg==}, stringData: {b: hunter2}}", false},

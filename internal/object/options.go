@@ -28,6 +28,7 @@ const (
 	fluxApply     = "kustomize.toolkit.fluxcd.io/ssa"
 	fluxForce     = "kustomize.toolkit.fluxcd.io/force"
 	fluxReconcile = "kustomize.toolkit.fluxcd.io/reconcile"
+	fluxDecrypt   = "kustomize.toolkit.fluxcd.io/decrypt"
 )
 
 // says reports whether an object has an annotation or label with a value, in any case.
@@ -44,6 +45,10 @@ func ReplaceAsked(u *unstructured.Unstructured) bool {
 // OnceAsked reports whether an object's author wants it created where it is missing,
 // and then left as it is.
 func OnceAsked(u *unstructured.Unstructured) bool { return says(u, fluxApply, "IfNotPresent") }
+
+// MergeAsked reports whether an object's author leaves alone what others put beside the
+// fields that Git states.
+func MergeAsked(u *unstructured.Unstructured) bool { return says(u, fluxApply, "Merge") }
 
 // LeftAsked reports whether an object's author wants it neither applied nor deleted.
 func LeftAsked(u *unstructured.Unstructured) bool {

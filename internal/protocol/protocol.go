@@ -38,6 +38,8 @@ const (
 	DiffPath = "/hub/v1/diff"
 	// OrphansPath answers what apps left on the cluster.
 	OrphansPath = "/hub/v1/orphans"
+	// AskPath, with one of live's questions after it, answers that as live has it.
+	AskPath = "/hub/v1/live/"
 	// LeasePath answers a Lease.
 	LeasePath = "/hub/v1/lease"
 )
@@ -50,6 +52,8 @@ type Taken struct {
 	// Whole asks that the next report be a whole one: the hub has not what this one
 	// builds on.
 	Whole bool `json:"whole,omitempty"`
+	// Mark says how far the hub's database has come, for the agent to repeat.
+	Mark json.RawMessage `json:"mark,omitempty"`
 }
 
 // Lease is what an agent says of the lease of its cluster.
@@ -66,6 +70,7 @@ const (
 	RerunHooks = "rerun-hooks" // of App
 	Confirm    = "confirm"     // the held list Digest
 	Pause      = "pause"       // App, or all if that is empty, until Until
+	Renew      = "renew"       // the agent's certificate
 )
 
 // Action is what an operator asks of a cluster.
@@ -79,7 +84,7 @@ type Action struct {
 }
 
 // MaxMessage is how many bytes a message may have once it is no longer compressed.
-const MaxMessage = 64 << 20
+const MaxMessage = 16 << 20
 
 // Compressed encodes a message.
 func Compressed(message any) ([]byte, error) {

@@ -228,6 +228,42 @@ func TestMirrorThatMissedOne(t *testing.T) {
 	}
 }
 
+// TestNews sends events again, as after acknowledgements that were lost: each is news
+// once, also when the agent's process or the counting is another one.
+func TestNews(t *testing.T) {
+	events := func(texts ...string) (out []spoke.Event) {
+		for _, text := range texts {
+			out = append(out, spoke.Event{Message: text})
+		}
+		return out
+	}
+	var m Mirror
+	for _, c := range []struct {
+		reason, instance string
+		first            int64
+		sent, news       []spoke.Event
+	}{
+		{"the first ones", "a", 1, events("1", "2"), events("1", "2")},
+		{"the acknowledgement was lost", "a", 1, events("1", "2"), events()},
+		{"and one is new", "a", 1, events("1", "2", "3"), events("3")},
+		{"acknowledged", "a", 4, events("4"), events("4")},
+		{"an older report comes late", "a", 2, events("2", "3"), events()},
+		{"some went where there was no room", "a", 9, events("9"), events("9")},
+		{"nothing", "a", 10, nil, events()},
+		{"and then one", "a", 10, events("10"), events("10")},
+		{"another process", "b", 1, events("1"), events("1")},
+		{"a hostile number", "b", -1 << 63, events("x"), events("x")},
+		{"and one too far ahead", "b", 1<<63 - 1, events("x"), events("x")},
+		{"an agent that does not count", "b", 0, events("1"), events("1")},
+		{"one that does not say which it is", "", 1, events("1"), events("1")},
+	} {
+		news := m.News(c.instance, Report{First: c.first, Events: c.sent})
+		if len(news) != len(c.news) || len(news) > 0 && !reflect.DeepEqual(news, c.news) {
+			t.Errorf("%s: %v, want %v", c.reason, news, c.news)
+		}
+	}
+}
+
 func FuzzRead(f *testing.F) {
 	a, _ := assigned(f)
 	for _, message := range []any{NewAssignment(a, "k", Checks{}), Report{Whole: true, Sequence: 1}, 1, nil} {

@@ -1,6 +1,7 @@
 package protocol
 
 import (
+	"encoding/json"
 	"maps"
 	"reflect"
 	"slices"
@@ -21,6 +22,9 @@ type Report struct {
 	Shows string `json:"shows,omitempty"`
 	// Number is that of the assignment that was given last, 0 for none.
 	Number int64 `json:"number,omitempty"`
+	// Checks is the digest of the fleet's own health checks that are in use, empty for
+	// none.
+	Checks string `json:"checks,omitempty"`
 	// State has no apps: those that are another than before are Apps, and Gone are
 	// those that are no longer there.
 	State spoke.State      `json:"state"`
@@ -32,12 +36,18 @@ type Report struct {
 	// whole report; nil if that is not known yet.
 	Applied []string      `json:"applied"`
 	Events  []spoke.Event `json:"events,omitempty"`
+	// First is the number of the first of Events among all of the agent's process, from
+	// 1; less is of an agent that does not count them.
+	First int64 `json:"first,omitempty"`
+	// Mark is the one that a hub told this agent last, in a whole report.
+	Mark json.RawMessage `json:"mark,omitempty"`
 }
 
 // Known is what an agent knows of its cluster at one moment.
 type Known struct {
 	Shows   string
 	Number  int64
+	Checks  string
 	State   spoke.State
 	Facts   app.Facts
 	Applied []string // nil if that is not known yet
@@ -57,7 +67,7 @@ func (r *Reporter) Restart() { r.begun = false }
 
 // Next returns the report of what is known now, or nil if there is nothing to tell.
 func (r *Reporter) Next(now Known, events []spoke.Event) *Report {
-	out := &Report{Whole: !r.begun, Shows: now.Shows, Number: now.Number, State: now.State, Events: events}
+	out := &Report{Whole: !r.begun, Shows: now.Shows, Number: now.Number, Checks: now.Checks, State: now.State, Events: events}
 	out.State.Apps = nil
 	before := r.last.State
 	before.Apps = nil
@@ -85,7 +95,7 @@ func (r *Reporter) Next(now Known, events []spoke.Event) *Report {
 		out.Applied = now.Applied
 	}
 	same := !out.Whole && len(out.Apps) == 0 && len(out.Gone) == 0 && len(events) == 0 && out.Facts == nil && out.Applied == nil &&
-		now.Shows == r.last.Shows && now.Number == r.last.Number && reflect.DeepEqual(before, out.State)
+		now.Shows == r.last.Shows && now.Number == r.last.Number && now.Checks == r.last.Checks && reflect.DeepEqual(before, out.State)
 	r.last, r.begun = now, true
 	if same {
 		return nil
@@ -104,12 +114,16 @@ type Mirror struct {
 	Facts   app.Facts
 	Shows   string
 	Number  int64
+	Checks  string
 	// Reported says whether there was a report.
 	Reported bool
 
 	sequence int64
+	instance string // of the agent's process that told events last
+	heard    int64  // number of the last event of it
 	state    spoke.State
 	apps     map[string]spoke.AppState
+	synced   int // of apps
 }
 
 // Restart has the mirror take nothing but a whole report: another connection was
@@ -128,12 +142,18 @@ func (m *Mirror) Take(r Report) bool {
 	if r.Whole {
 		m.apps = map[string]spoke.AppState{}
 	}
-	m.sequence, m.Shows, m.Number, m.Reported = r.Sequence, r.Shows, r.Number, true
+	m.sequence, m.Shows, m.Number, m.Checks, m.Reported = r.Sequence, r.Shows, r.Number, r.Checks, true
 	for _, one := range r.Apps {
 		m.apps[one.Name] = one
 	}
 	for _, name := range r.Gone {
 		delete(m.apps, name)
+	}
+	m.synced = 0
+	for _, one := range m.apps {
+		if one.Sync == spoke.Synced {
+			m.synced++
+		}
 	}
 	m.state = r.State
 	m.state.Apps = slices.SortedFunc(maps.Values(m.apps), func(a, b spoke.AppState) int { return strings.Compare(a.Name, b.Name) })
@@ -146,5 +166,23 @@ func (m *Mirror) Take(r Report) bool {
 	return true
 }
 
-// State is the cluster's as it was last reported.
+// News returns the events of a report that was taken which were not heard before:
+// those whose acknowledgement was lost are told again. The instance names the process
+// of the agent, by which its events are numbered.
+func (m *Mirror) News(instance string, r Report) []spoke.Event {
+	if instance == "" || r.First < 1 {
+		return r.Events
+	}
+	if m.instance != instance {
+		m.instance, m.heard = instance, 0
+	}
+	known := min(max(0, m.heard-r.First+1), int64(len(r.Events)))
+	m.heard = max(m.heard, r.First+int64(len(r.Events))-1)
+	return r.Events[known:]
+}
+
+// Synced returns how many of the cluster's apps are Synced.
+func (m *Mirror) Synced() int { return m.synced }
+
+// State is the cluster's as it was last reported. Its apps are not to be changed.
 func (m *Mirror) State() spoke.State { return m.state }

@@ -36,6 +36,9 @@ type decision struct {
 // foreignPatience is how long a step that somebody else began is taken to be going on.
 const foreignPatience = 10 * time.Minute
 
+// slack is how far clocks may be apart.
+const slack = time.Minute
+
 // decide says what is next for a release. It is a function of values, so that every
 // state in which a release may be found can be told what follows.
 func decide(seen history, in intent) decision {
@@ -95,7 +98,9 @@ func (in intent) failed(seen history, failures int) decision {
 	rules := action.Remediation
 	if rules.Again > 0 {
 		d := decision{step: Upgrade, failures: failures}
-		d.wait = max(0, rules.Again-in.now.Sub(seen[0].changed))
+		if since := in.now.Sub(seen[0].changed); since >= -slack { // else another clock has set the time, which says nothing
+			d.wait = max(0, rules.Again-since)
+		}
 		return d
 	}
 	exhausted := in.exhausted(action, failures)

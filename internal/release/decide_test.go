@@ -31,6 +31,8 @@ func TestDecide(t *testing.T) {
 	thrice := &app.Release{Install: retries(2, false), Upgrade: retries(2, true)}
 	another := rev(2, deployed, "b")
 	another.owner = "another"
+	ahead := rev(2, failed, "b")
+	ahead.changed = now.Add(time.Hour)
 	old := rev(1, "pending-install", "")
 	old.changed = now.Add(-time.Hour)
 	for _, test := range []struct {
@@ -83,6 +85,8 @@ func TestDecide(t *testing.T) {
 			seen: history{rev(2, failed, "b"), rev(1, deployed, "a")}, want: decision{step: Uninstall, failures: 1, last: true, reviewed: true}},
 		{reason: "or just tried again", release: &app.Release{Upgrade: app.ReleaseAction{Remediation: app.Remediation{Again: 5 * time.Minute}}},
 			seen: history{rev(2, failed, "b"), rev(1, deployed, "a")}, want: decision{step: Upgrade, failures: 1, wait: 4 * time.Minute}},
+		{reason: "at once, if another clock has set the time of the last attempt", release: &app.Release{Upgrade: app.ReleaseAction{Remediation: app.Remediation{Again: 5 * time.Minute}}},
+			seen: history{ahead, rev(1, deployed, "a")}, want: decision{step: Upgrade, failures: 1}},
 
 		{reason: "tests are to run", release: tests, seen: history{rev(1, deployed, "b")}, want: decision{step: Test}},
 		{reason: "they have passed", release: tests, seen: history{tested(rev(1, deployed, "b"), testsPassed)}, want: decision{current: true}},

@@ -68,9 +68,11 @@ func idOf(info *resource.Info) object.ID {
 	return id
 }
 
-// Build implements kube.Interface, and refuses what limits do.
-func (g *guard) Build(reader io.Reader, validate bool) (kube.ResourceList, error) {
-	resources, err := g.Client.Build(reader, validate)
+// Build implements kube.Interface, and refuses what limits do. Fields are checked by
+// the API server, which every supported one does: to ask whether it does, Helm reads
+// the whole schema of each group in use, each time.
+func (g *guard) Build(reader io.Reader, _ bool) (kube.ResourceList, error) {
+	resources, err := g.Client.Build(reader, false)
 	if err != nil {
 		return nil, err
 	}

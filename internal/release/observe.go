@@ -171,6 +171,21 @@ func (r *run) labels(number int) map[string]string {
 }
 
 // owner names fleet and app as a label.
-func (r *run) owner() string {
-	return object.Digest([]byte(r.client.options.Fleet), []byte(r.target.App))
+func (r *run) owner() string { return r.ownerOf(r.target.App) }
+
+func (r *run) ownerOf(name string) string {
+	return object.Digest([]byte(r.client.options.Fleet), []byte(name))
+}
+
+// contested refuses a release that another app of the cluster has as well: the one that
+// made its last revision keeps it.
+func (r *run) contested(seen history) error {
+	if r.target.ClaimedBy == nil || !seen.present() {
+		return nil
+	}
+	other, claimed := r.target.ClaimedBy(r.target.Release.ID())
+	if !claimed || seen[0].owner != r.ownerOf(other) {
+		return nil
+	}
+	return fmt.Errorf("the release %s/%s is that of the app %q\nhint: give one of the two another name of the release", r.storage(), r.target.Release.Name, other)
 }

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"helm.sh/helm/v4/pkg/kube"
 	helm "helm.sh/helm/v4/pkg/release/v1"
@@ -12,14 +13,25 @@ import (
 	"k8s.io/cli-runtime/pkg/resource"
 
 	"nave.dev/internal/change"
+	"nave.dev/internal/object"
 )
 
 // Preview returns what an upgrade that is due would change of a release's objects as
-// they are on the cluster, by dry runs of the API server. Nothing is written, nor
-// reviewed: what would be deleted is told though it may be held. due is false if the
-// next step is no upgrade.
+// they are on the cluster, by dry runs of the API server. Nothing is written. What the
+// next revision has no more is told as t.Review decides, which is asked as before an
+// upgrade: deleted, held, or kept with the reason. due is false if the next step is no
+// upgrade.
 func (c *Client) Preview(ctx context.Context, t Target) (changes change.Set, due bool, err error) {
-	t.Review = nil
+	var review Review
+	if decide := t.Review; decide != nil {
+		t.Review = func(removal Removal) (all Review) {
+			review = decide(removal)
+			for _, u := range removal.Gone { // a step that is held would tell of nothing else
+				all.Delete = append(all.Delete, object.Of(u))
+			}
+			return all
+		}
+	}
 	run, err := c.begin(ctx, t)
 	if err != nil {
 		return nil, false, err
@@ -44,12 +56,13 @@ func (c *Client) Preview(ctx context.Context, t Target) (changes change.Set, due
 	if err := h.upgrade(); err != nil {
 		return nil, true, fmt.Errorf("trying the upgrade of the release %s/%s: %w", t.Release.Namespace, t.Release.Name, err)
 	}
-	changes, err = h.compare()
+	changes, err = h.compare(review)
 	return changes, true, err
 }
 
-// compare holds the revision that was tried against the cluster.
-func (h *driven) compare() (changes change.Set, err error) {
+// compare holds the revision that was tried against the cluster, and tells of what it
+// has no more by a review.
+func (h *driven) compare(review Review) (changes change.Set, err error) {
 	wanted, err := h.guard.Client.Build(bytes.NewBufferString(h.made.Manifest), false)
 	if err != nil {
 		return nil, fmt.Errorf("reading the objects of the next revision: %w", err)
@@ -71,15 +84,13 @@ func (h *driven) compare() (changes change.Set, err error) {
 		add(info, entry, err)
 	}
 	for _, info := range present.Difference(wanted) {
-		entry := change.Entry{Action: change.Deleted}
 		live, err := h.guard.live(info)
 		if err == nil && live == nil {
 			continue
 		}
+		var entry change.Entry
 		if err == nil {
-			if entry.Reason = h.guard.stays(idOf(info), live, false); entry.Reason != "" {
-				entry.Action = change.Orphaned
-			}
+			entry = h.removal(idOf(info), live, review)
 		}
 		add(info, entry, err)
 	}
@@ -87,6 +98,20 @@ func (h *driven) compare() (changes change.Set, err error) {
 		return nil, context.Cause(h.ctx)
 	}
 	return changes, nil
+}
+
+// removal says what becomes of an object that the next revision does not have.
+func (h *driven) removal(id object.ID, live *unstructured.Unstructured, review Review) change.Entry {
+	if at := slices.IndexFunc(review.Kept, func(e change.Entry) bool { return e.Object == id }); at >= 0 {
+		return review.Kept[at]
+	}
+	if review.Held != nil && slices.Contains(review.Held.Objects, id) {
+		return change.Entry{Action: change.Held, Reason: review.Held.Reason}
+	}
+	if reason := h.guard.stays(id, live, false); reason != "" {
+		return change.Entry{Action: change.Orphaned, Reason: reason}
+	}
+	return change.Entry{Action: change.Deleted}
 }
 
 // would says what a revision changes of an object.

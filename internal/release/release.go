@@ -175,6 +175,9 @@ func (c *Client) Sync(ctx context.Context, t Target) (Result, error) {
 		if err != nil {
 			return run.result, err
 		}
+		if err := run.contested(seen); err != nil {
+			return run.result, err
+		}
 		next := decide(seen, run.intent())
 		run.note(seen, next)
 		if next.step == "" {

@@ -44,7 +44,7 @@ func (h *driven) render(templates app.Templates) (*chart.Chart, error) {
 	templates.Facts = app.Facts{KubernetesVersion: capabilities.KubeVersion.Version, APIVersions: capabilities.APIVersions}
 	files, err := h.client.renderer.Templates(h.ctx, templates, h.lookups())
 	if err != nil {
-		return nil, err
+		return nil, h.veil(err)
 	}
 	if err := chartutil.ProcessDependencies(h.chart, h.values); err != nil { // which show in the record
 		return nil, fmt.Errorf("reading the chart's dependencies: %w", err)

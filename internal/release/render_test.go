@@ -25,6 +25,8 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"nave.dev/internal/app"
+	"nave.dev/internal/change"
+	"nave.dev/internal/object"
 )
 
 // plainly is a Renderer that runs templates where it is called, by Helm's own engine.
@@ -237,6 +239,7 @@ func TestPreviewOfAnUpgrade(t *testing.T) {
 		t.Errorf("nothing is due, and told is %v", told)
 	}
 	w.set(map[string]any{"color": "green", "more": false})
+	gone := object.ID{Kind: "ConfigMap", Namespace: w.target.Release.Namespace, Name: "web-b"}
 	before, requests := w.records(), w.writes.Load()
 	told, due := preview()
 	if diff := cmp.Diff([]string{"updated ConfigMap/web-a 2", "deleted ConfigMap/web-b 0"}, told); !due || diff != "" {
@@ -245,6 +248,43 @@ func TestPreviewOfAnUpgrade(t *testing.T) {
 	if diff := cmp.Diff(before, w.records()); diff != "" || w.color() != "red" {
 		t.Errorf("something was done in %d requests: the color is %q, and the records are (-want +have):\n%s", w.writes.Load()-requests, w.color(), diff)
 	}
+	for _, test := range []struct {
+		reason string
+		review Review
+		want   string
+	}{
+		{"a deletion that the review lets through", Review{Delete: []object.ID{gone}}, "deleted"},
+		{"one that waits for a confirmation; the rest is told as well", Review{Held: &Held{Reason: "too many", Objects: []object.ID{gone}}}, "held: too many"},
+		{"an object that stays", Review{Kept: change.Set{{Object: gone, Action: change.Orphaned, Reason: "pruning is off"}}}, "orphaned: pruning is off"},
+	} {
+		var asked []object.ID
+		w.target.Review = func(removal Removal) Review {
+			for _, u := range removal.Gone {
+				asked = append(asked, object.Of(u))
+			}
+			return test.review
+		}
+		changes, _, err := w.client().Preview(t.Context(), w.target)
+		if err != nil {
+			t.Errorf("%s: %v", test.reason, err)
+			continue
+		}
+		var have []string
+		for _, entry := range changes {
+			told := string(entry.Action)
+			if entry.Reason != "" {
+				told += ": " + entry.Reason
+			}
+			have = append(have, entry.Object.Name+" "+told)
+		}
+		if diff := cmp.Diff([]string{"web-a updated", "web-b " + test.want}, have); diff != "" {
+			t.Errorf("%s (-want +have):\n%s", test.reason, diff)
+		}
+		if diff := cmp.Diff([]object.ID{gone}, asked); diff != "" {
+			t.Errorf("%s: what the review was asked about (-want +have):\n%s", test.reason, diff)
+		}
+	}
+	w.target.Review = nil
 	if result := w.sync(); !result.Current || w.color() != "green" {
 		t.Errorf("the upgrade came to %+v", result)
 	}

@@ -19,6 +19,7 @@ import (
 	"k8s.io/client-go/kubernetes"
 
 	"nave.dev/internal/app"
+	"nave.dev/internal/app/healthcheck"
 )
 
 // fieldManager is that of helm on the command line, so that its rollbacks and upgrades
@@ -37,15 +38,21 @@ type run struct {
 	// Helm's records.
 	own, records *bound
 
-	values map[string]any // nil until they are read
-	wanted string
-	chart  *chart.Chart
-	result Result
+	checks    *healthcheck.Checks // of the app, for what an action waits for
+	values    map[string]any      // nil until they are read
+	concealed []string            // what Secrets have of values
+	wanted    string
+	chart     *chart.Chart
+	result    Result
 }
 
 // begin makes a call ready.
 func (c *Client) begin(ctx context.Context, t Target) (*run, error) {
-	r := &run{client: c, target: t}
+	checks, err := healthcheck.Read(t.Options.HealthChecks)
+	if err != nil {
+		return nil, fmt.Errorf("reading the health checks of %s: %w", t.App, err)
+	}
+	r := &run{client: c, target: t, checks: checks}
 	r.ctx, r.end = context.WithCancel(ctx)
 	r.own = c.reach.bind(r.ctx, t.Options.ServiceAccount, t.Release.Namespace)
 	r.records = r.secrets(r.storage())
@@ -144,7 +151,7 @@ func (r *run) take(d decision) error {
 	if err == nil {
 		return nil
 	}
-	r.result.Failed = fmt.Sprintf("%s: %v", d.step, err)
+	r.result.Failed = fmt.Sprintf("%s: %v", d.step, r.veil(err))
 	if h.records.recorded {
 		return nil // the records tell, and what follows is decided by them
 	}
@@ -220,6 +227,9 @@ func (r *run) waiting(a app.ReleaseAction) (kube.WaitStrategy, []kube.WaitOption
 		return kube.HookOnlyStrategy, options
 	case a.LegacyWait:
 		return kube.LegacyStrategy, options
+	}
+	if r.checks != nil {
+		options = append(options, kube.WithKStatusReaders(newReader(r.own.mapper, r.checks)))
 	}
 	return kube.StatusWatcherStrategy, options
 }

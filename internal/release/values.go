@@ -41,7 +41,7 @@ func (r *run) readValues() error {
 		if !found {
 			continue
 		}
-		if values, err = merge(values, from, text); err != nil {
+		if values, err = r.fill(values, from, text); err != nil {
 			return err
 		}
 	}
@@ -117,6 +117,18 @@ func (r *run) missing(where string, from app.ValuesFrom, err error) error {
 		return nil
 	}
 	return fmt.Errorf("reading %s: %w", where, err)
+}
+
+// fill merges the values of a text over others, and remembers those of a Secret.
+func (r *run) fill(values map[string]any, from app.ValuesFrom, text []byte) (map[string]any, error) {
+	if from.Kind == "Secret" {
+		if read, err := loader.LoadValues(bytes.NewReader(text)); from.Target == "" && err == nil {
+			r.conceal(read)
+		} else {
+			r.conceal(string(text))
+		}
+	}
+	return merge(values, from, text)
 }
 
 // merge merges the values of a text over others. What is wrong with it is said without

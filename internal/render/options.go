@@ -33,7 +33,7 @@ type Options struct {
 	// CacheDir is where results outlive the process. It may be shared with other processes of the same user. Results
 	// hold what the manifests hold, Secrets in plain text included. Empty means memory only.
 	CacheDir string
-	// MaxCacheMemory is how much memory results may take that nobody holds, in bytes, as estimated. 0 means 32 MiB.
+	// MaxCacheMemory is how much memory results may take that nobody holds, in bytes, as estimated. 0 means 8 MiB.
 	MaxCacheMemory int64
 	// MaxCacheDisk is how large CacheDir may grow, in bytes. 0 means 1 GiB.
 	MaxCacheDisk int64

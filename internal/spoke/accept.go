@@ -90,7 +90,7 @@ func (s *session) accept(ctx context.Context) error {
 		s.apps[name].fresh = true
 	}
 	for _, kind := range s.records.Kinds() {
-		s.watch(ctx, kind)
+		s.watches.Begin(ctx, kind)
 	}
 	s.watchHooks(ctx)
 	s.releaseHooks(ctx)
@@ -99,12 +99,14 @@ func (s *session) accept(ctx context.Context) error {
 
 // nothingOf reports whether the cluster has nothing with the marks of an app that
 // left, as is known only while all kinds in which a record says that it may have
-// something are watched. One that is not served may be again, with its objects.
+// something are watched, in all namespaces. One that is not served may be again, with its objects.
 func (s *session) nothingOf(r *record.Record, name string) bool {
 	if s.apps[name] != nil || s.tracked.Has(name) {
 		return false
 	}
-	return !slices.ContainsFunc(r.KindsOf(name), func(kind schema.GroupKind) bool { return !s.listed[kind] || s.trouble[kind] })
+	return !slices.ContainsFunc(r.KindsOf(name), func(kind schema.GroupKind) bool {
+		return !s.listed[kind] || s.trouble[kind] || s.rights.IsNarrow(kind)
+	})
 }
 
 // tidies reports whether it is time to look for apps that the record may forget.

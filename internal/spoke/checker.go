@@ -3,8 +3,8 @@ package spoke
 import (
 	"context"
 	"io/fs"
-	"maps"
 
+	"nave.dev/internal/app"
 	"nave.dev/internal/health"
 	"nave.dev/internal/object"
 )
@@ -19,20 +19,30 @@ func NewChecker(files fs.FS, dir string) (Checker, error) {
 	return health.New(health.Options{Custom: files, CustomDir: dir, HookFinalizers: []string{object.HookFinalizer}})
 }
 
-// judgeBy takes over other checks of health. A watch holds no objects, so those
-// that the fleet's own checks decide, or decided, are listed again.
+// judgeBy takes over by which rules health is judged now: by other checks of the fleet,
+// or by expressions of its apps. A watch holds no objects, so those that other rules
+// decide now are listed again.
 func (s *session) judgeBy(ctx context.Context) {
 	s.spoke.mu.Lock()
 	checks := s.spoke.checks
 	s.spoke.mu.Unlock()
-	if checks == s.checks {
-		return
-	}
-	before := s.checks
-	s.checks = checks
-	for kind := range maps.Clone(s.watches) {
-		if before.SourceOf(kind) == health.SourceCustom || checks.SourceOf(kind) == health.SourceCustom {
-			s.follow(ctx, kind)
+	stated := map[string][]app.HealthCheck{}
+	for name, w := range s.apps {
+		if len(w.options.HealthChecks) > 0 {
+			stated[name] = w.options.HealthChecks
 		}
 	}
+	before := s.rules.Load()
+	rules := before.Next(checks, stated)
+	if rules == before {
+		return
+	}
+	s.checks = checks
+	s.rules.Store(rules)
+	for kind := range s.watches.Kinds() {
+		if before.Version(kind) != rules.Version(kind) {
+			s.watches.Anew(ctx, kind)
+		}
+	}
+	s.applier.FollowAnew()
 }

@@ -15,80 +15,15 @@ import (
 	"nave.dev/internal/change"
 	"nave.dev/internal/health"
 	"nave.dev/internal/object"
+	"nave.dev/internal/spoke/releases"
+	"nave.dev/internal/spoke/watching"
 )
-
-// kindRetry is when a kind that the cluster did not serve is asked for again.
-const kindRetry = 2 * time.Second
-
-// Events of this package's own.
-const (
-	// unwatched: a kind is not served, or may not be watched, so that nothing is
-	// known of its objects.
-	unwatched apply.EventType = "unwatched"
-	// rewatched: what follows is a new watch of the kind.
-	rewatched apply.EventType = "rewatched"
-)
-
-// watch is one watch of a kind that is under way.
-type watch struct {
-	stop context.CancelFunc
-	done chan struct{} // closed when it has told its last event
-}
-
-// watch begins to watch a kind, once.
-func (s *session) watch(ctx context.Context, kind schema.GroupKind) {
-	if s.watches[kind] == nil {
-		s.follow(ctx, kind)
-	}
-}
-
-// follow watches a kind, in place of the watch that there may be: only when that
-// has told its last event does the new one begin.
-func (s *session) follow(ctx context.Context, kind schema.GroupKind) {
-	ctx, stop := context.WithCancel(ctx)
-	before, w := s.watches[kind], &watch{stop, make(chan struct{})}
-	s.watches[kind] = w
-	follow := s.applier.Watch
-	if s.checks.HasRule(kind) {
-		follow = s.applier.WatchObjects
-	}
-	tell := s.teller(ctx)
-	s.tasks.Go(func() {
-		defer close(w.done)
-		if before != nil {
-			before.stop()
-			<-before.done
-			tell(apply.Event{Type: rewatched, Kind: kind})
-		}
-		for {
-			err := follow(ctx, kind, true, tell)
-			if ctx.Err() != nil {
-				return
-			}
-			tell(apply.Event{Type: unwatched, Kind: kind, Err: err})
-			select {
-			case <-time.After(kindRetry):
-			case <-ctx.Done():
-				return
-			}
-		}
-	})
-}
-
-// teller hands events of watches to the loop until ctx is done.
-func (s *session) teller(ctx context.Context) func(apply.Event) {
-	return func(event apply.Event) {
-		select {
-		case s.events <- event:
-		case <-ctx.Done():
-		}
-	}
-}
 
 // followReleases watches the objects of releases, as those of other apps.
 func (s *session) followReleases(ctx context.Context) {
-	rules := s.checks.HasRule
-	s.tasks.Go(func() { s.applier.Follow(ctx, rules, s.teller(ctx)) })
+	s.tasks.Go(func() {
+		s.applier.Follow(ctx, func() releases.Rules { return s.rules.Load() }, s.watches.Teller(ctx))
+	})
 }
 
 // observe takes in one event of a watch: the health of an object, or a sign that
@@ -104,9 +39,10 @@ func (s *session) observe(ctx context.Context, event apply.Event) {
 	case apply.Interrupted:
 		s.interrupted(event)
 		return
-	case unwatched, rewatched:
-		if event.Type == unwatched {
+	case watching.Unwatched, watching.Rewatched:
+		if event.Type == watching.Unwatched {
 			s.arrived(event.Kind)
+			s.unseen(event)
 		}
 		delete(s.listed, event.Kind)
 		s.tracked.DropKind(event.Kind)
@@ -137,7 +73,7 @@ func (s *session) observe(ctx context.Context, event apply.Event) {
 	default:
 		// Also of what is no app's yet: an unchanged object has no second event.
 		if event.Object != nil {
-			s.health[event.ID] = s.checks.Check(ctx, event.Object)
+			s.health[event.ID] = s.rules.Load().Check(ctx, event.Owner.App, event.Object)
 		}
 		if w != nil {
 			w.seen = false
@@ -310,7 +246,7 @@ func (s *session) report(w *work, ids []object.ID, result apply.Result, err erro
 		w.state.Problems = append(others(w.state.Problems), problems...)
 		w.state.Drift = append(others(known), reported...)
 		if w.retryAt.IsZero() || err != nil {
-			w.conclude(result.WaitsFor, err)
+			w.state.Conclude(result.WaitsFor, err)
 			w.follow()
 		}
 	}

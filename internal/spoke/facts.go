@@ -15,6 +15,9 @@ func (s *session) takeFacts(facts app.Facts) {
 		return
 	}
 	s.facts = facts
+	for _, w := range s.apps {
+		w.rights.Doubt() // it may have kinds that were not known
+	}
 	if s.assigned != nil {
 		s.claim()
 	}

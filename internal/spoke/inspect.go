@@ -96,6 +96,8 @@ func (s *session) withheld(w *work) string {
 		return s.whyNot()
 	case s.rival(w) != "":
 		return s.rival(w)
+	case w.rights.Held() != "":
+		return w.rights.Held()
 	case w.bundle != nil && s.unasked(w):
 		return "waits for nave sync"
 	case w.bundle != nil && s.shut(w) != "":

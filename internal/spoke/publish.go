@@ -168,7 +168,7 @@ func (s *session) objectHealth(w *work, stated object.ID) health.Result {
 	switch {
 	case !there:
 		return health.Result{Status: health.Missing, Message: "not applied yet"}
-	case s.checks.HasRule(stated.GroupKind()):
+	case s.rules.Load().HasRule(stated.GroupKind()):
 		return health.Result{Status: health.Progressing, Message: "not seen yet"}
 	}
 	return health.Result{Status: health.Healthy}

@@ -54,6 +54,7 @@ func (s *Spoke) Sync(ctx context.Context, name string) error {
 		}
 		if err == nil {
 			w.forget()
+			w.rights.Doubt()
 		}
 		return err
 	})

@@ -7,6 +7,7 @@ import (
 	"maps"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"k8s.io/apimachinery/pkg/runtime/schema"
@@ -21,11 +22,14 @@ import (
 	"nave.dev/internal/spoke/claims"
 	"nave.dev/internal/spoke/inputs"
 	"nave.dev/internal/spoke/inventory"
+	"nave.dev/internal/spoke/judging"
 	"nave.dev/internal/spoke/lease"
 	"nave.dev/internal/spoke/record"
 	"nave.dev/internal/spoke/releases"
+	"nave.dev/internal/spoke/rights"
 	"nave.dev/internal/spoke/rival"
 	"nave.dev/internal/spoke/served"
+	"nave.dev/internal/spoke/watching"
 )
 
 // session is the loop while the cluster answers. All its fields belong to the
@@ -49,8 +53,11 @@ type session struct {
 	claims      *claims.Claims
 	applied     map[object.ID]string // whose sync brought the object about
 	checks      *health.Checker
-	keys        string // the version of the file of keys
-	watches     map[schema.GroupKind]*watch
+	rules       atomic.Pointer[judging.Rules] // of checks and the apps; watches of releases ask it
+	keys        string                        // the version of the file of keys
+	watches     watching.Watches
+	rights      *rights.Memory
+	kinds       *rights.Kinds              // of the apps and the cluster, nil until they are of concern
 	listed      map[schema.GroupKind]bool  // whose objects are all in tracked
 	away        map[schema.GroupKind]error // which cannot be watched, since the cluster does not answer
 	trouble     map[schema.GroupKind]bool  // which cannot be watched, though it answers
@@ -96,21 +103,24 @@ const publishAfter = 50 * time.Millisecond
 // the loop's time, however many apps there are.
 const publishShare = 20
 
-func newSession(s *Spoke, client kubernetes.Interface, applier *releases.Applier, records *record.Store, facts app.Facts) *session {
+func newSession(s *Spoke, client kubernetes.Interface, applier *releases.Applier, records *record.Store, memory *rights.Memory, facts app.Facts) *session {
 	s.mu.Lock()
 	checks := s.checks
 	s.mu.Unlock()
 	session := &session{
 		checks: checks, keys: s.opts.Keys.Version(), spoke: s, applier: applier, records: records, facts: facts,
 		writer: lease.New(client, record.Namespace, record.LeaseName, s.opts.Writer), apps: s.apps, health: s.health, claims: &claims.Claims{}, applied: map[object.ID]string{},
-		watches: map[schema.GroupKind]*watch{}, listed: map[schema.GroupKind]bool{},
+		rights: memory, listed: map[schema.GroupKind]bool{},
 		away: map[schema.GroupKind]error{}, trouble: map[schema.GroupKind]bool{}, tracked: inventory.New(), scaled: map[object.ID]object.ID{},
 		results: make(chan func(), 64), events: make(chan apply.Event, 1024), broken: make(chan error, 16), served: served.New(), rivals: rival.New(),
 		kept: make(chan kept, atOnce), hookWatches: map[schema.GroupKind]bool{}, hookEvents: make(chan object.ID, 256), seen: make(chan inputs.Seen, 64), releasing: map[string]bool{},
 		whole: true,
 	}
+	session.watches = watching.Watches{Watch: session.watch, Events: session.events, Tasks: &session.tasks}
+	session.rules.Store(judging.New(checks))
 	for name, w := range s.apps {
 		w.busy, w.cancel, w.seen = false, nil, false
+		w.rights.Doubt() // the session's memory of rights is a new one
 		for id := range w.known {
 			session.applied[id] = name
 		}
@@ -142,6 +152,7 @@ func (s *session) run(ctx context.Context) (err error) {
 	s.followReleases(ctx)
 	s.meet(ctx)
 	s.take()
+	s.judgeBy(ctx)
 	s.publish()
 	var publish <-chan time.Time
 	after := publishAfter
@@ -158,8 +169,8 @@ func (s *session) run(ctx context.Context) (err error) {
 		case <-s.spoke.moved:
 			return errMoved
 		case <-s.spoke.wake:
-			s.judgeBy(ctx)
 			s.take()
+			s.judgeBy(ctx)
 		case <-s.writer.Changed():
 		case <-s.rivals.Changed():
 		case facts := <-s.served.Facts():
@@ -184,6 +195,9 @@ func (s *session) run(ctx context.Context) (err error) {
 			r.done <- r.do(ctx, s)
 		case <-tick.C:
 			s.tryKeys()
+			for _, kind := range s.rights.Wider() {
+				s.watches.Anew(ctx, kind)
+			}
 		case <-publish:
 			began := time.Now()
 			s.publish()
@@ -255,6 +269,7 @@ func (s *session) claim() {
 		bundles[name], w.seen = slices.DeleteFunc([]*app.Bundle{w.bundle, w.given}, func(b *app.Bundle) bool { return b == nil }), false
 	}
 	before := s.claims
+	s.kinds = nil
 	s.claims = claims.Of(bundles, s.assigned.Incomplete != nil, s.facts)
 	for name, w := range s.apps { // what another one gave up may be left over
 		w.late = w.late || w.options.Prune && slices.ContainsFunc(s.tracked.Of(name), func(t apply.Tracked) bool {
@@ -281,7 +296,7 @@ func (s *session) whyNot() string {
 // An error ends the session.
 func (s *session) start(ctx context.Context) error {
 	for _, kind := range s.records.Kinds() {
-		s.watch(ctx, kind)
+		s.watches.Begin(ctx, kind)
 	}
 	if err := s.stand(ctx); err != nil || !s.writes() || s.assigned == nil || len(s.away) > 0 {
 		return err
@@ -312,7 +327,7 @@ func (s *session) begin(ctx context.Context, w *work) {
 	if w.busy && !w.comparing && (s.shut(w) != "" || s.rival(w) != "") {
 		w.stop() // its time is over, or somebody else writes
 	}
-	if w.busy || !s.ready(w) {
+	if w.busy || !s.ready(ctx, w) {
 		return
 	}
 	switch now := s.now(); {

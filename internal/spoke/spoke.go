@@ -25,6 +25,7 @@ import (
 	"nave.dev/internal/object"
 	"nave.dev/internal/spoke/record"
 	"nave.dev/internal/spoke/releases"
+	"nave.dev/internal/spoke/rights"
 )
 
 // Options configure a Spoke.
@@ -243,7 +244,7 @@ func (s *Spoke) open(ctx context.Context) (*session, error) {
 	s.mu.Lock()
 	config, pauses := s.config, s.state.Pauses
 	s.mu.Unlock()
-	short := rest.CopyConfig(config) // for the record and the lease, which are never watched
+	short := rest.CopyConfig(config) // for what is never watched, such as the record and the lease
 	short.Timeout = record.Timeout
 	client, err := kubernetes.NewForConfig(short)
 	if err != nil {
@@ -256,8 +257,9 @@ func (s *Spoke) open(ctx context.Context) (*session, error) {
 	if err := records.MakeNamespace(ctx); err != nil {
 		return nil, err
 	}
+	memory := rights.New(short, s.opts.Now)
 	options := apply.Options{
-		Fleet: s.opts.Fleet, Now: s.opts.Now, DigestKey: records.Record.DigestKey,
+		Fleet: s.opts.Fleet, Now: s.opts.Now, DigestKey: records.Record.DigestKey, Narrow: memory.Narrow,
 		Listener: apply.Listener{Watching: func(change int) { s.watches.Add(int64(change)) }},
 	}
 	applier, err := releases.New(config, &s.released, s.opts.Renderer, options)
@@ -274,7 +276,7 @@ func (s *Spoke) open(ctx context.Context) (*session, error) {
 		s.found = append([]string{}, records.Record.Applied...)
 	}
 	s.mu.Unlock()
-	return newSession(s, client, applier, records, facts), nil
+	return newSession(s, client, applier, records, memory, facts), nil
 }
 
 // offline records that the cluster does not answer. What was known of its apps

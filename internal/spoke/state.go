@@ -59,7 +59,7 @@ type EventKind string
 const (
 	EventApplied EventKind = "applied" // a sync changed objects
 	EventDrift   EventKind = "drift"   // somebody changed an object
-	EventHeld    EventKind = "held"    // deletions wait for confirmation
+	EventHeld    EventKind = "held"    // deletions wait for confirmation, or an app for rights
 	EventFailed  EventKind = "failed"  // an app or an object could not be brought about
 	EventHook    EventKind = "hook"    // a hook runs, or has ended
 	EventOnline  EventKind = "online"

@@ -2,6 +2,7 @@ package spoke
 
 import (
 	"cmp"
+	"context"
 	"fmt"
 	"slices"
 
@@ -16,7 +17,7 @@ import (
 
 // ready reports whether an app may be written now, or compared if that is all that
 // is done with it, and otherwise says in its state what it waits for.
-func (s *session) ready(w *work) bool {
+func (s *session) ready(ctx context.Context, w *work) bool {
 	if pause, paused := s.records.Record.PausedBy(w.name, s.now()); paused {
 		w.idle = true
 		w.state.Message = pause.String()
@@ -35,6 +36,9 @@ func (s *session) ready(w *work) bool {
 		w.state.Sync, w.state.Message = OutOfSync, rival
 		return false
 	}
+	if !s.may(ctx, w) {
+		return false
+	}
 	if shut := s.shut(w) != ""; w.idle && !shut {
 		w.forget()
 		w.idle = false
@@ -50,7 +54,7 @@ func (s *session) ready(w *work) bool {
 			return false
 		}
 	}
-	if w.closed != nil && !slices.Equal(w.closed, s.closed(w)) {
+	if w.closed != nil && !slices.Equal(w.closed, readiness.Closed(w.options.Gates, s.settled)) {
 		w.tryAgain(s.now()) // a gate has opened
 	}
 	return true
@@ -135,43 +139,6 @@ func (s *session) before(p app.Precedence) string {
 		}
 	}
 	return ""
-}
-
-// closed returns the waves whose gates are closed, never nil.
-func (s *session) closed(w *work) []int {
-	waves := []int{}
-	for _, gate := range w.options.Gates {
-		if slices.ContainsFunc(gate.Apps, func(name string) bool { return !s.settled(name) }) {
-			waves = append(waves, gate.Wave)
-		}
-	}
-	return waves
-}
-
-// gates returns what an apply asks about its waves, nil if it need not ask. The
-// answers are those of now.
-func (s *session) gates(w *work) func(wave int) string {
-	type closed struct {
-		wave int
-		app  string
-	}
-	var found []closed
-	for _, gate := range w.options.Gates {
-		if i := slices.IndexFunc(gate.Apps, func(name string) bool { return !s.settled(name) }); i >= 0 {
-			found = append(found, closed{gate.Wave, gate.Apps[i]})
-		}
-	}
-	if len(found) == 0 {
-		return nil
-	}
-	return func(wave int) string {
-		for _, gate := range found {
-			if wave >= gate.wave {
-				return gate.app + " to be Synced and Healthy"
-			}
-		}
-		return ""
-	}
 }
 
 // shut says which times keep an app from being synced now, or nothing.

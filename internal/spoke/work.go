@@ -19,7 +19,9 @@ import (
 	"nave.dev/internal/spoke/fight"
 	"nave.dev/internal/spoke/hours"
 	"nave.dev/internal/spoke/inputs"
+	"nave.dev/internal/spoke/readiness"
 	"nave.dev/internal/spoke/record"
+	"nave.dev/internal/spoke/rights"
 )
 
 // work is one app in the loop.
@@ -55,6 +57,7 @@ type work struct {
 	gaveUp    bool        // it was as often as it may
 
 	state         AppState
+	rights        rights.Standing // of what it is now
 	inputs        *inputs.Reading // of the last sync
 	optionsDigest string
 	syncedDigest  string // of the bundle and options that were brought about
@@ -170,7 +173,7 @@ func (s *session) sync(ctx context.Context, w *work) {
 	w.inputs = s.reading(w)
 	target.Variables = w.inputs.Replace
 	target.Options.CorrectDrift = target.Options.CorrectDrift || s.requested(w) // who asks, asks for that too
-	w.closed = s.closed(w)
+	w.closed = readiness.Closed(w.options.Gates, s.settled)
 	digest, options := w.bundle.Digest, w.optionsDigest
 	if w.began.IsZero() {
 		w.began = s.now()
@@ -261,7 +264,7 @@ func (s *session) target(ctx context.Context, w *work) apply.Target {
 		confirmed = append(confirmed, digest)
 	}
 	asked := record.Rerun[w.name]
-	checker, keys, files := s.checks, s.spoke.opts.Keys, w.bundle.Encrypted
+	checker, rules, keys, files := s.checks, s.rules.Load(), s.spoke.opts.Keys, w.bundle.Encrypted
 	tracked := s.trackedOf(w)
 	if tracked == nil && w.fresh {
 		tracked = []apply.Tracked{} // nothing is deleted yet; what turns up later is
@@ -274,7 +277,7 @@ func (s *session) target(ctx context.Context, w *work) apply.Target {
 		// also one that another app no longer has. What carries an app's marks
 		// before it was ever applied, as when the record was lost, is left to its
 		// next sync, which takes its turn at the cluster's budget.
-		Gate:            s.gates(w),
+		Gate:            readiness.Ask(w.options.Gates, s.settled),
 		Complete:        claims.Complete() && w.err == nil && !w.fresh,
 		Confirmed:       confirmed,
 		Kinds:           record.KindsOf(w.name),
@@ -292,7 +295,7 @@ func (s *session) target(ctx context.Context, w *work) apply.Target {
 		Completion:      completion(ctx, checker),
 		Decrypt:         func(u *unstructured.Unstructured) (*unstructured.Unstructured, error) { return keys.Decrypt(u, files) },
 		Health: func(u *unstructured.Unstructured) (ready, failed bool, message string) {
-			result := checker.Check(ctx, u)
+			result := rules.Check(ctx, w.name, u)
 			if result.Ignored { // nothing waits for it, as it does not count for the app
 				return true, false, ""
 			}
@@ -400,6 +403,7 @@ func (s *session) judge(w *work, result apply.Result, err error) {
 		if more := len(news) - 1; more > 0 {
 			text += fmt.Sprintf(" (and %d more)", more)
 		}
+		s.refusedAny(news)
 		s.event(w.name, EventFailed, text, news)
 	}
 	before := w.state.Held
@@ -410,31 +414,12 @@ func (s *session) judge(w *work, result apply.Result, err error) {
 			s.event(w.name, EventHeld, w.state.Held.String(), nil)
 		}
 	}
-	w.conclude(result.WaitsFor, err)
+	w.state.Conclude(result.WaitsFor, err)
 }
 
 // follow says that the app is not Synced if Git has moved on meanwhile.
 func (w *work) follow() {
 	if w.state.Sync == Synced && !w.current() {
 		w.state.Sync = OutOfSync
-	}
-}
-
-// conclude says in the app's state what its problems, drift and held deletions
-// come to.
-func (w *work) conclude(waitsFor string, err error) {
-	switch {
-	case err != nil:
-		w.state.Sync, w.state.Message = OutOfSync, err.Error()
-	case len(w.state.Problems) > 0:
-		w.state.Sync, w.state.Message = OutOfSync, w.state.Problems.First()
-	case w.state.Held != nil:
-		w.state.Sync, w.state.Message = OutOfSync, w.state.Held.String()
-	case len(w.state.Drift) > 0:
-		w.state.Sync, w.state.Message = OutOfSync, fmt.Sprintf("%d objects differ, which is only reported", len(w.state.Drift))
-	case waitsFor != "":
-		w.state.Sync, w.state.Message = OutOfSync, "waits for "+waitsFor
-	default:
-		w.state.Sync, w.state.Message = Synced, ""
 	}
 }

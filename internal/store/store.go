@@ -45,9 +45,12 @@ type Store interface {
 	KeepClusters(ctx context.Context, clusters ...Cluster) error
 	// Clusters returns what is known of all clusters, by name.
 	Clusters(ctx context.Context) ([]Cluster, error)
-	// ForgetCluster removes what is known of a cluster, but not its history, nor the
-	// highest identity number that it enrolled with.
-	ForgetCluster(ctx context.Context, name string) error
+	// Dismiss has a cluster's identities not be accepted any more: those up to the
+	// highest that it has had, which is returned, or 0, and the one above, which a
+	// token may have that nobody has used yet. What is known of it is forgotten.
+	Dismiss(ctx context.Context, cluster string) (int64, error)
+	// Dismissed returns the highest identity that was dismissed, by cluster.
+	Dismissed(ctx context.Context) (map[string]int64, error)
 
 	// UseToken writes down that a token enrols a key. A token is used once, but for
 	// the same key again, so that an agent which did not hear the answer can ask
@@ -61,7 +64,8 @@ type Store interface {
 	Origin() Origin
 	// SetRecovering writes down why the database may lack what happened, or, with an
 	// empty text, that what it lacked is known now.
-	SetRecovering(ctx context.Context, why string) error
+	// It changes nothing, with an error, if the reason before is another one by now.
+	SetRecovering(ctx context.Context, before, why string) error
 	// Mark returns how far the database has come, to be told to agents.
 	Mark() Mark
 	// Covers reports whether the database has all that it had when it gave the mark

@@ -92,6 +92,14 @@ func (l Limits) config() *http.HTTP2Config {
 	}
 }
 
+// asking is config for the hub's calls to an agent. Several answers that nobody reads
+// leave room for others on the same connection.
+func (l Limits) asking() *http.HTTP2Config {
+	c := l.config()
+	c.MaxReceiveBufferPerStream = 128 << 10
+	return c
+}
+
 // pinging is config for the level that notices a peer that is gone.
 func (l Limits) pinging() *http.HTTP2Config {
 	c := l.config()

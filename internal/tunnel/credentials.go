@@ -171,20 +171,51 @@ func (a *agent) ask(ctx context.Context, client *http.Client, path, token string
 	return have, nil
 }
 
-// renewUntil renews the certificate when a third of its life is over, as long as
-// ctx lasts.
+// renewal is what became of one that was asked for.
+type renewal struct {
+	until time.Time
+	err   error
+}
+
+// Renew gets a certificate for a new key now, and returns when it ends.
+func (c *Conn) Renew(ctx context.Context) (until time.Time, err error) {
+	done := make(chan renewal, 1)
+	select {
+	case c.renewals <- done:
+	case <-c.stream.done:
+		return time.Time{}, errEnded
+	case <-ctx.Done():
+		return time.Time{}, context.Cause(ctx)
+	}
+	select {
+	case r := <-done:
+		return r.until, r.err
+	case <-ctx.Done():
+		return time.Time{}, context.Cause(ctx)
+	}
+}
+
+// renewUntil renews the certificate when a third of its life is over, and when it is
+// asked to, as long as ctx lasts.
 func (a *agent) renewUntil(ctx context.Context, have *holding, conn *Conn) {
 	for wait := time.Duration(0); ; {
+		var asked chan<- renewal
 		select {
 		case <-time.After(wait):
+		case asked = <-conn.renewals:
 		case <-ctx.Done():
 			return
 		}
 		wait = a.o.renewals
-		if a.o.Now().Before(have.renewal()) {
+		if asked == nil && a.o.Now().Before(have.due()) {
 			continue
 		}
 		next, err := a.renew(ctx, have, conn)
+		if asked != nil && err != nil {
+			asked <- renewal{err: err}
+		} else if asked != nil {
+			asked <- renewal{until: next.pair.Leaf.NotAfter}
+		}
 		switch {
 		case ctx.Err() != nil && err != nil:
 			return // the next connection does it
@@ -198,8 +229,8 @@ func (a *agent) renewUntil(ctx context.Context, have *holding, conn *Conn) {
 	}
 }
 
-// renewal is when a third of the certificate's life is over.
-func (h *holding) renewal() time.Time {
+// due is when a third of the certificate's life is over.
+func (h *holding) due() time.Time {
 	begin := h.pair.Leaf.NotBefore.Add(authority.Skew)
 	return begin.Add(h.pair.Leaf.NotAfter.Sub(begin) / 3)
 }

@@ -37,12 +37,12 @@ func (a *agent) dial(ctx context.Context, pair *tls.Certificate, roots []byte) (
 	transport := &http.Transport{
 		Protocols: protocols(true), HTTP2: a.o.Limits.pinging(), TLSClientConfig: config,
 		DisableCompression: true, MaxResponseHeaderBytes: maxHeader, TLSHandshakeTimeout: connectTime,
-		DialContext: dialDirect,
+		DialContext: a.o.Dial,
 	}
 	where := "at " + a.o.Hub
 	if proxy != nil {
 		where = fmt.Sprintf("at %s by the proxy %s", a.o.Hub, proxy.Host)
-		transport.Proxy, transport.DialContext = through(proxy)
+		transport.Proxy, transport.DialContext = a.through(proxy)
 	}
 	client, err := transport.NewClientConn(ctx, "https", a.o.Hub)
 	if err != nil {
@@ -87,17 +87,17 @@ func withoutURL(err error) error {
 // through is how a Transport reaches a proxy. One of https is TLS of its own, known
 // by the machine's roots and not by the hub's, below that to the hub; so to the
 // Transport it is one of http.
-func through(proxy *url.URL) (func(*http.Request) (*url.URL, error), func(context.Context, string, string) (net.Conn, error)) {
+func (a *agent) through(proxy *url.URL) (func(*http.Request) (*url.URL, error), func(context.Context, string, string) (net.Conn, error)) {
 	plain := *proxy
 	if proxy.Scheme == "http" {
-		return http.ProxyURL(&plain), dialDirect
+		return http.ProxyURL(&plain), a.o.Dial
 	}
 	plain.Scheme = "http"
 	if proxy.Port() == "" {
 		plain.Host = net.JoinHostPort(proxy.Hostname(), "443")
 	}
 	return http.ProxyURL(&plain), func(ctx context.Context, network, address string) (net.Conn, error) {
-		raw, err := dialDirect(ctx, network, address)
+		raw, err := a.o.Dial(ctx, network, address)
 		if err != nil {
 			return nil, err
 		}

@@ -177,6 +177,35 @@ func TestRenewal(t *testing.T) {
 	mustCall(t, c.Client(), HubURL, "still", "hub to prod: still")
 }
 
+// TestRenewNow renews as often as somebody asks, long before it is due, and tells the
+// hub's side when the new certificate ends.
+func TestRenewNow(t *testing.T) {
+	w := newWorld(t, nil)
+	m := w.agent(w.token("prod", 1)).start()
+	c := m.connected()
+	eventually(t, "the link is there", w.linked("prod"))
+	link, before := w.server.Links()[0], m.memory.have
+	for range 2 {
+		w.clock.advance(time.Hour)
+		until, err := c.Renew(t.Context())
+		if err != nil || !until.Equal(link.CertificateEnd()) {
+			t.Fatalf("renewed until %v (%v), and the hub says %v", until, err, link.CertificateEnd())
+		}
+		m.memory.mu.Lock()
+		after := m.memory.have
+		m.memory.mu.Unlock()
+		if bytes.Equal(before.Key, after.Key) || bytes.Equal(before.Certificate, after.Certificate) {
+			t.Error("the key or the certificate is the one of before")
+		}
+		before = after
+	}
+	link.Close("done")
+	eventually(t, "on a connection that has ended there is nothing to renew by", func() bool {
+		_, err := c.Renew(t.Context())
+		return err != nil
+	})
+}
+
 // TestExpiry ends a connection with its certificate, and lets nobody in with one
 // that has ended.
 func TestExpiry(t *testing.T) {

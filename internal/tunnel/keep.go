@@ -46,6 +46,8 @@ type Options struct {
 	// and https; user and password of the URL are shown to it. Nil:
 	// http.ProxyFromEnvironment.
 	Proxy func(*http.Request) (*url.URL, error)
+	// Dial makes the connections to the hub, or to the proxy. Nil: a net.Dialer does.
+	Dial func(ctx context.Context, network, address string) (net.Conn, error)
 
 	// Lost is told of each connection that ended or did not come about, and when the
 	// next one is tried. Nil: nobody is.
@@ -71,6 +73,7 @@ type Conn struct {
 	hub      Hello
 	client   *http.Client
 	stream   *stream
+	renewals chan chan<- renewal // of those who ask for one
 }
 
 // Identity is whom the agent's certificate names.
@@ -94,7 +97,8 @@ type agent struct {
 // Keep keeps the agent connected to its hub, until ctx ends, and returns why it
 // did. Each time that it is connected it calls serve, whose context ends with the
 // connection; when serve returns, the connection is given up, its error is told to
-// Lost, and the next one is made. Other errors are of options.
+// Lost, and the next one is made. A hub that dismisses the agent ends it with a
+// DismissedError. Other errors are of options.
 func Keep(ctx context.Context, o Options, serve func(context.Context, *Conn) error) error {
 	if _, _, err := net.SplitHostPort(o.Hub); err != nil {
 		return fmt.Errorf("the hub's address %q: %w\nhint: HOST:PORT", o.Hub, err)
@@ -110,6 +114,9 @@ func Keep(ctx context.Context, o Options, serve func(context.Context, *Conn) err
 		lasted, err := a.connect(ctx, serve)
 		if ctx.Err() != nil {
 			return context.Cause(ctx)
+		}
+		if dismissed := (*DismissedError)(nil); errors.As(err, &dismissed) {
+			return err
 		}
 		if lasted >= worked {
 			failures = 0
@@ -134,6 +141,9 @@ func (o Options) withDefaults() Options {
 	}
 	if o.Proxy == nil {
 		o.Proxy = http.ProxyFromEnvironment
+	}
+	if o.Dial == nil {
+		o.Dial = dialDirect
 	}
 	if o.Lost == nil {
 		o.Lost = func(error, time.Duration) {}
@@ -255,6 +265,8 @@ func (a *agent) link(ctx context.Context, client *http.ClientConn, have *holding
 func (a *agent) greeted(ctx context.Context, answer *http.Response, have *holding) (*Conn, error) {
 	hello, err := decodeHello(answer.Header.Get(helloHeader))
 	switch {
+	case answer.StatusCode == http.StatusGone:
+		return nil, &DismissedError{reason(answer)}
 	case answer.StatusCode != http.StatusOK:
 		return nil, fmt.Errorf("the hub refuses %s: %s", have.identity, reason(answer))
 	case err != nil:
@@ -266,7 +278,7 @@ func (a *agent) greeted(ctx context.Context, answer *http.Response, have *holdin
 	if err := a.trust(ctx, have, hello.Roots); err != nil {
 		a.o.Certified(time.Time{}, err)
 	}
-	return &Conn{identity: have.identity, hub: hello}, nil
+	return &Conn{identity: have.identity, hub: hello, renewals: make(chan chan<- renewal)}, nil
 }
 
 // withReason turns the end of a call into the reason that the hub gave for it.

@@ -38,6 +38,9 @@ func (l *Link) Hello() Hello { return l.hello }
 // Address is where the agent connected from, without port.
 func (l *Link) Address() string { return l.address }
 
+// CertificateEnd is when the certificate ends that the agent has now.
+func (l *Link) CertificateEnd() time.Time { return time.Unix(l.conn.expires.Load(), 0) }
+
 // Since is when the link was made, by the clock of the machine.
 func (l *Link) Since() time.Time { return l.since }
 

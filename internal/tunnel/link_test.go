@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 )
@@ -44,6 +45,42 @@ func TestRevocation(t *testing.T) {
 		t.Errorf("the audit is told %+v", refusal)
 	}
 	eventually(t, "the other is left alone", w.linked("good"))
+}
+
+// TestDismissal has an agent that is connected be told to leave, which ends it; a
+// cluster that was never enrolled cannot be told so by a token alone.
+func TestDismissal(t *testing.T) {
+	var dismissed atomic.Bool
+	w := newWorld(t, func(o *ServerOptions) {
+		accepts := o.Accepts
+		o.Accepts = func(id Identity) error {
+			if dismissed.Load() {
+				return &DismissedError{"it was removed"}
+			}
+			return accepts(id)
+		}
+	})
+	m := w.agent(w.token("prod", 1))
+	ended := make(chan error, 1)
+	connected := make(chan struct{}, 1)
+	go func() {
+		ended <- Keep(t.Context(), m.o, func(ctx context.Context, _ *Conn) error {
+			connected <- struct{}{}
+			<-ctx.Done()
+			return nil
+		})
+	}()
+	<-connected
+	dismissed.Store(true)
+	w.server.Recheck()
+	var why *DismissedError
+	if err := <-ended; !errors.As(err, &why) || why.Reason != "it was removed" {
+		t.Errorf("the agent ended with %v, want that it was removed", err)
+	}
+	w.refused("link", "it was removed")
+
+	stranger := w.agent(w.token("other", 1)).start()
+	stranger.saw("it was removed") // and goes on
 }
 
 // TestHubRestart has an agent come back to a hub that was stopped, and to one
@@ -258,7 +295,7 @@ func TestVersions(t *testing.T) {
 			}
 		})
 	}
-	w.refused("link", `the agent speaks version 2.0 of the protocol (it is nave "v9"), the hub version 1.0`)
+	w.refused("link", `the agent speaks version 2.0 of the protocol (it is nave "v9"), the hub version `+Protocol.String())
 	if err := (Hello{Protocol: Version{2, 0}, Product: "v9"}).speaks("agent", "hub"); err == nil || !strings.Contains(err.Error(), "the hub speaks version 2.0") {
 		t.Errorf("the agent says %v", err)
 	}

@@ -126,7 +126,7 @@ func NewServer(o ServerOptions) (*Server, error) {
 		o: o, gate: newGate(o.Limits), links: map[string][]*Link{},
 		enrols: newRates(o.Limits.Enrolments), calls: newRates(o.Limits.Requests), told: newRates(toldRefusals),
 		inner: &http.Transport{
-			Protocols: protocols(false), HTTP2: o.Limits.config(),
+			Protocols: protocols(false), HTTP2: o.Limits.asking(),
 			DisableCompression: true, MaxResponseHeaderBytes: maxHeader,
 			DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
 				return ctx.Value(streamKey{}).(*stream), nil
@@ -367,7 +367,11 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request) {
 	if err := s.admit(c); err != nil {
 		s.refuse(c, doing, err)
 		w.Header().Set("Connection", "close")
-		http.Error(w, err.Error(), http.StatusForbidden)
+		status, dismissed := http.StatusForbidden, (*DismissedError)(nil)
+		if errors.As(err, &dismissed) {
+			status = http.StatusGone
+		}
+		http.Error(w, err.Error(), status)
 		c.closeAfter(farewell)
 		return
 	}

@@ -9,9 +9,9 @@ import (
 	"time"
 )
 
-// TestStorm has 500 agents lose their hub at one moment and find it again.
+// TestStorm has 150 agents lose their hub at one moment and find it again.
 func TestStorm(t *testing.T) {
-	const agents = 500
+	const agents = 150
 	w := newWorld(t, func(o *ServerOptions) { o.Limits.Pending, o.Limits.Enrolments = 2*agents, 2*agents })
 	ctx, cancel := context.WithCancel(t.Context())
 	var work sync.WaitGroup

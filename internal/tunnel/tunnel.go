@@ -57,8 +57,9 @@ const (
 )
 
 // Protocol is what this end speaks. A minor version adds fields and paths that the
-// other end may ignore; a major one is refused by any other.
-var Protocol = Version{Major: 1, Minor: 0}
+// other end may ignore; a major one is refused by any other. What a field of a minor
+// version means that must not be ignored, protocol.Assignment.Suit sees to.
+var Protocol = Version{Major: 1, Minor: 1}
 
 // Version is one of the protocol.
 type Version struct {
@@ -77,6 +78,14 @@ type Hello struct {
 	// Roots are the hub's, as PEM: what the agent is to trust from now on.
 	Roots string `json:"roots,omitempty"`
 }
+
+// DismissedError says that a cluster is no member of the fleet any more, and will not
+// be one under its present identity: the agent is to leave. A hub gives it where it
+// is asked whom it accepts; Keep returns it to the agent that the hub says it to.
+type DismissedError struct{ Reason string }
+
+// Error is the reason.
+func (e *DismissedError) Error() string { return e.Reason }
 
 // encode is a hello as the value of a header.
 func (h Hello) encode() (string, error) {

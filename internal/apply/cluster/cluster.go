@@ -26,6 +26,9 @@ type Options struct {
 	Timeout     time.Duration    // of one request; 0 means a minute
 	Now         func() time.Time // nil means time.Now
 	Throttled   func(Throttle)   // is told when the server pushes back; may be nil
+	// Narrow returns the namespaces in which a kind is listed and watched that may not be
+	// in the whole cluster; nil means none.
+	Narrow func(schema.GroupKind) []string
 }
 
 // Throttle says how a Connection slows down.
@@ -46,6 +49,7 @@ type Connection struct {
 	kinds    kinds
 	timeout  time.Duration
 	now      func() time.Time
+	narrow   func(schema.GroupKind) []string
 }
 
 // statusCodecs decode what an API server says of an error.
@@ -66,7 +70,10 @@ func New(config *rest.Config, options Options) (*Connection, error) {
 	if options.Now == nil {
 		options.Now = time.Now
 	}
-	c := &Connection{config: rest.CopyConfig(config), timeout: options.Timeout, now: options.Now}
+	if options.Narrow == nil {
+		options.Narrow = func(schema.GroupKind) []string { return nil }
+	}
+	c := &Connection{config: rest.CopyConfig(config), timeout: options.Timeout, now: options.Now, narrow: options.Narrow}
 	c.config.QPS, c.config.RateLimiter = -1, nil // the limiter listens to the server instead
 	c.config.Timeout = 0                         // watches last; requests have their own
 	c.config.WarningHandler = rest.NoWarnings{}

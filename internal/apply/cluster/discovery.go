@@ -264,9 +264,13 @@ func (c *Connection) Facts(ctx context.Context) (app.Facts, error) {
 		return facts, err
 	}
 	facts.APIVersions = slices.Clone(c.kinds.versions)
-	facts.Scopes = map[string]bool{}
+	facts.Scopes, facts.Resources = map[string]bool{}, map[string]string{}
 	for kind, s := range c.kinds.table {
-		facts.Scopes[kind.String()] = s.versions[s.preferred].Namespaced
+		at := s.versions[s.preferred]
+		facts.Scopes[kind.String()] = at.Namespaced
+		if usual := (app.Facts{}).Resource(kind); at.Resource != usual {
+			facts.Resources[kind.String()] = at.Resource
+		}
 	}
 	return facts, nil
 }

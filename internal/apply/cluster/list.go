@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
@@ -23,14 +24,33 @@ const (
 )
 
 // List reads the objects of a kind in pages, each no longer than it is looked
-// at, and returns the version of the list, from which it can be watched.
+// at, and returns the version of the list, from which it can be watched. Where it may not
+// list the whole cluster it lists the namespaces that Options.Narrow has.
 func (c *Connection) List(ctx context.Context, r Resource, depth Depth, options metav1.ListOptions, each func(*unstructured.Unstructured)) (version string, err error) {
+	version, err = c.list(ctx, r, "", depth, options, each)
+	if !apierrors.IsForbidden(err) {
+		return version, err
+	}
+	for i, namespace := range c.narrowed(r) {
+		from, failed := c.list(ctx, r, namespace, depth, options, each)
+		if failed != nil {
+			return "", failed
+		}
+		if i == 0 {
+			version, err = from, nil // of all namespaces, this was the first to be read
+		}
+	}
+	return version, err
+}
+
+// list is List in one namespace, or with an empty one in all.
+func (c *Connection) list(ctx context.Context, r Resource, namespace string, depth Depth, options metav1.ListOptions, each func(*unstructured.Unstructured)) (version string, err error) {
 	options.Limit = pageSize
 	for {
 		var found []unstructured.Unstructured
 		var next string
 		err := c.call(ctx, func(ctx context.Context) (err error) {
-			found, next, version, err = c.page(ctx, r, depth, options)
+			found, next, version, err = c.page(ctx, r, namespace, depth, options)
 			return err
 		})
 		if err != nil {
@@ -68,15 +88,15 @@ func (c *Connection) Names(ctx context.Context, r Resource, each func(namespace,
 }
 
 // page reads one page.
-func (c *Connection) page(ctx context.Context, r Resource, depth Depth, options metav1.ListOptions) (found []unstructured.Unstructured, next, version string, err error) {
+func (c *Connection) page(ctx context.Context, r Resource, namespace string, depth Depth, options metav1.ListOptions) (found []unstructured.Unstructured, next, version string, err error) {
 	if depth == Whole {
-		list, err := c.dynamic.Resource(r.GroupVersionResource).List(ctx, options)
+		list, err := c.dynamic.Resource(r.GroupVersionResource).Namespace(namespace).List(ctx, options)
 		if err != nil {
 			return nil, "", "", err
 		}
 		return list.Items, list.GetContinue(), list.GetResourceVersion(), nil
 	}
-	list, err := c.metadata.Resource(r.GroupVersionResource).List(ctx, options)
+	list, err := c.metadata.Resource(r.GroupVersionResource).Namespace(namespace).List(ctx, options)
 	if err != nil {
 		return nil, "", "", err
 	}
@@ -88,15 +108,6 @@ func (c *Connection) page(ctx context.Context, r Resource, depth Depth, options 
 		found = append(found, *u)
 	}
 	return found, list.Continue, list.ResourceVersion, nil
-}
-
-// Watch opens a watch. Its events hold *unstructured.Unstructured, or what
-// Object makes of their metadata.
-func (c *Connection) Watch(ctx context.Context, r Resource, depth Depth, options metav1.ListOptions) (watch.Interface, error) {
-	if depth == Whole {
-		return c.dynamic.Resource(r.GroupVersionResource).Watch(ctx, options)
-	}
-	return c.metadata.Resource(r.GroupVersionResource).Watch(ctx, options)
 }
 
 // Object returns the object of a watch's event, nil if there is none.

@@ -1,17 +1,20 @@
-// Package archive reads the packed form of a Helm chart, a compressed tar file with one directory at its top, into a
-// Chart: a read-only file system whose root is that directory. Archives come from strangers, so that whatever is no
-// plain file or directory, leads outside, is there twice or is too large is refused before it is used. The package
-// writes to no disk and knows nothing of what the files mean.
+// Package archive reads compressed tar files into a Tree, a read-only file system: artifacts with files, whose root is that
+// of the archive, and Helm charts, packed with one directory at the top, which is the root then. Archives come from
+// strangers, so that whatever is no plain file or directory, leads outside, is there twice or is too large is refused
+// before it is used. The package writes to no disk and knows nothing of what the files mean.
 package archive
 
 import (
 	"archive/tar"
 	"bytes"
+	"cmp"
 	"compress/gzip"
 	"errors"
 	"fmt"
 	"io"
 	"io/fs"
+	"maps"
+	"slices"
 	"strings"
 )
 
@@ -30,8 +33,53 @@ const (
 	perFile      = 4 << 10 // what headers and padding of one file may take beside its content, in bytes
 )
 
-// Read reads an archive. The error says what is wrong with it, and names the file.
-func Read(data []byte, limits Limits) (*Chart, error) {
+// Files reads an archive as it is. The error says what is wrong with it, and names the file.
+func Files(data []byte, limits Limits) (*Tree, error) {
+	r, err := read(data, limits)
+	if err != nil {
+		return nil, err
+	}
+	if len(r.files) == 0 {
+		return nil, errors.New("it holds no files")
+	}
+	return build(r.files)
+}
+
+// Chart reads the archive of a chart. The error says what is wrong with it, and names the file.
+func Chart(data []byte, limits Limits) (*Tree, error) {
+	r, err := read(data, limits)
+	if err != nil {
+		return nil, err
+	}
+	files := make(map[string][]byte, len(r.files))
+	top, _, _ := strings.Cut(r.first, "/") // the directory that everything is in
+	for _, name := range slices.Sorted(maps.Keys(r.files)) {
+		at, below, inside := strings.Cut(name, "/")
+		switch {
+		case !inside:
+			return nil, fmt.Errorf("%q is not in the chart's directory", name)
+		case at != top:
+			return nil, fmt.Errorf("%q is not in the directory %q, as the rest is", name, top)
+		}
+		files[below] = r.files[name]
+	}
+	if _, ok := files["Chart.yaml"]; !ok {
+		return nil, errors.New("it has no Chart.yaml")
+	}
+	return build(files)
+}
+
+// reader is one archive while it is read.
+type reader struct {
+	limits Limits
+	first  string // file
+	files  map[string][]byte
+	size   int64
+	seen   int // entries, directories among them
+}
+
+// read takes an archive apart.
+func read(data []byte, limits Limits) (*reader, error) {
 	if limits.Bytes <= 0 {
 		limits.Bytes = defaultBytes
 	}
@@ -43,9 +91,9 @@ func Read(data []byte, limits Limits) (*Chart, error) {
 	}
 	unpacked, err := gzip.NewReader(bytes.NewReader(data))
 	if err != nil {
-		return nil, fmt.Errorf("it is not compressed as charts are: %w", err)
+		return nil, fmt.Errorf("it is not compressed by gzip: %w", err)
 	}
-	r := reader{limits: limits, files: map[string][]byte{}}
+	r := &reader{limits: limits, files: map[string][]byte{}}
 	// Headers count as well: a tar file can be all headers.
 	bounded := &io.LimitedReader{R: unpacked, N: limits.Bytes + int64(limits.Files)*perFile}
 	if err := r.read(tar.NewReader(bounded)); err != nil {
@@ -54,19 +102,7 @@ func Read(data []byte, limits Limits) (*Chart, error) {
 		}
 		return nil, err
 	}
-	if _, ok := r.files["Chart.yaml"]; !ok {
-		return nil, errors.New("it has no Chart.yaml")
-	}
-	return build(r.files)
-}
-
-// reader is one archive while it is read.
-type reader struct {
-	limits Limits
-	top    string // the directory that everything is in
-	files  map[string][]byte
-	size   int64
-	seen   int // entries, directories among them
+	return r, nil
 }
 
 func (r *reader) tooLarge() error {
@@ -96,7 +132,7 @@ func (r *reader) entry(archive io.Reader, header *tar.Header) error {
 	if header.Typeflag == tar.TypeXGlobalHeader {
 		return nil
 	}
-	name, err := r.name(header.Name)
+	name, err := place(header.Name)
 	if err != nil {
 		return err
 	}
@@ -105,13 +141,13 @@ func (r *reader) entry(archive io.Reader, header *tar.Header) error {
 		return nil
 	case tar.TypeReg:
 	case tar.TypeSymlink, tar.TypeLink:
-		return fmt.Errorf("%q is a link, and charts may not hold any", header.Name)
+		return fmt.Errorf("%q is a link, and archives may not hold any", header.Name)
 	default:
 		return fmt.Errorf("%q is neither a file nor a directory", header.Name)
 	}
 	switch _, twice := r.files[name]; {
 	case name == ".":
-		return fmt.Errorf("%q is not in the chart's directory", header.Name)
+		return fmt.Errorf("%q is not a path inside a directory", header.Name)
 	case twice:
 		return fmt.Errorf("%q is there twice", header.Name)
 	case header.Size > r.limits.File:
@@ -124,28 +160,19 @@ func (r *reader) entry(archive io.Reader, header *tar.Header) error {
 	if err != nil {
 		return fmt.Errorf("reading %q: %w", header.Name, err)
 	}
-	r.files[name] = content
+	r.files[name], r.first = content, cmp.Or(r.first, name)
 	return nil
 }
 
-// name returns the path of an entry from the chart's directory, which is ".".
-func (r *reader) name(entry string) (string, error) {
+// place returns the path of an entry from the top of the archive, which is ".".
+func place(entry string) (string, error) {
 	name := strings.ReplaceAll(entry, `\`, "/") // as archives made on Windows have it
-	name = strings.TrimSuffix(strings.TrimPrefix(name, "./"), "/")
-	if !fs.ValidPath(name) || name == "." {
-		return "", fmt.Errorf("%q is not a path inside a directory", entry)
-	}
-	top, below, _ := strings.Cut(name, "/")
-	if r.top == "" {
-		r.top = top
-	}
+	name = cmp.Or(strings.TrimSuffix(strings.TrimPrefix(name, "./"), "/"), ".")
 	switch {
-	case top != r.top:
-		return "", fmt.Errorf("%q is not in the directory %q, as the rest is", entry, r.top)
-	case below == "":
-		return ".", nil
-	case strings.Count(below, "/") > deepest:
+	case !fs.ValidPath(name), entry == "":
+		return "", fmt.Errorf("%q is not a path inside a directory", entry)
+	case strings.Count(name, "/") > deepest:
 		return "", fmt.Errorf("%.100q… is more than %d directories deep", entry, deepest)
 	}
-	return below, nil
+	return name, nil
 }

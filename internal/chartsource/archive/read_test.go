@@ -49,7 +49,7 @@ func pack(tb testing.TB, entries ...entry) []byte {
 var good = entry{name: "web/Chart.yaml", content: "name: web\n"}
 
 func TestRead(t *testing.T) {
-	c, err := Read(pack(t,
+	c, err := Chart(pack(t,
 		entry{name: "web/", kind: tar.TypeDir}, good,
 		entry{name: "./web/templates/a.yaml", content: "a"},
 		entry{name: `web\templates\b.yaml`, content: "b"},
@@ -76,15 +76,15 @@ func TestRead(t *testing.T) {
 }
 
 func TestHash(t *testing.T) {
-	read := func(entries ...entry) *Chart {
+	read := func(entries ...entry) *Tree {
 		t.Helper()
-		c, err := Read(pack(t, append([]entry{good}, entries...)...), Limits{})
+		c, err := Chart(pack(t, append([]entry{good}, entries...)...), Limits{})
 		if err != nil {
 			t.Fatal(err)
 		}
 		return c
 	}
-	hash := func(c *Chart, name string) string {
+	hash := func(c *Tree, name string) string {
 		t.Helper()
 		h, ok := c.Hash(name)
 		if !ok {
@@ -140,7 +140,7 @@ func TestReadRefuses(t *testing.T) {
 		"cut off":              {pack(t, good, entry{name: "web/x", content: "xyz"})[:60], "reading it"},
 	} {
 		t.Run(reason, func(t *testing.T) {
-			_, err := Read(test.data, Limits{Bytes: 150, File: 100, Files: 10})
+			_, err := Chart(test.data, Limits{Bytes: 150, File: 100, Files: 10})
 			if err == nil || !strings.Contains(err.Error(), test.want) {
 				t.Errorf("have %v, want %q", err, test.want)
 			}
@@ -167,9 +167,12 @@ func FuzzRead(f *testing.F) {
 	f.Add(pack(f, good, entry{name: "web/x", kind: tar.TypeSymlink, target: ".."}))
 	limits := Limits{Bytes: 1 << 20, File: 1 << 16, Files: 100}
 	f.Fuzz(func(t *testing.T, data []byte) {
-		c, err := Read(data, limits)
+		c, err := Files(data, limits)
 		if err != nil {
 			return
+		}
+		if chart, err := Chart(data, limits); err == nil && chart.Size() != c.Size() {
+			t.Errorf("a chart has %d of %d bytes", chart.Size(), c.Size())
 		}
 		if c.Size() > limits.Bytes || len(c.nodes) > limits.Files*(deepest+2) {
 			t.Errorf("%d bytes, %d paths", c.Size(), len(c.nodes))
@@ -187,4 +190,29 @@ func FuzzRead(f *testing.F) {
 			t.Error(err)
 		}
 	})
+}
+
+func TestFiles(t *testing.T) {
+	tree, err := Files(pack(t,
+		entry{name: ".", kind: tar.TypeDir}, entry{name: "./", kind: tar.TypeDir}, entry{name: "apps/", kind: tar.TypeDir},
+		entry{name: "kustomization.yaml", content: "a"}, entry{name: "./apps/web.yaml", content: "b"},
+	), Limits{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := fstest.TestFS(tree, "kustomization.yaml", "apps/web.yaml"); err != nil {
+		t.Error(err)
+	}
+	for want, data := range map[string][]byte{
+		"holds no files":     pack(t, entry{name: "apps/", kind: tar.TypeDir}),
+		`".." is not a path`: pack(t, entry{name: ".."}),
+		`"." is not a path`:  pack(t, entry{name: "."}),
+		`"/x" is not a path`: pack(t, entry{name: "/x"}),
+		"is a link":          pack(t, entry{name: "x", kind: tar.TypeSymlink, target: "apps"}),
+		"more than 10 bytes": pack(t, entry{name: "x", content: "12345678901"}),
+	} {
+		if _, err := Files(data, Limits{File: 10}); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("have %v, want %q", err, want)
+		}
+	}
 }

@@ -14,12 +14,12 @@ type Tree struct {
 // as it was, and its parent is either there and prunes, or goes in the same way.
 // One whose deletion has begun goes on as long as its Delivery is read.
 func Cascades(name string, last map[string]App, trees map[string]Tree) bool {
-	if _, elsewhere := trees[last[name].Options.Lineage.Delivery].Prunes[name]; elsewhere && !last[name].Removed {
+	if _, elsewhere := trees[last[name].Given().Lineage.Delivery].Prunes[name]; elsewhere && !last[name].Removed {
 		return false // it went to another cluster, which leaves its objects here
 	}
 	for range len(last) {
 		gone, known := last[name]
-		of := gone.Options.Lineage
+		of := gone.Given().Lineage
 		tree, read := trees[of.Delivery]
 		if !known || !read || of.Parent == "" || !of.Cascade || tree.Fleet != of.Fleet {
 			return false

@@ -21,12 +21,12 @@ func (last App) LeftAlone(had *app.Bundle, now app.Desired) app.ObjectRules {
 			return app.ObjectRules{rule}.Match(object.Of(u))
 		})
 	}
-	for _, rule := range last.Options.Leaves {
+	for _, rule := range last.Given().Leaves {
 		if !slices.Contains(rules, rule) && !applied(rule) {
 			rules = append(rules, rule)
 		}
 	}
-	if !last.Options.CreateNamespace || had == nil {
+	if !last.Given().CreateNamespace || had == nil {
 		return rules
 	}
 	needed := map[string]bool{"": true}

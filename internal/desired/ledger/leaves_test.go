@@ -49,13 +49,13 @@ func TestLeftAlone(t *testing.T) {
 		{"none where none is made", app.Options{}, bundle(of("ConfigMap", "a", "x")), nil, bundle(), nil},
 	} {
 		now := app.Desired{Options: app.Options{Leaves: test.says}, Bundle: test.now}
-		have := App{Options: test.last}.LeftAlone(test.had, now)
+		have := App{Options: &test.last}.LeftAlone(test.had, now)
 		if diff := cmp.Diff(test.want, have); diff != "" {
 			t.Errorf("%s (-want +have):\n%s", test.reason, diff)
 		}
 		// What it comes to is kept, and the same from then on.
 		now.Options.Leaves = have
-		last := App{Options: now.Options}
+		last := App{Options: new(now.Options)}
 		now.Options.Leaves = test.says
 		if diff := cmp.Diff(have, last.LeftAlone(test.now, now)); diff != "" {
 			t.Errorf("%s, once more (-want +have):\n%s", test.reason, diff)

@@ -33,7 +33,9 @@ type Entry struct {
 
 // App is what a cluster was last given of one app.
 type App struct {
-	Options app.Options `json:"options,omitzero"`
+	// Options are those that it was given with, nil if it was not. They are shared with
+	// what the cluster was given, and not changed.
+	Options *app.Options `json:"options,omitempty"`
 	// Bundle is the digest of the bundle; empty if the app is not given any more.
 	Bundle string `json:"bundle,omitempty"`
 	// Removed says that the app is given so that its objects are deleted.
@@ -45,6 +47,14 @@ type App struct {
 	Hold string `json:"hold,omitempty"`
 	// Unknown says that the app may have more objects on the cluster than this.
 	Unknown bool `json:"unknown,omitempty"`
+}
+
+// Given returns the options that the app was given with, none if it was not.
+func (a App) Given() app.Options {
+	if a.Options == nil {
+		return app.Options{}
+	}
+	return *a.Options
 }
 
 // Ledger keeps entries. It is safe for concurrent use.

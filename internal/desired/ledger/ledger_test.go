@@ -34,7 +34,7 @@ func bundle(t testing.TB, value any) *app.Bundle {
 func given(b *app.Bundle) Entry {
 	return Entry{Fleet: "acme", Apps: map[string]App{"web": {
 		Bundle: b.Digest, Hold: "why", Unknown: true, Left: []object.ID{{Kind: "ConfigMap", Namespace: "shop", Name: "x"}},
-		Options: app.Options{Prune: true, Deadline: time.Minute, Limits: app.Limits{Namespaces: []string{"shop"}}},
+		Options: &app.Options{Prune: true, Deadline: time.Minute, Limits: app.Limits{Namespaces: []string{"shop"}}},
 	}}}
 }
 
@@ -244,7 +244,7 @@ func BenchmarkKeepOneOfAThousandApps(b *testing.B) {
 	l, _ := open(b, b.TempDir())
 	entry := Entry{Fleet: "acme", Apps: map[string]App{}}
 	for i := range 1000 {
-		entry.Apps[fmt.Sprint("app-", i)] = App{Options: app.Options{Prune: true}, Bundle: bundle(b, fmt.Sprint(i)).Digest}
+		entry.Apps[fmt.Sprint("app-", i)] = App{Options: &app.Options{Prune: true}, Bundle: bundle(b, fmt.Sprint(i)).Digest}
 	}
 	bundles := []*app.Bundle{bundle(b, "x"), bundle(b, "y")}
 	for i := 0; b.Loop(); i++ {

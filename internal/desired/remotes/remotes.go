@@ -71,7 +71,7 @@ func (r *Remotes) source(repository, ref string) (v1alpha1.Source, error) {
 
 func (r *Remotes) gitSource(repository, ref string) (v1alpha1.Source, error) {
 	return r.Fleet.RemoteSource(r.Delivery, repository, ref, func(s v1alpha1.Source) bool {
-		return s.Type != v1alpha1.SourceHelm && webhook.SameRepository(s.URL, repository)
+		return s.IsGit() && webhook.SameRepository(s.URL, repository)
 	})
 }
 
@@ -188,10 +188,10 @@ func (r *Remotes) Missing() map[string]v1alpha1.Source {
 	return maps.Clone(r.unfetched)
 }
 
-// Needed names what has to be fetched for a ref: a Git source as a whole, of one of charts a chart.
+// Needed names what has to be fetched for a ref: a Git source as a whole, of others a chart or artifact.
 func Needed(source v1alpha1.Source, ref string) string {
-	if source.Type == v1alpha1.SourceHelm {
-		return source.Name + "@" + ref
+	if source.IsGit() {
+		return source.Name
 	}
-	return source.Name
+	return source.Name + "@" + ref
 }

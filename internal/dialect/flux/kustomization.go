@@ -64,6 +64,7 @@ func (q *question) read(w *wanted) error {
 		r.origin()
 		r.checks()
 	}
+	r.expressions()
 	r.refused()
 	if key := q.key(w.name); key != w.name && !q.selves[key] {
 		r.refuse("metadata.name", "give one of them another name", "Delivery %q, or an app of it, has the same", q.Delivery)
@@ -222,7 +223,7 @@ func (r *reading) origin() {
 	from.Render = r.render()
 	from.Render.Ignore = from.ignore
 	r.child.Origins = []app.Origin{from.Origin}
-	if len(from.Layers) == 0 && from.Path == path.Clean(r.Request.Path) && (from.Origin.Own || r.Request.Own != nil && r.Request.Own(from.Repository, from.Revision)) {
+	if len(from.Layers) == 0 && from.Artifact == nil && from.Path == path.Clean(r.Request.Path) && (from.Origin.Own || r.Request.Own != nil && r.Request.Own(from.Repository, from.Revision)) {
 		r.self()
 	}
 }
@@ -254,6 +255,12 @@ func (r *reading) render() app.Render {
 		if strings.Contains(name, "://") || strings.HasPrefix(name, "/") {
 			r.refuse(fmt.Sprintf("spec.components[%d]", i), "", "%q is no path in the source", name)
 		}
+	}
+	for i, option := range spec.BuildMetadata {
+		if option != "originAnnotations" && option != "transformerAnnotations" {
+			r.refuse(fmt.Sprintf("spec.buildMetadata[%d]", i), "originAnnotations or transformerAnnotations", "%q is not known", option)
+		}
+		k.BuildMetadata = append(k.BuildMetadata, option)
 	}
 	for _, p := range spec.Patches {
 		k.Patches = append(k.Patches, p.read())
@@ -333,12 +340,6 @@ var clusterWide = map[schema.GroupKind]bool{
 // refused says what else cannot be done.
 func (r *reading) refused() {
 	spec := r.spec
-	if len(spec.BuildMetadata) > 0 {
-		r.refuse("spec.buildMetadata", "remove it", "where an object came from is not written on it")
-	}
-	if len(spec.HealthCheckExprs) > 0 {
-		r.refuse("spec.healthCheckExprs", "write a check of the kind in Lua into the fleet repository: docs/health.md", "health is not told by expressions")
-	}
 	if len(spec.PatchesStrategicMerge)+len(spec.PatchesJSON6902) > 0 {
 		r.refuse("spec.patchesStrategicMerge", "use spec.patches, as v1 of the kind wants", "patches of former versions are not read")
 	}

@@ -20,13 +20,18 @@ func (q *question) order() {
 			own[name] = q.waits(w)
 		}
 	}
+	waits := map[string][]string{} // all, and by expressions that ask whether another is ready
 	for name := range own {
 		for _, of := range q.ancestry(name) {
 			all[name] = append(all[name], own[of]...)
+			if above := q.wanted[of]; above != nil {
+				waits[name] = append(waits[name], asked(above.ready)...)
+			}
 		}
+		waits[name] = append(waits[name], all[name]...)
 	}
 	for name := range own {
-		if circle := circle(all, name); circle != nil {
+		if circle := circle(waits, name); circle != nil {
 			q.wanted[name].malformed = fmt.Errorf("spec.dependsOn: it waits for itself: %s", strings.Join(circle, " > "))
 		}
 	}
@@ -50,6 +55,18 @@ func (q *question) order() {
 			o.After = append(slices.Clip(o.After), app.Precedence{App: w.App, Wave: app.AllWaves})
 		}
 	}
+}
+
+// asked returns the apps of which an expression asks whether they are ready. One that
+// asks for less may be true before.
+func asked(rules []app.Readiness) (apps []string) {
+	for _, r := range rules {
+		compiled, err := cel.Compile(r.Expression, "self", "dep") // which was read before
+		if err == nil && slices.Contains(compiled.Fields("dep", "status"), "conditions") {
+			apps = append(apps, r.App)
+		}
+	}
+	return apps
 }
 
 // top returns the app, of the Delivery or of another dialect, that an app comes of.

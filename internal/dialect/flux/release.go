@@ -90,9 +90,9 @@ func (r *reading) referred(ref reference) (files, error) {
 	namespace := cmp.Or(ref.Namespace, r.id.Namespace)
 	switch ref.Kind {
 	case "OCIRepository":
-		return r.registry(ref, namespace)
+		return r.inRegistry(sourceID(ref, r.id.Namespace), true)
 	case "HelmChart":
-		s, err := r.chartSource(ref, namespace)
+		s, err := r.chartSource(sourceID(ref, namespace))
 		if err != nil {
 			return files{}, err
 		}
@@ -109,32 +109,25 @@ func (r *reading) referred(ref reference) (files, error) {
 	return files{}, fmt.Errorf("kind %q has no chart\nhint: OCIRepository, HelmChart or ExternalArtifact", ref.Kind)
 }
 
-// chartSource returns what an object says of charts.
-func (r *reading) chartSource(ref reference, namespace string) (chartSourceSpec, error) {
-	id := sourceID(ref, namespace)
-	found, err := one(id, r.charts[id], func(s chartsOf) any { return s.Spec })
-	if err == nil && found.malformed != nil {
-		err = fmt.Errorf("%s: %w", found.place, found.malformed)
-	}
-	return found.Spec, err
-}
-
 // chartOf returns where a chart is by its name or path in a source.
 func (r *reading) chartOf(c helmChartSpec, namespace string) (files, error) {
-	if c.Verify != nil {
-		return files{}, fmt.Errorf("verify: signatures of %s are not checked\nhint: let the source of the Fleet verify provenance files", cmp.Or(c.Verify.Provider, "cosign"))
+	signed, err := c.Verify.cosigned()
+	if err != nil {
+		return files{}, fmt.Errorf("verify.%w", err)
 	}
 	var from files
 	switch c.SourceRef.Kind {
 	case "HelmRepository":
-		s, err := r.chartSource(c.SourceRef, namespace)
+		s, err := r.chartSource(sourceID(c.SourceRef, namespace))
 		if err != nil {
 			return files{}, fmt.Errorf("sourceRef: %w", err)
 		}
-		from = files{Origin: app.Origin{Repository: s.URL, Chart: c.Chart, Revision: cmp.Or(c.Version, "*")}, suspend: s.Suspend}
+		from = files{Origin: app.Origin{Repository: s.URL, Chart: c.Chart, Revision: cmp.Or(c.Version, "*"), Signed: signed}, suspend: s.Suspend}
 		from.Render.Helm.ValueFiles = c.ValuesFiles
 	case "GitRepository", "ExternalArtifact":
-		var err error
+		if signed {
+			return files{}, fmt.Errorf("verify: charts of a %s are not signed by themselves\nhint: verify the %s", c.SourceRef.Kind, c.SourceRef.Kind)
+		}
 		if from, err = r.filesOf(c.SourceRef, namespace); err != nil {
 			return files{}, fmt.Errorf("sourceRef: %w", err)
 		}
@@ -153,34 +146,6 @@ func (r *reading) chartOf(c helmChartSpec, namespace string) (files, error) {
 		return files{}, errors.New("chart: it names none")
 	}
 	return from, nil
-}
-
-// registry returns where the chart of an OCIRepository is.
-func (r *reading) registry(ref reference, namespace string) (files, error) {
-	s, err := r.chartSource(ref, namespace)
-	if err != nil {
-		return files{}, err
-	}
-	version := cmp.Or(s.Ref.SemVer, s.Ref.Tag)
-	switch {
-	case s.Verify != nil:
-		err = fmt.Errorf("spec.verify: signatures of %s are not checked\nhint: let the source of the Fleet verify provenance files", cmp.Or(s.Verify.Provider, "cosign"))
-	case s.Ref.Digest != "":
-		err = errors.New("spec.ref.digest: charts are named by versions here\nhint: name the version; its digest is pinned with the commit")
-	case s.Ref.SemverFilter != "":
-		err = errors.New("spec.ref.semverFilter: versions are not filtered by patterns")
-	case version == "":
-		err = errors.New("spec.ref: a chart needs a version or a range of versions, \"latest\" is none")
-	case !strings.HasPrefix(s.URL, "oci://"):
-		err = fmt.Errorf("spec.url: %q is no registry\nhint: oci://HOST/PATH", s.URL)
-	case s.LayerSelector != nil && !strings.Contains(s.LayerSelector.MediaType, "helm.chart"):
-		err = fmt.Errorf("spec.layerSelector.mediaType: %q is no chart", s.LayerSelector.MediaType)
-	}
-	if err != nil {
-		return files{}, fmt.Errorf("OCIRepository %s/%s: %w", namespace, ref.Name, err)
-	}
-	repository, name := path.Split(strings.TrimSuffix(s.URL, "/"))
-	return files{Origin: app.Origin{Repository: strings.TrimSuffix(repository, "/"), Chart: name, Revision: version}, suspend: s.Suspend}, nil
 }
 
 // helmRelease reads how the release is brought about.

@@ -23,33 +23,33 @@ type kustomization struct {
 }
 
 type kustomizationSpec struct {
-	CommonMetadata          *commonMetadata `json:"commonMetadata,omitempty"`
-	DependsOn               []dependency    `json:"dependsOn,omitempty"`
-	Decryption              *decryption     `json:"decryption,omitempty"`
-	Interval                string          `json:"interval,omitempty"`
-	RetryInterval           string          `json:"retryInterval,omitempty"`
-	KubeConfig              *kubeConfig     `json:"kubeConfig,omitempty"`
-	Path                    string          `json:"path,omitempty"`
-	PostBuild               *postBuild      `json:"postBuild,omitempty"`
-	Prune                   bool            `json:"prune"`
-	DeletionPolicy          string          `json:"deletionPolicy,omitempty"`
-	HealthChecks            []checked       `json:"healthChecks,omitempty"`
-	NamePrefix              string          `json:"namePrefix,omitempty"`
-	NameSuffix              string          `json:"nameSuffix,omitempty"`
-	Patches                 []patch         `json:"patches,omitempty"`
-	Images                  []image         `json:"images,omitempty"`
-	ServiceAccountName      string          `json:"serviceAccountName,omitempty"`
-	SourceRef               reference       `json:"sourceRef"`
-	Suspend                 bool            `json:"suspend,omitempty"`
-	TargetNamespace         string          `json:"targetNamespace,omitempty"`
-	Timeout                 string          `json:"timeout,omitempty"`
-	Force                   bool            `json:"force,omitempty"`
-	Wait                    bool            `json:"wait,omitempty"`
-	BuildMetadata           []string        `json:"buildMetadata,omitempty"`
-	Components              []string        `json:"components,omitempty"`
-	IgnoreMissingComponents bool            `json:"ignoreMissingComponents,omitempty"`
-	HealthCheckExprs        []any           `json:"healthCheckExprs,omitempty"`
-	Ignore                  []ignoreRule    `json:"ignore,omitempty"`
+	CommonMetadata          *commonMetadata   `json:"commonMetadata,omitempty"`
+	DependsOn               []dependency      `json:"dependsOn,omitempty"`
+	Decryption              *decryption       `json:"decryption,omitempty"`
+	Interval                string            `json:"interval,omitempty"`
+	RetryInterval           string            `json:"retryInterval,omitempty"`
+	KubeConfig              *kubeConfig       `json:"kubeConfig,omitempty"`
+	Path                    string            `json:"path,omitempty"`
+	PostBuild               *postBuild        `json:"postBuild,omitempty"`
+	Prune                   bool              `json:"prune"`
+	DeletionPolicy          string            `json:"deletionPolicy,omitempty"`
+	HealthChecks            []checked         `json:"healthChecks,omitempty"`
+	NamePrefix              string            `json:"namePrefix,omitempty"`
+	NameSuffix              string            `json:"nameSuffix,omitempty"`
+	Patches                 []patch           `json:"patches,omitempty"`
+	Images                  []image           `json:"images,omitempty"`
+	ServiceAccountName      string            `json:"serviceAccountName,omitempty"`
+	SourceRef               reference         `json:"sourceRef"`
+	Suspend                 bool              `json:"suspend,omitempty"`
+	TargetNamespace         string            `json:"targetNamespace,omitempty"`
+	Timeout                 string            `json:"timeout,omitempty"`
+	Force                   bool              `json:"force,omitempty"`
+	Wait                    bool              `json:"wait,omitempty"`
+	BuildMetadata           []string          `json:"buildMetadata,omitempty"`
+	Components              []string          `json:"components,omitempty"`
+	IgnoreMissingComponents bool              `json:"ignoreMissingComponents,omitempty"`
+	HealthCheckExprs        []healthCheckExpr `json:"healthCheckExprs,omitempty"`
+	Ignore                  []ignoreRule      `json:"ignore,omitempty"`
 
 	// Of versions before v1.
 	PatchesStrategicMerge []any `json:"patchesStrategicMerge,omitempty"`
@@ -102,6 +102,15 @@ type checked struct {
 	Kind       string `json:"kind"`
 	Name       string `json:"name"`
 	Namespace  string `json:"namespace,omitempty"`
+}
+
+// healthCheckExpr says by expressions how objects of a kind, or of a group, are.
+type healthCheckExpr struct {
+	APIVersion string `json:"apiVersion"`
+	Kind       string `json:"kind,omitempty"`
+	InProgress string `json:"inProgress,omitempty"`
+	Failed     string `json:"failed,omitempty"`
+	Current    string `json:"current"`
 }
 
 type patch struct {
@@ -231,32 +240,32 @@ type helmRelease struct {
 }
 
 type helmReleaseSpec struct {
-	Chart              *chartTemplate  `json:"chart,omitempty"`
-	ChartRef           *reference      `json:"chartRef,omitempty"`
-	Interval           string          `json:"interval,omitempty"`
-	KubeConfig         *kubeConfig     `json:"kubeConfig,omitempty"`
-	Suspend            bool            `json:"suspend,omitempty"`
-	ReleaseName        string          `json:"releaseName,omitempty"`
-	TargetNamespace    string          `json:"targetNamespace,omitempty"`
-	StorageNamespace   string          `json:"storageNamespace,omitempty"`
-	DependsOn          []dependency    `json:"dependsOn,omitempty"`
-	Timeout            string          `json:"timeout,omitempty"`
-	MaxHistory         *int64          `json:"maxHistory,omitempty"`
-	ServiceAccountName string          `json:"serviceAccountName,omitempty"`
-	PersistentClient   any             `json:"persistentClient,omitempty"`
-	DriftDetection     *driftDetection `json:"driftDetection,omitempty"`
-	Install            action          `json:"install,omitempty"`
-	Upgrade            action          `json:"upgrade,omitempty"`
-	Test               releaseTest     `json:"test,omitempty"`
-	Rollback           action          `json:"rollback,omitempty"`
-	Uninstall          action          `json:"uninstall,omitempty"`
-	ValuesFrom         []valuesFrom    `json:"valuesFrom,omitempty"`
-	Values             map[string]any  `json:"values,omitempty"`
-	CommonMetadata     *commonMetadata `json:"commonMetadata,omitempty"`
-	PostRenderers      []postRenderer  `json:"postRenderers,omitempty"`
-	PostRenderStrategy string          `json:"postRenderStrategy,omitempty"`
-	WaitStrategy       *named          `json:"waitStrategy,omitempty"`
-	HealthCheckExprs   []any           `json:"healthCheckExprs,omitempty"`
+	Chart              *chartTemplate    `json:"chart,omitempty"`
+	ChartRef           *reference        `json:"chartRef,omitempty"`
+	Interval           string            `json:"interval,omitempty"`
+	KubeConfig         *kubeConfig       `json:"kubeConfig,omitempty"`
+	Suspend            bool              `json:"suspend,omitempty"`
+	ReleaseName        string            `json:"releaseName,omitempty"`
+	TargetNamespace    string            `json:"targetNamespace,omitempty"`
+	StorageNamespace   string            `json:"storageNamespace,omitempty"`
+	DependsOn          []dependency      `json:"dependsOn,omitempty"`
+	Timeout            string            `json:"timeout,omitempty"`
+	MaxHistory         *int64            `json:"maxHistory,omitempty"`
+	ServiceAccountName string            `json:"serviceAccountName,omitempty"`
+	PersistentClient   any               `json:"persistentClient,omitempty"`
+	DriftDetection     *driftDetection   `json:"driftDetection,omitempty"`
+	Install            action            `json:"install,omitempty"`
+	Upgrade            action            `json:"upgrade,omitempty"`
+	Test               releaseTest       `json:"test,omitempty"`
+	Rollback           action            `json:"rollback,omitempty"`
+	Uninstall          action            `json:"uninstall,omitempty"`
+	ValuesFrom         []valuesFrom      `json:"valuesFrom,omitempty"`
+	Values             map[string]any    `json:"values,omitempty"`
+	CommonMetadata     *commonMetadata   `json:"commonMetadata,omitempty"`
+	PostRenderers      []postRenderer    `json:"postRenderers,omitempty"`
+	PostRenderStrategy string            `json:"postRenderStrategy,omitempty"`
+	WaitStrategy       *named            `json:"waitStrategy,omitempty"`
+	HealthCheckExprs   []healthCheckExpr `json:"healthCheckExprs,omitempty"`
 }
 
 type chartTemplate struct {
@@ -367,11 +376,11 @@ type chartSource struct {
 }
 
 type chartSourceSpec struct {
-	URL           string         `json:"url,omitempty"`
-	Type          string         `json:"type,omitempty"`
-	Ref           ociRef         `json:"ref,omitempty"`
-	LayerSelector *layerSelector `json:"layerSelector,omitempty"`
-	Ignore        string         `json:"ignore,omitempty"`
+	URL           string        `json:"url,omitempty"`
+	Type          string        `json:"type,omitempty"`
+	Ref           ociRef        `json:"ref,omitempty"`
+	LayerSelector layerSelector `json:"layerSelector,omitempty"`
+	Ignore        string        `json:"ignore,omitempty"`
 
 	// Of a HelmChart.
 	Chart                    string    `json:"chart,omitempty"`

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"path"
+	"reflect"
 	"slices"
 	"strings"
 
@@ -98,11 +99,11 @@ func (q *question) filesOf(ref reference, namespace string) (files, error) {
 	case "ExternalArtifact":
 		return q.generated(id)
 	case "OCIRepository":
-		return files{}, errors.New("kind OCIRepository: manifests in OCI artifacts are not read; charts are\nhint: name a GitRepository")
+		return q.inRegistry(id, false)
 	case "Bucket":
 		return files{}, errors.New("kind Bucket: files in buckets are not read\nhint: name a GitRepository")
 	}
-	return files{}, fmt.Errorf("kind %q is no source of files\nhint: name a GitRepository or an ExternalArtifact", ref.Kind)
+	return files{}, fmt.Errorf("kind %q is no source of files\nhint: name a GitRepository, an OCIRepository or an ExternalArtifact", ref.Kind)
 }
 
 // maxIncludes is how deep repositories may include others.
@@ -163,7 +164,7 @@ func escaped(text string) string {
 
 // layer takes files from there.
 func (f files) layer(from, to string) app.Layer {
-	return app.Layer{Repository: f.Repository, Revision: f.Revision, Own: f.Own, Signed: f.Signed, From: from, To: to, Ignore: f.ignore}
+	return app.Layer{Repository: f.Repository, Revision: f.Revision, Artifact: f.Artifact, Own: f.Own, Signed: f.Signed, From: from, To: to, Ignore: f.ignore}
 }
 
 // one returns the one of several objects of an identity, if they are the same.
@@ -173,7 +174,7 @@ func one[T any](id object.ID, found []T, content func(T) any) (T, error) {
 		return none, fmt.Errorf("there is no %s %s/%s among the objects of the Delivery\nhint: sources count in the Delivery that has them", id.Kind, id.Namespace, id.Name)
 	}
 	for _, other := range found[1:] {
-		if fmt.Sprintf("%#v", content(other)) != fmt.Sprintf("%#v", content(found[0])) {
+		if !reflect.DeepEqual(content(other), content(found[0])) {
 			return found[0], fmt.Errorf("there are two of %s %s/%s, and they are not the same", id.Kind, id.Namespace, id.Name)
 		}
 	}
@@ -230,8 +231,8 @@ func (q *question) generated(id object.ID) (files, error) {
 	froms := map[string]files{}
 	var out files
 	for i, s := range a.of.Spec.Sources {
-		if s.Kind != "GitRepository" {
-			return at("spec.sources[%d].kind: %s: artifacts are made of GitRepositories alone", i, s.Kind)
+		if s.Kind != "GitRepository" && s.Kind != "OCIRepository" {
+			return at("spec.sources[%d].kind: %s: artifacts are made of GitRepositories and OCIRepositories alone", i, s.Kind)
 		}
 		from, err := q.filesOf(reference{Kind: s.Kind, Name: s.Name, Namespace: s.Namespace}, namespace)
 		if err == nil && len(from.Layers) > 0 {

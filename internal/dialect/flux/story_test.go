@@ -43,7 +43,7 @@ func printChild(to io.Writer, child app.Child) {
 	for _, origin := range child.Origins {
 		_, _ = fmt.Fprintf(to, "  from %s\n", from(origin))
 		for _, layer := range origin.Layers {
-			_, _ = fmt.Fprintf(to, "    %s: %s to %q %s\n", from(app.Origin{Repository: layer.Repository, Revision: layer.Revision, Own: layer.Own, Signed: layer.Signed}),
+			_, _ = fmt.Fprintf(to, "    %s: %s to %q %s\n", from(app.Origin{Repository: layer.Repository, Revision: layer.Revision, Artifact: layer.Artifact, Own: layer.Own, Signed: layer.Signed}),
 				layer.From, layer.To, dialecttest.JSON([]any{layer.Exclude, layer.Ignore}))
 		}
 		_, _ = fmt.Fprintf(to, "    %s\n", dialecttest.JSON(origin.Render))
@@ -61,6 +61,9 @@ func from(origin app.Origin) string {
 		text = fmt.Sprintf("the Delivery's source: %q", origin.Path)
 	case len(origin.Layers) > 0:
 		text = fmt.Sprintf("layers: %q", origin.Path)
+	}
+	if origin.Artifact != nil {
+		text = fmt.Sprintf("%s, %s: %q", origin.Repository, origin.Artifact, origin.Path)
 	}
 	if origin.Signed {
 		text += ", signed"

@@ -69,18 +69,29 @@ func (c Cluster) writeKubeconfig(ca *authority, file string, user subject, serve
 	if err != nil {
 		return err
 	}
+	return c.writeAccess(file, server, user.name, &clientcmdapi.AuthInfo{ClientCertificateData: cert, ClientKeyData: key})
+}
+
+// WriteAccountKubeconfig writes the file by which a process reaches the API server
+// as a pod of the cluster does: by no proxy, with a token that is in a file.
+func (c Cluster) WriteAccountKubeconfig(file, token string) error {
+	return c.writeAccess(file, loopback(c.Ports.APIServer), "account", &clientcmdapi.AuthInfo{TokenFile: token})
+}
+
+// writeAccess writes a kubeconfig for one user.
+func (c Cluster) writeAccess(file, server, user string, auth *clientcmdapi.AuthInfo) error {
 	caPEM, err := os.ReadFile(c.pki("ca.crt"))
 	if err != nil {
 		return err
 	}
 	config := clientcmdapi.NewConfig()
 	config.Clusters[c.Name] = &clientcmdapi.Cluster{Server: server, CertificateAuthorityData: caPEM}
-	config.AuthInfos[user.name] = &clientcmdapi.AuthInfo{ClientCertificateData: cert, ClientKeyData: key}
-	config.Contexts[c.Name] = &clientcmdapi.Context{Cluster: c.Name, AuthInfo: user.name}
+	config.AuthInfos[user] = auth
+	config.Contexts[c.Name] = &clientcmdapi.Context{Cluster: c.Name, AuthInfo: user}
 	config.CurrentContext = c.Name
 	data, err := clientcmd.Write(*config)
 	if err != nil {
-		return fmt.Errorf("writing the kubeconfig of %s for %s: %w", c.Name, user.name, err)
+		return fmt.Errorf("writing the kubeconfig of %s for %s: %w", c.Name, user, err)
 	}
 	return writeOwn(file, data)
 }

@@ -77,7 +77,7 @@ func (f *finisher) unreplaced(o manifest.Object, err error) error {
 
 const (
 	hintKnown = "write the variable into spec.postBuild.substitute, which wins, or commit the ConfigMap to the tree"
-	hintAsks  = "let the object have the variable by a substituteFrom or valuesFrom of its own, or commit the ConfigMap to the tree"
+	hintAsks  = "commit the ConfigMap to the tree, or let the object read the entry itself: a HelmRelease by valuesFrom with valuesKey and targetPath, a Kustomization by a substituteFrom of its own"
 )
 
 // deferred leaves an object that uses variables which only its cluster knows as it is, to be replaced there, save for

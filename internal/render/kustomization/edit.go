@@ -45,7 +45,7 @@ func (e *editor) edit(document *yaml.Node) (*yaml.Node, error) {
 		return nil, e.problem("", "%v", err)
 	}
 	e.stated.FixKustomization()
-	for _, step := range []func() error{e.names, e.images, e.replicas, e.labels, e.annotations, e.patches, e.components} {
+	for _, step := range []func() error{e.names, e.images, e.replicas, e.labels, e.annotations, e.patches, e.components, e.metadata} {
 		if err := step(); err != nil {
 			return nil, err
 		}
@@ -131,6 +131,15 @@ func (e *editor) extend(field string, values any) error {
 	}
 	e.root.Content = append(e.root.Content, &yaml.Node{Kind: yaml.ScalarNode, Value: field}, added)
 	return nil
+}
+
+// metadata has it written on objects where they come from.
+func (e *editor) metadata() error {
+	added := slices.DeleteFunc(slices.Clone(e.options.BuildMetadata), func(option string) bool { return slices.Contains(e.stated.BuildMetadata, option) })
+	if len(added) == 0 {
+		return nil
+	}
+	return e.extend("buildMetadata", added)
 }
 
 func (e *editor) names() error {

@@ -51,3 +51,26 @@ func TestNamespaceAsKustomizeHasIt(t *testing.T) {
 		t.Errorf("a binding is put into a namespace as %s", text)
 	}
 }
+
+// Where objects come from is written on them, with a kustomization as well as without.
+func TestBuildMetadata(t *testing.T) {
+	const manifest1 = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a}\n"
+	for name, files := range map[string]fstest.MapFS{
+		"made":    {"app/x/a.yaml": {Data: []byte(manifest1)}},
+		"present": {"app/x/a.yaml": {Data: []byte(manifest1)}, "app/kustomization.yaml": {Data: []byte("resources: [x/a.yaml]\nbuildMetadata: [originAnnotations]\n")}},
+	} {
+		for _, options := range []*app.KustomizeOptions{nil, {BuildMetadata: []string{"originAnnotations"}}} {
+			objects, _, err := AsFlux(tree.Source{Files: files}, "app", options, "", manifest.Limits{})
+			if err != nil || len(objects) != 1 {
+				t.Fatalf("%s: %d objects, %v", name, len(objects), err)
+			}
+			want := ""
+			if options != nil || name == "present" {
+				want = "path: x/a.yaml\n"
+			}
+			if got := objects[0].GetAnnotations()["config.kubernetes.io/origin"]; got != want {
+				t.Errorf("%s, %+v: it comes from %q, want %q", name, options, got, want)
+			}
+		}
+	}
+}

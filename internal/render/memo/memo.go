@@ -21,7 +21,7 @@ type Options struct {
 	// Dir is a directory that the cache has for itself, perhaps together with other processes. Empty means memory only.
 	Dir string
 	// MaxMemory is how much memory results may take that nobody else holds, in bytes, as estimated. What somebody holds
-	// is found as long as that lasts, and costs nothing more. 0 means 32 MiB.
+	// is found as long as that lasts, and costs nothing more. Which render gave what may take twice as much. 0 means 8 MiB.
 	MaxMemory int64
 	// MaxDisk is how large Dir may grow, in bytes; the least recently used goes first. 0 means 1 GiB.
 	MaxDisk int64
@@ -69,7 +69,7 @@ type Cache struct {
 // New returns a cache over what Dir holds already.
 func New(options Options) *Cache {
 	if options.MaxMemory == 0 {
-		options.MaxMemory = 32 << 20
+		options.MaxMemory = 8 << 20
 	}
 	if options.MaxDisk == 0 {
 		options.MaxDisk = 1 << 30
@@ -79,7 +79,7 @@ func New(options Options) *Cache {
 	}
 	c := &Cache{
 		options: options,
-		keys:    newLRU[string, []*variant](options.MaxMemory / 2), // reads are small beside objects
+		keys:    newLRU[string, []*variant](2 * options.MaxMemory), // without them each render asks the disk
 		results: newResults(options.MaxMemory, options.Now),
 	}
 	if options.Dir != "" {

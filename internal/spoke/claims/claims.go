@@ -37,6 +37,10 @@ func Of(apps map[string][]*app.Bundle, partial bool, facts app.Facts) *Claims {
 		}
 		c.known[name] = true
 		for _, bundle := range apps[name] {
+			if bundle.Release != nil {
+				id := bundle.Release.ID()
+				c.owners[id] = addLast(c.owners[id], name)
+			}
 			for _, u := range bundle.Objects {
 				for _, id := range Identities(object.Of(u), facts) {
 					c.owners[id] = addLast(c.owners[id], name)

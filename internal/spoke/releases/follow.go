@@ -32,22 +32,39 @@ const (
 const followRetry = 5 * time.Second
 
 // Follow tells the changes of the objects of all releases until ctx ends, each as an
-// event of an object of its app. Kinds are watched as releases have objects of them;
-// those for which whole says so with the status.
-func (a *Applier) Follow(ctx context.Context, whole func(schema.GroupKind) bool, tell func(apply.Event)) {
-	followed := map[schema.GroupKind]bool{}
+// event of an object of its app. Kinds are watched as releases have objects of them,
+// with the status where the rules of that time ask for it, and anew when these are others.
+func (a *Applier) Follow(ctx context.Context, rules func() Rules, tell func(apply.Event)) {
+	type watched struct {
+		version string
+		stop    context.CancelFunc
+		done    chan struct{} // closed when it has told its last event
+	}
+	followed := map[schema.GroupKind]watched{}
 	var watches sync.WaitGroup
 	defer watches.Wait()
 	for {
 		kinds, changed := a.memory.kinds()
+		now := rules()
 		if len(kinds) > 0 && len(followed) == 0 { // a cluster without releases is asked nothing
 			watches.Go(func() { a.followRecords(ctx, tell) })
 			watches.Go(func() { a.followValues(ctx, tell) })
 		}
 		for kind := range kinds {
-			if !followed[kind] {
-				followed[kind] = true
-				watches.Go(func() { a.follow(ctx, kind, whole(kind), tell) })
+			before, there := followed[kind]
+			if version := now.Version(kind); !there || before.version != version {
+				under, stop := context.WithCancel(ctx)
+				next, whole := watched{version, stop, make(chan struct{})}, now.HasRule(kind)
+				followed[kind] = next
+				watches.Go(func() {
+					defer close(next.done)
+					defer stop()
+					if there {
+						before.stop()
+						<-before.done
+					}
+					a.follow(under, kind, whole, tell)
+				})
 			}
 		}
 		select {
@@ -55,6 +72,27 @@ func (a *Applier) Follow(ctx context.Context, whole func(schema.GroupKind) bool,
 		case <-ctx.Done():
 			return
 		}
+	}
+}
+
+// Rules say of which kinds the health is asked for, and name what they say of one.
+type Rules interface {
+	HasRule(kind schema.GroupKind) bool
+	Version(kind schema.GroupKind) string
+}
+
+// FollowAnew has Follow ask its rules again.
+func (a *Applier) FollowAnew() {
+	a.memory.mu.Lock()
+	defer a.memory.mu.Unlock()
+	a.memory.news()
+}
+
+// news tells that there is something else to follow.
+func (m *Memory) news() {
+	if m.changed != nil {
+		close(m.changed)
+		m.changed = nil
 	}
 }
 

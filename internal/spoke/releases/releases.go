@@ -128,10 +128,7 @@ func (m *Memory) take(k *known, ids []object.ID) {
 		return
 	}
 	k.objects = objects
-	if m.changed != nil {
-		close(m.changed)
-		m.changed = nil
-	}
+	m.news()
 }
 
 // forget forgets a release that is gone.
@@ -302,6 +299,7 @@ type round struct {
 	memory  *Memory
 	before  int // deletions that other results have told of, or will in another way
 	counted int
+	asking  bool // nothing is deleted, so that nothing of the budgets is used up
 }
 
 func (m *Memory) begin(t apply.Target) *round {
@@ -350,7 +348,9 @@ func (r *round) review(t apply.Target, removal release.Removal) release.Review {
 	for _, o := range plan.Delete {
 		review.Delete = append(review.Delete, o.ID)
 	}
-	r.counted += plan.Counted
-	r.memory.granted += plan.Counted
+	if !r.asking {
+		r.counted += plan.Counted
+		r.memory.granted += plan.Counted
+	}
 	return review
 }

@@ -157,7 +157,9 @@ func (a *Applier) Diff(ctx context.Context, t apply.Target) (change.Set, error) 
 	if t.Bundle.Release == nil {
 		return a.Client.Diff(ctx, t)
 	}
-	target, err := a.target(ctx, t, a.memory.begin(t))
+	round := a.memory.begin(t)
+	round.asking = true
+	target, err := a.target(ctx, t, round)
 	if err != nil {
 		return nil, err
 	}

@@ -92,6 +92,13 @@ func TestReviewsShareTheBudget(t *testing.T) {
 	m := &Memory{}
 	target := apply.Target{App: "web", Options: app.Options{Prune: true}, ClusterObjects: 100, Complete: true}
 	removal := release.Removal{Gone: gone(5), Wanted: []object.ID{{Kind: "Service", Namespace: "shop", Name: "s"}}, Size: 50}
+	diff := m.begin(target)
+	diff.asking = true
+	for range 3 { // which would use up the cluster's ten
+		if got := diff.review(target, removal); got.Held != nil || len(got.Delete) != 5 {
+			t.Errorf("a question: %+v", got)
+		}
+	}
 	first, second, third := m.begin(target), m.begin(target), m.begin(target)
 	if got := first.review(target, removal); got.Held != nil || len(got.Delete) != 5 {
 		t.Errorf("the first: %+v", got)

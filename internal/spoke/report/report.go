@@ -14,6 +14,7 @@ import (
 	"nave.dev/internal/health"
 	"nave.dev/internal/object"
 	"nave.dev/internal/spoke/record"
+	"nave.dev/internal/spoke/rights"
 )
 
 // SyncStatus says whether an app's objects are what they should be.
@@ -83,8 +84,29 @@ type AppState struct {
 	// Drift is what is different now and is not corrected.
 	Drift change.Set `json:"drift,omitempty"`
 	Held  *Held      `json:"held,omitempty"`
+	// Lacks are the rights for want of which nothing of the app is written.
+	Lacks []rights.Rule `json:"lacks,omitempty"`
 	// Hooks are those of the last sync, nil if the app has none.
 	Hooks *hook.Summary `json:"hooks,omitempty"`
+}
+
+// Conclude says what the problems of the app, its, drift and held deletions
+// come to.
+func (a *AppState) Conclude(waitsFor string, err error) {
+	switch {
+	case err != nil:
+		a.Sync, a.Message = OutOfSync, err.Error()
+	case len(a.Problems) > 0:
+		a.Sync, a.Message = OutOfSync, a.Problems.First()
+	case a.Held != nil:
+		a.Sync, a.Message = OutOfSync, a.Held.String()
+	case len(a.Drift) > 0:
+		a.Sync, a.Message = OutOfSync, fmt.Sprintf("%d objects differ, which is only reported", len(a.Drift))
+	case waitsFor != "":
+		a.Sync, a.Message = OutOfSync, "waits for "+waitsFor
+	default:
+		a.Sync, a.Message = Synced, ""
+	}
 }
 
 // Held is a list of deletions that wait for confirmation.

@@ -66,18 +66,50 @@ func (s *Store) Clusters(ctx context.Context) (clusters []store.Cluster, err err
 	return clusters, rows.Err()
 }
 
-// ForgetCluster removes what is known of a cluster. Its history stays, and so does
-// its highest identity number: a cluster that joins under the same name later must
-// not be taken for it.
-func (s *Store) ForgetCluster(ctx context.Context, name string) error {
-	err := s.write(ctx, func(tx *sql.Tx) error {
-		_, err := tx.ExecContext(ctx, `DELETE FROM clusters WHERE name = ?`, name)
+// Dismiss has a cluster's identities not be accepted any more. Its history stays, and
+// so does its highest identity number: a cluster that joins under the same name later
+// must not be taken for it.
+func (s *Store) Dismiss(ctx context.Context, cluster string) (number int64, err error) {
+	err = s.write(ctx, func(tx *sql.Tx) error {
+		if _, err := tx.ExecContext(ctx, `DELETE FROM clusters WHERE name = ?`, cluster); err != nil {
+			return err
+		}
+		err := tx.QueryRowContext(ctx, `SELECT coalesce(max(number), 0) FROM identities WHERE cluster = ?`, cluster).Scan(&number)
+		if err != nil {
+			return err
+		}
+		// The next number may be in a token that nobody has used yet.
+		if _, err := raise(ctx, tx, cluster, number+1); err != nil {
+			return err
+		}
+		_, err = tx.ExecContext(ctx, `INSERT OR REPLACE INTO dismissed VALUES (?, ?)`, cluster, number+1)
 		return err
 	})
 	if err != nil {
-		return fmt.Errorf("forgetting cluster %q: %w", name, err)
+		return 0, fmt.Errorf("dismissing cluster %q: %w", cluster, err)
 	}
-	return nil
+	return number, nil
+}
+
+// Dismissed returns the highest identity that was dismissed, by cluster.
+func (s *Store) Dismissed(ctx context.Context) (map[string]int64, error) {
+	numbers := map[string]int64{}
+	rows, err := s.readers.QueryContext(ctx, `SELECT cluster, number FROM dismissed`)
+	if err != nil {
+		return nil, fmt.Errorf("reading who was dismissed: %w", explain(err))
+	}
+	defer rows.Close()
+	for rows.Next() {
+		var (
+			cluster string
+			number  int64
+		)
+		if err := rows.Scan(&cluster, &number); err != nil {
+			return nil, fmt.Errorf("reading who was dismissed: %w", explain(err))
+		}
+		numbers[cluster] = number
+	}
+	return numbers, rows.Err()
 }
 
 // UseToken writes down that a token enrols a key.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"fmt"
+	"slices"
 )
 
 // application is the number that SQLite keeps in a file to say whose it is: "Nave".
@@ -38,11 +39,12 @@ var migrations = []string{
 	);
 	CREATE TABLE tokens (id TEXT PRIMARY KEY, key TEXT NOT NULL, end INTEGER NOT NULL);
 	CREATE TABLE identities (cluster TEXT PRIMARY KEY, number INTEGER NOT NULL);`,
+	`CREATE TABLE dismissed (cluster TEXT PRIMARY KEY, number INTEGER NOT NULL);`,
 }
 
-// essential are the tables that a hub acts upon. The history is not among them: to
-// read all of it at every start would take long.
-var essential = []string{"meta", "openings", "entries", "clusters", "tokens", "identities"}
+// essential are the tables that a hub acts upon, by the migration that makes them.
+// The history is not among them: to read all of it at every start would take long.
+var essential = [][]string{{"meta", "openings", "entries", "clusters", "tokens", "identities"}, {"dismissed"}}
 
 // inspect refuses a file that is not a database of a hub, is newer than this
 // program, or is damaged. An empty one is none of these.
@@ -61,7 +63,7 @@ func inspect(ctx context.Context, db *sql.DB) error {
 	case version > len(migrations):
 		return fmt.Errorf("it is of version %d, and this program knows those up to %d\nhint: run the program that wrote it, or a newer one", version, len(migrations))
 	}
-	for _, table := range essential {
+	for _, table := range slices.Concat(essential[:version]...) {
 		var result string
 		if err := db.QueryRowContext(ctx, "PRAGMA quick_check('"+table+"')").Scan(&result); err != nil {
 			return err

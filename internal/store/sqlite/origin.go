@@ -61,10 +61,13 @@ func (s *Store) Origin() store.Origin {
 }
 
 // SetRecovering writes down why the database may lack what happened, or that what
-// it lacked is known now.
-func (s *Store) SetRecovering(ctx context.Context, why string) error {
+// it lacked is known now, unless the reason before is another one by now.
+func (s *Store) SetRecovering(ctx context.Context, before, why string) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if s.origin.Recovering != before {
+		return fmt.Errorf("writing whether the hub is recovering: it is for another reason meanwhile (%q)", s.origin.Recovering)
+	}
 	err := s.write(ctx, func(tx *sql.Tx) error {
 		_, err := tx.ExecContext(ctx, `UPDATE meta SET value = ? WHERE key = 'recovering'`, why)
 		return err

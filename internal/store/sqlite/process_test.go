@@ -96,7 +96,7 @@ func TestKilled(t *testing.T) {
 		out := must(command.StdoutPipe())(t)
 		check(t, command.Start())
 		lines := bufio.NewScanner(out)
-		for n := 0; n < 25*(number+1) && lines.Scan(); n++ {
+		for n := 0; n < 10*(number+1) && lines.Scan(); n++ {
 			said = hear(t, said, lines.Text())
 		}
 		saved := slices.Clone(said)
@@ -165,12 +165,12 @@ func fillUp(ctx context.Context, dir string) error {
 		return err
 	}
 	roomy := limit
-	limit.Cur = 4 << 20
+	limit.Cur = 2 << 20
 	if err := syscall.Setrlimit(syscall.RLIMIT_FSIZE, &limit); err != nil {
 		return err
 	}
 	event := store.Event{Kind: "Synced", Message: strings.Repeat("x", 1000)}
-	for range 20 {
+	for range 8 {
 		for range batch {
 			s.Record(event)
 		}

@@ -27,7 +27,7 @@ func TestRestoredDatabaseIsNoticed(t *testing.T) {
 	if origin := s.Origin(); origin.Recovering != justMade || origin.ID == "" || origin.Made.IsZero() {
 		t.Errorf("a new database is %+v", origin)
 	}
-	check(t, s.SetRecovering(t.Context(), ""))
+	check(t, s.SetRecovering(t.Context(), s.Origin().Recovering, ""))
 	first := s.Mark()
 	check(t, s.KeepClusters(t.Context(), store.Cluster{Name: "a"}))
 	check(t, s.Close())

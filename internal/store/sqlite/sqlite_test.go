@@ -222,13 +222,23 @@ func TestClusters(t *testing.T) {
 	}
 	a.Identity, a.State = 2, nil
 	check(t, s.KeepClusters(t.Context(), a))
-	check(t, s.ForgetCluster(t.Context(), "b"))
+	if n := must(s.Dismiss(t.Context(), "b"))(t); n != 0 {
+		t.Errorf("a cluster without an identity is dismissed up to %d", n)
+	}
 	if diff := cmp.Diff([]store.Cluster{a}, must(s.Clusters(t.Context()))(t)); diff != "" {
 		t.Errorf("clusters after a change (-want +have):\n%s", diff)
 	}
-	check(t, s.ForgetCluster(t.Context(), "a"))
-	if n := must(s.Identity(t.Context(), "a"))(t); n != 3 {
-		t.Errorf("the highest number of a forgotten cluster is %d, want 3", n)
+	if n := must(s.Dismiss(t.Context(), "a"))(t); n != 3 {
+		t.Errorf("the cluster is dismissed up to %d, want 3, the highest that it had", n)
+	}
+	if n := must(s.Identity(t.Context(), "a"))(t); n != 4 {
+		t.Errorf("the highest number of a forgotten cluster is %d, want 4, which a token may have", n)
+	}
+	if diff := cmp.Diff([]store.Cluster(nil), must(s.Clusters(t.Context()))(t)); diff != "" {
+		t.Errorf("clusters that were dismissed (-want +have):\n%s", diff)
+	}
+	if diff := cmp.Diff(map[string]int64{"a": 4, "b": 1}, must(s.Dismissed(t.Context()))(t)); diff != "" {
+		t.Errorf("dismissed (-want +have):\n%s", diff)
 	}
 }
 
@@ -275,19 +285,19 @@ func TestTokens(t *testing.T) {
 
 func TestOldItemsAreRemoved(t *testing.T) {
 	now := noon
-	s := start(t, t.TempDir(), Options{Events: 3000, EventAge: time.Hour, Entries: 2, Now: func() time.Time { return now }})
+	s := start(t, t.TempDir(), Options{Events: 500, EventAge: time.Hour, Entries: 2, Now: func() time.Time { return now }})
 	count := func(table string) (n int) {
 		check(t, s.readers.QueryRowContext(t.Context(), `SELECT count(*) FROM `+table).Scan(&n))
 		return n
 	}
-	s.Record(make([]store.Event, 9000)...)
+	s.Record(make([]store.Event, 1500)...)
 	for _, reason := range []string{"1", "2", "3"} {
 		must(s.Audit(t.Context(), store.Entry{Reason: reason}))(t)
 	}
 	s.flush(t.Context())
 	check(t, s.tidy(t.Context()))
-	if n := count("events"); n != 3000 {
-		t.Errorf("%d events are kept, want 3000", n)
+	if n := count("events"); n != 500 {
+		t.Errorf("%d events are kept, want 500", n)
 	}
 	page := must(s.Entries(t.Context(), store.EntryQuery{}))(t)
 	if len(page.Entries) != 2 || page.Entries[1].Reason != "2" {
@@ -296,12 +306,12 @@ func TestOldItemsAreRemoved(t *testing.T) {
 
 	// A clock that goes wrong costs some of it.
 	s.opts.Events = 100_000
-	s.Record(make([]store.Event, 20_000)...)
+	s.Record(make([]store.Event, 11_000)...)
 	s.flush(t.Context())
 	now = noon.Add(100 * 365 * 24 * time.Hour)
 	check(t, s.tidy(t.Context()))
-	if n := count("events"); n != 23_000-tidyByAge {
-		t.Errorf("%d events are left by a clock that jumped, want %d", n, 23_000-tidyByAge)
+	if n := count("events"); n != 11_500-tidyByAge {
+		t.Errorf("%d events are left by a clock that jumped, want %d", n, 11_500-tidyByAge)
 	}
 	for range 3 {
 		check(t, s.tidy(t.Context()))
@@ -310,7 +320,7 @@ func TestOldItemsAreRemoved(t *testing.T) {
 		t.Errorf("%d events are older than an hour", n)
 	}
 	s.Record(store.Event{})
-	if page := must(s.Events(t.Context(), store.EventQuery{}))(t); page.Events[0].ID != 29_001 {
+	if page := must(s.Events(t.Context(), store.EventQuery{}))(t); page.Events[0].ID != 12_501 {
 		t.Errorf("the number %d was used before", page.Events[0].ID)
 	}
 }

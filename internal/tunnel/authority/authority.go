@@ -48,6 +48,7 @@ type Authority struct {
 	now    *state
 	server *tls.Certificate // made at made, by the state above
 	made   time.Time
+	named  map[string]issued // by their names
 }
 
 // state is what the file says.
@@ -81,7 +82,7 @@ func (a *Authority) Reload() error {
 		return fmt.Errorf("the authority in %q is now of fleet %q, and was of %q", a.path, next.fleet, a.now.fleet)
 	}
 	if a.now == nil || !a.now.equal(next) {
-		a.now, a.server = next, nil
+		a.now, a.server, a.named = next, nil, nil
 	}
 	return nil
 }

@@ -174,8 +174,9 @@ func TestOptions(t *testing.T) {
 }
 
 func FuzzFill(f *testing.F) {
-	for _, template := range hostile {
-		f.Add(template, true)
+	// Those that use up a whole budget are in TestHostile.
+	for _, reason := range []string{"a mapping in itself", "a panic in a function", "replacements that grow", "no template"} {
+		f.Add(hostile[reason], true)
 	}
 	f.Add("{{name}} {{", false)
 	f.Fuzz(func(t *testing.T, template string, goTemplate bool) {

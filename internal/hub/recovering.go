@@ -1,0 +1,174 @@
+package hub
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"slices"
+	"strings"
+
+	"nave.dev/internal/desired"
+	"nave.dev/internal/store"
+)
+
+// Recovering says that the hub's database may lack what happened. Until it is known,
+// no cluster enrols: a token may have been used, and a number given, that the
+// database has not.
+type Recovering struct {
+	Why string `json:"why"`
+	// Awaited are the clusters whose agents have not reported to this hub yet. It is
+	// empty before the fleet is read.
+	Awaited []string `json:"awaited,omitempty"`
+}
+
+// recovering returns what is missing, or nil. The hub is locked.
+func (h *Hub) recovering() *Recovering {
+	if h.agents == nil {
+		return nil
+	}
+	why := h.store.Origin().Recovering
+	if why == "" {
+		return nil
+	}
+	return &Recovering{Why: why, Awaited: h.awaited()}
+}
+
+// awaited are the clusters of which only their agents could say what happened, and
+// have not. One whose file is in error is among them: nobody knows what it is. The hub
+// is locked.
+func (h *Hub) awaited() (names []string) {
+	for name, m := range h.members {
+		r, byAgent := m.spoke.(*remote)
+		switch {
+		case m.suspended, byAgent && r.Known(), m.spoke != nil && !byAgent:
+		case m.spoke == nil && !m.expires.IsZero() && !h.opts.Now().Before(m.expires):
+		default:
+			names = append(names, name)
+		}
+	}
+	slices.Sort(names)
+	return names
+}
+
+// awaitedNamed are the clusters that an error names at most.
+const awaitedNamed = 30
+
+// enrolmentWaits says why no cluster enrols now, or nil, to somebody who may know of
+// the clusters that sees says.
+func (h *Hub) enrolmentWaits(sees func(cluster string) bool) error {
+	h.mu.Lock()
+	missing := h.recovering()
+	h.mu.Unlock()
+	if missing == nil {
+		return nil
+	}
+	all := len(missing.Awaited)
+	missing.Awaited = slices.DeleteFunc(missing.Awaited, func(name string) bool { return !sees(name) })
+	if all > 0 && len(missing.Awaited) == 0 {
+		return errors.New("the hub is recovering: enrolment waits for other clusters\nhint: an admin of all clusters can end it, by nave hub recovered")
+	}
+	awaits := "the fleet repository"
+	hint := ""
+	if len(missing.Awaited) > 0 {
+		named := missing.Awaited[:min(len(missing.Awaited), awaitedNamed)]
+		awaits = strings.Join(named, ", ")
+		hint = fmt.Sprintf("\nhint: if those are new, or stay away: nave hub recovered --without %s --reason TEXT", strings.Join(named, ","))
+		if more := len(missing.Awaited) - len(named); more > 0 {
+			awaits += fmt.Sprintf(" and %d more", more)
+			hint = "\nhint: nave status -o json has all of them; nave hub recovered, if they are new or stay away"
+		}
+	}
+	return fmt.Errorf("the hub is recovering (%s): enrolment waits for %s%s", missing.Why, awaits, hint)
+}
+
+// recover ends the recovering once every agent has reported. What they reported of
+// their identities is written down before, so that no used token counts again.
+func (h *Hub) recover(ctx context.Context, pinned *desired.Pinned) {
+	h.mu.Lock()
+	missing := h.recovering()
+	h.mu.Unlock()
+	if missing == nil || len(missing.Awaited) > 0 || pinned.Fleet.Name == "" || pinned.Fleet.Incomplete != nil {
+		return
+	}
+	if err := h.recovered(ctx, missing.Why); err != nil {
+		h.opts.Log.Error("the hub goes on recovering", "error", err)
+		return
+	}
+	h.opts.Log.Info("recovered: every cluster has reported", "before", missing.Why)
+}
+
+func (h *Hub) recovered(ctx context.Context, why string) error {
+	if err := h.keepKnown(ctx); err != nil {
+		return err
+	}
+	return h.store.SetRecovering(ctx, why, "")
+}
+
+// serveRecovered ends the recovering without the clusters that an operator names.
+func (h *Hub) serveRecovered(w http.ResponseWriter, r *http.Request) {
+	var a Action
+	if !readAction(w, r, &a) {
+		return
+	}
+	h.mu.Lock()
+	missing, read := h.recovering(), h.pinned != nil && h.pinned.Fleet.Name != "" && h.pinned.Fleet.Incomplete == nil
+	h.mu.Unlock()
+	var unnamed []string
+	if missing != nil {
+		unnamed = slices.DeleteFunc(slices.Clone(missing.Awaited), func(name string) bool { return slices.Contains(a.Without, name) })
+	}
+	switch {
+	case a.Reason == "":
+		http.Error(w, "a reason is needed", http.StatusBadRequest)
+		return
+	case missing == nil:
+		http.Error(w, "the hub is not recovering", http.StatusConflict)
+		return
+	case !read:
+		http.Error(w, "the hub has not read all of the fleet repository yet, and cannot tell which clusters there are", http.StatusServiceUnavailable)
+		return
+	case len(unnamed) > 0:
+		http.Error(w, fmt.Sprintf("not named, and not heard of either: %s", strings.Join(unnamed, ", ")), http.StatusConflict)
+		return
+	}
+	err := h.audit.Do(r.Context(), entry(r, a, ""), func() (any, error) {
+		return map[string]any{"before": missing.Why, "without": missing.Awaited}, h.recovered(r.Context(), missing.Why)
+	})
+	if err != nil {
+		http.Error(w, err.Error(), http.StatusInternalServerError)
+		return
+	}
+	h.opts.Log.Info("recovered by an operator", "actor", a.Actor, "reason", a.Reason, "without", missing.Awaited)
+	answer(w, missing)
+}
+
+// compare looks at how far the database had come when an agent was last told, and
+// returns what to tell it now. A database that has not all of that was put back, and
+// the hub is recovering. Where that cannot be told, or not be written down, the agent
+// keeps what it was told.
+func (h *Hub) compare(ctx context.Context, cluster string, told json.RawMessage) (now json.RawMessage) {
+	now, err := json.Marshal(h.store.Mark())
+	if err != nil {
+		return nil
+	}
+	if len(told) == 0 {
+		return now
+	}
+	var mark store.Mark
+	covered := false
+	if json.Unmarshal(told, &mark) == nil { // one that cannot be read is of another hub
+		covered, err = h.store.Covers(ctx, mark)
+	}
+	if err == nil && !covered && h.store.Origin().Recovering == "" {
+		why := fmt.Sprintf("the agent of %s was told of a later state of the database, or of another one", cluster)
+		h.opts.Log.Warn("the hub is recovering", "reason", why)
+		err = h.store.SetRecovering(ctx, "", why)
+	}
+	if err != nil {
+		h.opts.Log.Error("comparing the database with what an agent was told", "cluster", cluster, "error", err)
+		return nil
+	}
+	return now
+}

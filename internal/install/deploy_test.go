@@ -1,0 +1,133 @@
+package install
+
+import (
+	"flag"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"nave.dev/charts"
+	"nave.dev/internal/app"
+	"nave.dev/internal/render/chart"
+	"nave.dev/internal/render/tree"
+)
+
+var rewrite = flag.Bool("rewrite", false, "write the manifests in place of comparing them")
+
+const root = "../.."
+
+// What is under deploy/ is the chart with these values; what a person must put in
+// has the form of an example.
+var (
+	hubValues   = map[string]any{"hub": map[string]any{"enabled": true, "repository": "https://git.example.com/fleet.git", "api": map[string]any{"names": []any{"hub.example.com"}}}}
+	agentValues = map[string]any{"agent": map[string]any{"enabled": true, "hub": "hub.example.com:7443", "cluster": "CLUSTER"}}
+	restricted  = map[string]any{"agent": map[string]any{
+		"enabled": true, "hub": "hub.example.com:7443", "cluster": "CLUSTER", "profile": "restricted",
+		"reads": []any{
+			map[string]any{"apiGroups": []any{"apps"}, "resources": []any{"deployments"}, "namespaces": []any{"shop"}},
+			map[string]any{"apiGroups": []any{""}, "resources": []any{"configmaps", "services"}, "namespaces": []any{"shop"}},
+		},
+		"impersonate": []any{map[string]any{"namespace": "shop", "name": "deployer"}},
+	}}
+)
+
+// render is what helm template prints of the chart.
+func render(namespace string, values map[string]any) (chart.Output, error) {
+	return chart.Render(tree.Source{Files: charts.Files}, chart.Input{
+		Dir: "nave", Namespace: namespace, Options: app.HelmOptions{ReleaseName: "nave", Values: values},
+	})
+}
+
+// TestDeployIsCurrent compares what is under deploy/ with the chart, or writes it.
+func TestDeployIsCurrent(t *testing.T) {
+	for name, in := range map[string]struct {
+		namespace string
+		values    map[string]any
+		says      string
+	}{
+		"hub.yaml": {"nave", hubValues,
+			"# The hub. Put in the URL of your fleet repository. The Secret nave-authority is made by\n" +
+				"# kubectl -n nave create secret generic nave-authority --from-file=DIRECTORY, of what nave hub init made.\n"},
+		"agent.yaml": {Namespace, agentValues,
+			"# The agent of a cluster. Put in the hub's address and the cluster's name. The Secret nave-agent-token has token\n" +
+				"# and roots.pem, of what nave cluster join prints, which has all of this too.\n" +
+				"# THE AGENT IS CLUSTER-ADMIN: it, and with it whoever rules the hub, may do everything on this cluster.\n"},
+		"agent-restricted.yaml": {Namespace, restricted,
+			"# The agent of a cluster, as in agent.yaml, which sees Deployments, ConfigMaps and Services of the namespace shop\n" +
+				"# and writes as the service account deployer of it alone.\n"},
+	} {
+		out, err := render(in.namespace, in.values)
+		if err != nil {
+			t.Fatal(err)
+		}
+		want, err := write(in.namespace, out)
+		if err != nil {
+			t.Fatal(err)
+		}
+		want = append([]byte(in.says), want...)
+		file := filepath.Join(root, "deploy", name)
+		if *rewrite {
+			if err := os.WriteFile(file, want, 0o666); err != nil {
+				t.Fatal(err)
+			}
+			continue
+		}
+		have, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff(string(want), string(have)); diff != "" {
+			t.Errorf("deploy/%s is not current: run go generate ./internal/install (-want +have):\n%s", name, diff)
+		}
+	}
+}
+
+func TestChartRefuses(t *testing.T) {
+	for want, in := range map[string]struct {
+		namespace string
+		values    map[string]any
+	}{
+		"one installation is the hub or an agent": {"nave", map[string]any{"hub": hubValues["hub"], "agent": agentValues["agent"]}},
+		"set hub.enabled or agent.enabled":        {"nave", nil},
+		"works in the namespace nave-system":      {"elsewhere", agentValues},
+		"platform or restricted":                  {Namespace, map[string]any{"agent": map[string]any{"enabled": true, "profile": "all"}}},
+		"by which names people reach the hub":     {"nave", map[string]any{"hub": map[string]any{"enabled": true, "repository": "u", "api": map[string]any{"tlsSecret": "tls"}}}},
+		"URL of the fleet repository":             {"nave", map[string]any{"hub": map[string]any{"enabled": true}}},
+	} {
+		if _, err := render(in.namespace, in.values); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("want an error that says %q: %v", want, err)
+		}
+	}
+}
+
+// The image has what the chart counts on: who it runs as, where the program is,
+// and the programs that nave starts.
+func TestDockerfile(t *testing.T) {
+	data, err := os.ReadFile(filepath.Join(root, "Dockerfile"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	text := string(data)
+	for want, reason := range map[string]string{
+		`(?m)^USER 65532:65532$`:                 "the chart runs it as that user",
+		`(?m)^ENTRYPOINT \["/usr/.*bin/nave"\]$`: "the chart gives arguments alone",
+		`CGO_ENABLED=0`:                          "the program needs no library of the image",
+		`\bgit\b`:                                "nave fetches with git",
+		`\bopenssh-client\b`:                     "repositories by SSH",
+		`\bca-certificates\b`:                    "repositories by HTTPS",
+		`useradd .*65532|65532:65532:.*passwd`:   "ssh wants to know who runs it",
+	} {
+		if !regexp.MustCompile(want).MatchString(text) {
+			t.Errorf("nothing in it is %s: %s", want, reason)
+		}
+	}
+	for _, from := range regexp.MustCompile(`(?m)^(?:ARG \w+_IMAGE=|FROM )(\S+)`).FindAllStringSubmatch(text, -1) {
+		if host, _, named := strings.Cut(from[1], "/"); named && strings.ContainsAny(host, ".:") {
+			t.Errorf("the image %s names a registry", from[1])
+		}
+	}
+}
