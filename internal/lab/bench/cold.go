@@ -51,6 +51,7 @@ func cold(f fleet) func(context.Context, *site) ([]Figure, error) {
 			count("gets", requests.sum(verb("get"))),
 			count("lists", requests.sum(verb("list"))),
 			count("watches", requests.sum(verb("watch"))),
+			count("questions about rights", requests.sum(verb("review"))),
 			count("other writes", requests.sum(verb("create", "update", "patch", "delete", "deletecollection"))),
 			count("reads and writes of the cluster record", requests.sum(func(r request) bool { return r.name == recordName })),
 		}, nil

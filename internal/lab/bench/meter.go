@@ -30,7 +30,7 @@ import (
 // request is what the meter tells of a request.
 type request struct {
 	agent    string // the client, as it names itself, up to the first slash
-	verb     string // of Kubernetes: get, list, watch, apply, patch, …
+	verb     string // of Kubernetes: get, list, watch, apply, patch, …; review is a question that is posted
 	resource string // "" is discovery
 	name     string // of a lease or a secret; others are counted together
 }
@@ -158,6 +158,8 @@ func describe(r *http.Request) request {
 		d.verb = "watch"
 	case r.Method == http.MethodGet && !named:
 		d.verb = "list"
+	case r.Method == http.MethodPost && strings.HasPrefix(d.resource, "selfsubject"):
+		d.verb = "review"
 	case r.Method == http.MethodPost:
 		d.verb = "create"
 	case r.Method == http.MethodPut:

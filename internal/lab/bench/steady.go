@@ -265,6 +265,7 @@ func restart(ctx context.Context, s *site) ([]Figure, error) {
 		count("gets", requests.sum(verb("get"))),
 		count("lists", requests.sum(verb("list"))),
 		count("watches", requests.sum(verb("watch"))),
+		count("questions about rights", requests.sum(verb("review"))),
 	}, nil
 }
 
