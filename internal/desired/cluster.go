@@ -119,8 +119,7 @@ func newClusterApps(before func(app string) string) *clusterApps {
 }
 
 // appsOf finds and renders the apps of a cluster.
-func (c *compilation) appsOf(ctx context.Context, cluster string, facts app.Facts, tell *early) *clusterApps {
-	placement := c.placed[cluster]
+func (c *compilation) appsOf(ctx context.Context, cluster string, placement fleet.Placement, facts app.Facts, tell *early) *clusterApps {
 	all := newClusterApps(c.members[cluster].Parent)
 	shared := c.fleetTrees(ctx)
 	var specs []app.Spec
@@ -328,6 +327,7 @@ func (a *clusterApps) define(facts app.Facts) (app.Facts, bool) {
 
 // fill enters what was found of a cluster's apps.
 func (c *Compiled) fill(apps *clusterApps, placement fleet.Placement) {
+	c.Apps = make([]app.Desired, 0, len(placement.Failed)+len(apps.specs)) // of which a fleet has many
 	for name, err := range placement.Failed {
 		c.Apps = append(c.Apps, app.Desired{Name: name, Err: err})
 	}

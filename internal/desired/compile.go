@@ -1,8 +1,10 @@
 package desired
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"runtime"
 	"slices"
@@ -11,7 +13,6 @@ import (
 	"nave.dev/internal/app"
 	"nave.dev/internal/desired/family"
 	"nave.dev/internal/desired/overlay"
-	"nave.dev/internal/fleet"
 	"nave.dev/internal/render"
 )
 
@@ -70,40 +71,30 @@ const clustersAtOnce = 32
 func (p *Pipeline) CompileFor(ctx context.Context, pinned *Pinned, members map[string]Member) (map[string]*Compiled, error) {
 	var (
 		group    sync.WaitGroup
+		mu       sync.Mutex
 		compiled = make(map[string]*Compiled, len(members))
-		placed   = make(map[string]fleet.Placement, len(members))
-		work     = &compilation{Pipeline: p, pinned: pinned, turn: make(chan struct{}, 4*runtime.NumCPU())}
+		failures []error
+		work     = &compilation{Pipeline: p, pinned: pinned, members: members, turn: make(chan struct{}, 4*runtime.NumCPU())}
 	)
-	for cluster := range members {
-		placement, err := pinned.Fleet.Apps(cluster, pinned.resolve)
-		if err != nil && placement.Incomplete == nil {
-			return nil, err
-		}
-		if err != nil {
-			placement.Incomplete = err
-		}
-		placed[cluster] = placement
-	}
-	work.members, work.placed = members, placed
 	places := make(chan struct{}, clustersAtOnce)
-	for cluster, placement := range placed {
-		out := newCompiled(cluster, pinned.Fleet.Name, placement.Incomplete)
-		compiled[cluster] = out
+	for cluster := range members {
 		group.Go(func() {
 			places <- struct{}{}
 			defer func() { <-places }()
-			known := work.facts(cluster)
-			apps := work.appsOf(ctx, cluster, known, newEarly(members[cluster], out.Assignment, placement))
-			if fuller, more := apps.define(known); more {
-				apps = work.appsOf(ctx, cluster, fuller, nil) // what does not depend on it is remembered
+			out, err := work.compile(ctx, cluster)
+			mu.Lock()
+			defer mu.Unlock()
+			if err != nil {
+				failures = append(failures, err)
+				return
 			}
-			out.fill(apps, placement)
+			compiled[cluster] = out
 		})
 	}
 	group.Wait()
 	p.cutter.Turn()
 	p.readings.Turn()
-	return compiled, context.Cause(ctx)
+	return compiled, cmp.Or(errors.Join(failures...), context.Cause(ctx))
 }
 
 // compilation is one call of Compile.
@@ -113,12 +104,30 @@ type compilation struct {
 	turn   chan struct{} // a place for each app that is being rendered
 
 	members map[string]Member
-	placed  map[string]fleet.Placement
 	shared  sharedTrees
 
 	mu     sync.Mutex
 	opened map[place]func() (tree, error)
 	laid   map[string]func() (tree, error) // by what they are made of
+}
+
+// compile returns what one cluster should hold.
+func (c *compilation) compile(ctx context.Context, cluster string) (*Compiled, error) {
+	placement, err := c.pinned.Fleet.Apps(cluster, c.pinned.resolve)
+	if err != nil && placement.Incomplete == nil {
+		return nil, err
+	}
+	if err != nil {
+		placement.Incomplete = err
+	}
+	out := newCompiled(cluster, c.pinned.Fleet.Name, placement.Incomplete)
+	known := c.facts(cluster)
+	apps := c.appsOf(ctx, cluster, placement, known, newEarly(c.members[cluster], out.Assignment, placement))
+	if fuller, more := apps.define(known); more {
+		apps = c.appsOf(ctx, cluster, placement, fuller, nil) // what does not depend on it is remembered
+	}
+	out.fill(apps, placement)
+	return out, nil
 }
 
 // place is a commit of a source.

@@ -13,6 +13,7 @@ import (
 
 // Receiver is one cluster that is to be given what a snapshot says.
 type Receiver struct {
+	// Assignment becomes what is given: a handover changes it.
 	*app.Assignment
 	// Trees are the Deliveries whose objects were read for apps, as Compiled has them.
 	Trees map[string]Tree
@@ -92,9 +93,8 @@ type handing struct {
 // newHanding finds out what the cluster has, what stays in force there, and what
 // it would lose.
 func newHanding(r Receiver) *handing {
-	wanted := *r.Assignment
-	wanted.Apps = slices.Clone(wanted.Apps)
-	h := &handing{wanted: &wanted, last: r.known(), had: map[string][]prune.Object{}, plans: map[string]prune.Plan{}}
+	wanted := r.Assignment
+	h := &handing{wanted: wanted, last: r.known(), had: map[string][]prune.Object{}, plans: map[string]prune.Plan{}}
 	stays := map[string]bool{}
 	for _, now := range wanted.Apps {
 		stays[now.Name] = true
@@ -126,7 +126,7 @@ func newHanding(r Receiver) *handing {
 	if len(h.had) == 0 {
 		return h
 	}
-	h.round = newRound(h.had, &wanted)
+	h.round = newRound(h.had, wanted)
 	for _, now := range wanted.Apps {
 		if had, changed := h.had[now.Name]; changed {
 			h.plans[now.Name] = h.round.prune(had, now, "")

@@ -75,17 +75,25 @@ func (g *giver) want(apps ...app.Desired) {
 	}
 }
 
+// compiled is what a cluster should hold, as a compilation brings it: a handover
+// may change it.
+func (g *giver) compiled(cluster string) *app.Assignment {
+	compiled := *g.wanted[cluster]
+	compiled.Apps = slices.Clone(compiled.Apps)
+	return &compiled
+}
+
 // hand gives the clusters what they should hold. Only the entries and the bundles
 // outlive it, as if the hub were started again each time.
 func (g *giver) hand(clusters ...string) {
 	g.Helper()
 	receivers := map[string]Receiver{}
-	for name, wanted := range g.wanted {
+	for name := range g.wanted {
 		if clusters != nil && !slices.Contains(clusters, name) {
 			continue
 		}
 		receivers[name] = Receiver{
-			Assignment: wanted, Last: g.entries[name],
+			Assignment: g.compiled(name), Last: g.entries[name],
 			Found: func(app string) (bool, bool) {
 				return g.applied[name+"/"+app], g.applied != nil
 			},
@@ -124,7 +132,7 @@ func (g *giver) settle(clusters ...string) {
 			settled[app] = last.Bundle
 		}
 		receivers[name] = Receiver{
-			Assignment: g.wanted[name], Last: g.entries[name], Settled: settled,
+			Assignment: g.compiled(name), Last: g.entries[name], Settled: settled,
 			Found:  func(string) (bool, bool) { return true, true },
 			Bundle: func(digest string) *app.Bundle { return g.bundles[digest] },
 		}

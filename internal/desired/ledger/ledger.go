@@ -65,6 +65,7 @@ type Ledger struct {
 	entries map[string]Entry
 	uses    map[string]int  // of bundles, by the entries and by those who write one
 	damaged map[string]bool // bundles that could not be read
+	found   map[string]bool // clusters whose entries were read from files
 }
 
 // format changes with the form of the files; others are not read.
@@ -74,7 +75,7 @@ const format = "ledger-1"
 // read is left out, and the problems say what that is; an error means that the
 // directory cannot be used at all.
 func Open(dir string) (ledger *Ledger, problems []error, err error) {
-	l := &Ledger{dir: filepath.Join(dir, format), entries: map[string]Entry{}, uses: map[string]int{}, damaged: map[string]bool{}}
+	l := &Ledger{dir: filepath.Join(dir, format), entries: map[string]Entry{}, uses: map[string]int{}, damaged: map[string]bool{}, found: map[string]bool{}}
 	for _, sub := range []string{clusterFiles, bundleFiles} {
 		if err := os.MkdirAll(filepath.Join(l.dir, sub), 0o700); err != nil {
 			return nil, nil, fmt.Errorf("opening the ledger: %w", err)
@@ -94,7 +95,7 @@ func Open(dir string) (ledger *Ledger, problems []error, err error) {
 			problems = append(problems, fmt.Errorf("reading what the cluster %q was last given: %w", cluster, err))
 			continue
 		}
-		l.entries[cluster] = entry
+		l.entries[cluster], l.found[cluster] = entry, true
 		l.use(entry, 1)
 	}
 	return l, append(problems, l.sweep()...), nil
@@ -137,6 +138,10 @@ func (l *Ledger) Keep(cluster string, entry Entry, bundles []*app.Bundle) error 
 	l.mu.Lock()
 	before, had := l.entries[cluster]
 	if had && reflect.DeepEqual(before, entry) {
+		if l.found[cluster] { // what the cluster is given shares its options
+			l.entries[cluster] = entry
+			delete(l.found, cluster)
+		}
 		l.mu.Unlock()
 		return nil
 	}
@@ -158,6 +163,7 @@ func (l *Ledger) Keep(cluster string, entry Entry, bundles []*app.Bundle) error 
 		return fmt.Errorf("writing what the cluster %q is given: %w", cluster, err)
 	}
 	l.entries[cluster] = entry
+	delete(l.found, cluster)
 	l.use(before, -1)
 	l.drop(before)
 	return nil
@@ -175,6 +181,7 @@ func (l *Ledger) Forget(cluster string) error {
 		return fmt.Errorf("removing what the cluster %q was given: %w", cluster, err)
 	}
 	delete(l.entries, cluster)
+	delete(l.found, cluster)
 	l.use(before, -1)
 	l.drop(before)
 	return nil
