@@ -10,6 +10,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"net/http"
 	"time"
 
@@ -153,10 +154,11 @@ func (a *agent) ask(ctx context.Context, client *http.Client, path, token string
 	if err := json.NewDecoder(io.LimitReader(answer.Body, maxHeader)).Decode(&given); err != nil {
 		return nil, fmt.Errorf("reading the hub's answer: %w", err)
 	}
-	if err := checkRoots([]byte(given.Roots)); err != nil {
+	roots, err := a.succeed(stored.Roots, []byte(given.Roots), answer.TLS)
+	if err != nil {
 		return nil, err
 	}
-	next := Credentials{Key: stored.Next, Certificate: []byte(given.Certificate), Roots: []byte(given.Roots)}
+	next := Credentials{Key: stored.Next, Certificate: []byte(given.Certificate), Roots: roots}
 	have, err := next.read()
 	switch {
 	case err != nil:
@@ -245,17 +247,17 @@ func (a *agent) renew(ctx context.Context, have *holding, conn *Conn) (*holding,
 	return a.ask(ctx, conn.client, certificatePath, "", Credentials{Next: key}, have.identity)
 }
 
-// trust keeps the roots that the hub tells of. Those that cannot be stored count
-// for this process, and are told of again.
-func (a *agent) trust(ctx context.Context, have *holding, roots string) error {
-	if roots == "" || roots == string(have.Roots) {
+// trust keeps the roots that the hub tells of on a connection. Those that cannot be
+// stored count for this process, and are told of again.
+func (a *agent) trust(ctx context.Context, have *holding, roots string, told *tls.ConnectionState) error {
+	if roots == "" {
 		return nil
 	}
-	if err := checkRoots([]byte(roots)); err != nil {
+	next := *have
+	var err error
+	if next.Roots, err = a.succeed(have.Roots, []byte(roots), told); err != nil || bytes.Equal(next.Roots, have.Roots) {
 		return err
 	}
-	next := *have
-	next.Roots = []byte(roots)
 	a.last = &next
 	if err := a.o.Keeper.Store(ctx, next.Credentials); err != nil {
 		return fmt.Errorf("storing the hub's roots: %w", err)
@@ -263,25 +265,63 @@ func (a *agent) trust(ctx context.Context, have *holding, roots string) error {
 	return nil
 }
 
-// checkRoots looks at roots that a hub tells of before they replace those by which
-// it was recognized.
-func checkRoots(roots []byte) error {
-	count := 0
-	for rest := roots; ; count++ {
+// succeed returns the roots that count after those of before, when a hub tells of
+// others on a connection: those alone, or, where the hub would not be recognized by
+// them itself, both. An agent that knows its hub no more is lost to it, and one that
+// was connected before an old root was retired learns the rest when it connects again.
+func (a *agent) succeed(before, told []byte, on *tls.ConnectionState) ([]byte, error) {
+	pool, err := readRoots(told)
+	if err != nil {
+		return nil, err
+	}
+	if len(before) == 0 {
+		before = a.o.Roots
+	}
+	if on == nil || len(on.PeerCertificates) == 0 {
+		return nil, errors.New("the hub tells of roots and shows no certificate")
+	}
+	leaf := on.PeerCertificates[0]
+	at := a.o.Now()
+	if at.After(leaf.NotAfter) { // since the connection began
+		at = leaf.NotAfter
+	}
+	options := x509.VerifyOptions{Roots: pool, Intermediates: x509.NewCertPool(), DNSName: authority.ServerName, CurrentTime: at}
+	for _, between := range on.PeerCertificates[1:] {
+		options.Intermediates.AddCert(between)
+	}
+	if _, err = leaf.Verify(options); err == nil {
+		return told, nil
+	}
+	both := bytes.Join([][]byte{bytes.TrimSpace(before), told}, []byte("\n"))
+	if bytes.Contains(before, bytes.TrimSpace(told)) || len(both) > maxHello {
+		return before, nil
+	}
+	slog.New(a.o.Log).Warn("the hub tells of roots by which it would not be recognized itself; those of before stay beside them", "error", err)
+	return both, nil
+}
+
+// readRoots reads certificates of authorities.
+func readRoots(roots []byte) (*x509.CertPool, error) {
+	if len(roots) > maxHello {
+		return nil, errors.New("the hub tells of too many roots")
+	}
+	pool, none := x509.NewCertPool(), true
+	for rest := roots; ; none = false {
 		var block *pem.Block
 		if block, rest = pem.Decode(rest); block == nil {
 			break
 		}
 		root, err := x509.ParseCertificate(block.Bytes)
 		if err != nil {
-			return fmt.Errorf("reading the hub's roots: %w", err)
+			return nil, fmt.Errorf("reading the hub's roots: %w", err)
 		}
 		if !root.IsCA {
-			return errors.New("the hub's roots are not certificates of an authority")
+			return nil, errors.New("the hub's roots are not certificates of an authority")
 		}
+		pool.AddCert(root)
 	}
-	if count == 0 || len(roots) > maxHello {
-		return errors.New("the hub tells of no roots, or of too many")
+	if none {
+		return nil, errors.New("the hub tells of no roots")
 	}
-	return nil
+	return pool, nil
 }

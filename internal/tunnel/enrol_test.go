@@ -3,8 +3,12 @@ package tunnel
 import (
 	"bytes"
 	"context"
+	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"fmt"
+	"log/slog"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -371,4 +375,52 @@ func TestKeeperAway(t *testing.T) {
 		t.Errorf("the agent has %+v, error %v", have, err)
 	}
 	m.saw("storing the hub's roots: the API server is away")
+}
+
+// TestRootsThatSucceed has a hub tell of roots by which it would be known itself, and
+// of others.
+func TestRootsThatSucceed(t *testing.T) {
+	ours, others := newWorld(t, nil), newWorld(t, nil)
+	shown, err := ours.o.Authority.Server(ours.clock.now())
+	if err != nil {
+		t.Fatal(err)
+	}
+	on := &tls.ConnectionState{}
+	for _, der := range shown.Certificate {
+		certificate, err := x509.ParseCertificate(der)
+		if err != nil {
+			t.Fatal(err)
+		}
+		on.PeerCertificates = append(on.PeerCertificates, certificate)
+	}
+	own, foreign := ours.o.Authority.Roots(), others.o.Authority.Roots()
+	both := slices.Concat(bytes.TrimSpace(own), []byte("\n"), foreign)
+	for _, test := range []struct {
+		reason             string
+		before, told, want []byte
+		later              time.Duration
+	}{
+		{"its own", foreign, own, own, 0},
+		{"its own, on a connection that is older than its certificate counts", foreign, own, own, 10 * CertificateLife},
+		{"another's", own, foreign, both, 0},
+		{"another's again", both, foreign, both, 0},
+		{"both", own, both, both, 0},
+		{"another's, to one that has none", nil, foreign, both, 0},
+	} {
+		now := func() time.Time { return ours.clock.now().Add(test.later) }
+		a := &agent{o: Options{Roots: own, Now: now, Log: slog.DiscardHandler}}
+		have, err := a.succeed(test.before, test.told, on)
+		if err != nil || !bytes.Equal(have, test.want) {
+			t.Errorf("%s: have (%v)\n%s\nwant\n%s", test.reason, err, have, test.want)
+		}
+	}
+	a := &agent{o: Options{Roots: own, Now: ours.clock.now, Log: slog.DiscardHandler}}
+	for reason, told := range map[string][]byte{"nothing": nil, "no certificates": []byte("x"), "too many": bytes.Repeat(own, maxHello/len(own)+1)} {
+		if have, err := a.succeed(own, told, on); err == nil {
+			t.Errorf("%s: have %s", reason, have)
+		}
+	}
+	if have, err := a.succeed(own, foreign, nil); err == nil {
+		t.Errorf("from nobody: have %s", have)
+	}
 }

@@ -56,7 +56,8 @@ type Options struct {
 	// counts, or why there is none; and of new roots that could not be kept. Nil:
 	// nobody is.
 	Certified func(until time.Time, err error)
-	// Log is where net/http tells of handlers that panic. Nil: nowhere.
+	// Log is where net/http tells of handlers that panic, and the agent of roots that it
+	// does not take as they are. Nil: nowhere.
 	Log slog.Handler
 
 	Product string // version of the program, which the hub is told
@@ -275,7 +276,7 @@ func (a *agent) greeted(ctx context.Context, answer *http.Response, have *holdin
 	if err := hello.speaks("agent", "hub"); err != nil {
 		return nil, err
 	}
-	if err := a.trust(ctx, have, hello.Roots); err != nil {
+	if err := a.trust(ctx, have, hello.Roots, answer.TLS); err != nil {
 		a.o.Certified(time.Time{}, err)
 	}
 	return &Conn{identity: have.identity, hub: hello, renewals: make(chan chan<- renewal)}, nil
