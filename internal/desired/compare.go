@@ -2,6 +2,7 @@ package desired
 
 import (
 	"cmp"
+	"context"
 	"encoding/json"
 	"maps"
 	"slices"
@@ -12,6 +13,7 @@ import (
 	"nave.dev/internal/app"
 	"nave.dev/internal/change"
 	"nave.dev/internal/desired/ledger"
+	"nave.dev/internal/desired/offline"
 	"nave.dev/internal/object"
 )
 
@@ -23,6 +25,9 @@ type comparison struct {
 	groups map[string]*PlanGroup // by all but their clusters
 
 	reported func(error) bool // whether what is wrong with an app is among the plan's problems
+
+	releases *offline.Releases // what those come to that change; nil tells of none
+	version  func(cluster string) string
 }
 
 // compare fills the plan. What cannot be told of the wanted state is no
@@ -54,6 +59,20 @@ func (c *comparison) compare(old, wanted map[string]*Compiled, incomplete error)
 	})
 }
 
+// render finds out what the releases come to that change.
+func (c *comparison) render(ctx context.Context, old, wanted map[string]*Compiled) error {
+	for cluster, now := range wanted {
+		before := apps(old[cluster])
+		for _, desired := range now.Apps {
+			if was := before[desired.Name]; desired.Err == nil && differ(was, desired) {
+				c.releases.Want(was.Bundle, c.version(cluster))
+				c.releases.Want(desired.Bundle, c.version(cluster))
+			}
+		}
+	}
+	return c.releases.Render(ctx)
+}
+
 // add adds a change of one cluster.
 func (c *comparison) add(cluster string, group PlanGroup) {
 	key, err := json.Marshal(group)
@@ -81,7 +100,7 @@ func (c *comparison) compareCluster(cluster string, old, wanted *Compiled, probl
 			continue
 		}
 		stays := func(other string) bool { return before[other].Name != "" && after[other].Name != "" }
-		if group := c.compareApps(before[name], now, round, notes(before[name], now, stays)); group != nil {
+		if group := c.compareApps(before[name], now, c.version(cluster), round, notes(before[name], now, stays)); group != nil {
 			c.add(cluster, *group)
 		}
 	}
@@ -138,29 +157,19 @@ func objectsOf(d app.Desired) []*unstructured.Unstructured {
 	return d.Bundle.Objects
 }
 
-// compareApps returns what changes in an app of one cluster beside what the note
-// says, or nil.
-func (c *comparison) compareApps(was, now app.Desired, round *round, note string) *PlanGroup {
+// differ reports whether an app has other content than before.
+func differ(was, now app.Desired) bool {
+	return was.Bundle == nil || was.Bundle.Digest != now.Bundle.Digest
+}
+
+// compareApps returns what changes in an app of one cluster, of a version of
+// Kubernetes, beside what the note says, or nil.
+func (c *comparison) compareApps(was, now app.Desired, version string, round *round, note string) *PlanGroup {
 	group := &PlanGroup{App: now.Name, Note: note}
-	if was.Bundle == nil || was.Bundle.Digest != now.Bundle.Digest {
-		before := map[object.ID]*unstructured.Unstructured{}
-		for _, u := range objectsOf(was) {
-			before[object.Of(u)] = u
-		}
-		for _, u := range now.Bundle.Objects {
-			entry, changed := c.compareObjects(before[object.Of(u)], u, now.Options)
-			if entry.Action == change.Created && round.had[entry.Object] {
-				entry.Action = change.Adopted // from the app that had it
-			}
-			if changed {
-				group.Changes = append(group.Changes, entry)
-			}
-		}
-		if now.Bundle.Release == nil {
-			group.addPrunes(was, now, round, c.hold)
-		}
-		group.Changes.Sort()
+	if differ(was, now) {
 		group.Note = join(join(group.Note, releaseOf(was, now)), hooksOf(now))
+		c.compareContent(group, was, now, version, round)
+		group.Changes.Sort()
 	}
 	if len(group.Changes) == 0 && group.Note == "" {
 		return nil
@@ -169,6 +178,45 @@ func (c *comparison) compareApps(was, now app.Desired, round *round, note string
 		group.Note = join(group.Note, "is suspended: nothing is written")
 	}
 	return group
+}
+
+// compareContent adds what changes in an app's objects. A release's are those that its
+// chart renders to here, where that can be told.
+func (c *comparison) compareContent(group *PlanGroup, was, now app.Desired, version string, round *round) {
+	hold, released, release := c.hold, was.Bundle != nil && was.Bundle.Release != nil, now.Bundle.Release != nil
+	if told := c.releases.Of(was.Bundle, version); told != nil {
+		if was.Bundle = told.Bundle; told.Err != nil && release {
+			group.Note = join(group.Note, "which objects change cannot be told: "+told.Err.Error())
+			return
+		}
+	}
+	if told := c.releases.Of(now.Bundle, version); told != nil {
+		if told.Err != nil {
+			group.Note = join(group.Note, "which objects change cannot be told: "+told.Err.Error())
+			return
+		}
+		if len(told.Doubts) > 0 {
+			group.Note = join(group.Note, "on the cluster it may come to something else: "+strings.Join(told.Doubts, ", "))
+		}
+		// The fleet's budget is for objects with the marks of apps, which a release's have not.
+		now.Bundle, now.Options.AllowEmpty, hold = told.Bundle, true, ""
+	}
+	before := map[object.ID]*unstructured.Unstructured{}
+	for _, u := range objectsOf(was) {
+		before[object.Of(u)] = u
+	}
+	for _, u := range now.Bundle.Objects {
+		entry, changed := c.compareObjects(before[object.Of(u)], u, now.Options)
+		if entry.Action == change.Created && round.had[entry.Object] {
+			entry.Action = change.Adopted // from the app that had it
+		}
+		if changed {
+			group.Changes = append(group.Changes, entry)
+		}
+	}
+	if released == release { // otherwise what the app has no more stays
+		group.addPrunes(was, now, round, hold)
+	}
 }
 
 // compareObjects returns what changes in an object, which may not have been.
@@ -213,8 +261,7 @@ func (group *PlanGroup) addPrunes(was, now app.Desired, round *round, hold strin
 	group.Confirm = plan.Digest
 }
 
-// releaseOf says what becomes of an app that is a release of Helm, or was one. Which
-// of its objects change is told on its cluster.
+// releaseOf says what becomes of an app that is a release of Helm, or was one.
 func releaseOf(was, now app.Desired) string {
 	before := was.Bundle != nil && was.Bundle.Release != nil
 	switch {

@@ -439,7 +439,8 @@ func TestHandoverAgreesWithThePlan(t *testing.T) {
 		wanted[name] = &Compiled{Assignment: a}
 	}
 	plan := &Plan{}
-	(&comparison{plan: plan, key: []byte("k"), groups: map[string]*PlanGroup{}}).compare(old, wanted, nil)
+	version := func(string) string { return "" }
+	(&comparison{plan: plan, key: []byte("k"), groups: map[string]*PlanGroup{}, version: version}).compare(old, wanted, nil)
 	g.hand()
 	if len(plan.Groups) != 1 || len(plan.Groups[0].Clusters) != 4 {
 		t.Fatalf("the plan is\n%s", plan)

@@ -11,6 +11,7 @@ import (
 	"nave.dev/api/v1alpha1"
 	"nave.dev/internal/app"
 	"nave.dev/internal/change"
+	"nave.dev/internal/desired/offline"
 	"nave.dev/internal/strictyaml"
 )
 
@@ -68,9 +69,15 @@ func (p *Pipeline) Plan(ctx context.Context, from, to v1alpha1.Revision) (*Plan,
 	for _, problem := range after.Problems {
 		plan.Problems = append(plan.Problems, problem.String())
 	}
-	c := comparison{plan: plan, key: make([]byte, 32), groups: map[string]*PlanGroup{}, reported: after.Reported}
+	c := comparison{
+		plan: plan, key: make([]byte, 32), groups: map[string]*PlanGroup{}, reported: after.Reported,
+		releases: offline.New(p.render), version: func(cluster string) string { return after.member(cluster).KubernetesVersion },
+	}
 	if _, err := rand.Read(c.key); err != nil {
 		return nil, fmt.Errorf("making a key for redaction: %w", err)
+	}
+	if err := c.render(ctx, old, wanted); err != nil {
+		return nil, err
 	}
 	c.compare(old, wanted, after.Fleet.Incomplete)
 	return plan, nil

@@ -42,7 +42,7 @@ func Files(data []byte, limits Limits) (*Tree, error) {
 	if len(r.files) == 0 {
 		return nil, errors.New("it holds no files")
 	}
-	return build(r.files)
+	return New(r.files)
 }
 
 // Chart reads the archive of a chart. The error says what is wrong with it, and names the file.
@@ -66,7 +66,7 @@ func Chart(data []byte, limits Limits) (*Tree, error) {
 	if _, ok := files["Chart.yaml"]; !ok {
 		return nil, errors.New("it has no Chart.yaml")
 	}
-	return build(files)
+	return New(files)
 }
 
 // reader is one archive while it is read.

@@ -30,8 +30,8 @@ type node struct {
 	entries []fs.DirEntry // of a directory, by name
 }
 
-// build makes a file system of files by their paths, all of which are valid.
-func build(files map[string][]byte) (*Tree, error) {
+// New returns a file system of files by their slash-separated paths, all of which are valid. They must not be changed.
+func New(files map[string][]byte) (*Tree, error) {
 	t := &Tree{nodes: map[string]*node{".": {name: ".", dir: true}}}
 	children := map[string][]string{}
 	for _, name := range slices.Sorted(maps.Keys(files)) {
