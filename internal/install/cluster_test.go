@@ -125,6 +125,24 @@ func TestChartIsAccepted(t *testing.T) {
 			t.Error("the hub comes with rights of agents")
 		}
 	})
+	t.Run("an agent without a hub", func(t *testing.T) {
+		out, err := render(Namespace, agentWith(map[string]any{
+			"repository": "https://git.example.com/fleet.git", "branch": "main", "credentialsSecret": "credentials", "tokenKey": "token",
+			"ageKeySecret": "age", "proxy": "http://proxy:3128", "metrics": "monitoring/prometheus:9090",
+		}))
+		if err != nil {
+			t.Fatal(err)
+		}
+		manifest, err := write(Namespace, out)
+		if err != nil {
+			t.Fatal(err)
+		}
+		c.apply(t, manifest)
+		if !c.may(t, authorizationv1.ResourceAttributes{Verb: "patch", Group: "apps", Resource: "deployments", Namespace: "shop"}) {
+			t.Error("the agent may not write what Git says")
+		}
+		c.forget(t)
+	})
 	read := func(resource, group, namespace string) authorizationv1.ResourceAttributes {
 		return authorizationv1.ResourceAttributes{Verb: "list", Group: group, Resource: resource, Namespace: namespace}
 	}
@@ -181,12 +199,14 @@ func (c *cluster) forget(t *testing.T) {
 	ctx, options := t.Context(), metav1.DeleteOptions{}
 	for _, err := range []error{
 		c.CoreV1().ServiceAccounts(Namespace).Delete(ctx, "nave-agent", options),
-		c.CoreV1().Secrets(Namespace).Delete(ctx, "nave-agent-token", options),
 		c.AppsV1().Deployments(Namespace).Delete(ctx, "nave-agent", options),
 		c.RbacV1().ClusterRoleBindings().Delete(ctx, "nave-agent", options),
 	} {
 		if err != nil {
 			t.Error(err)
 		}
+	}
+	if err := c.CoreV1().Secrets(Namespace).Delete(ctx, "nave-agent-token", options); err != nil && !apierrors.IsNotFound(err) { // only one with a hub has it
+		t.Error(err)
 	}
 }

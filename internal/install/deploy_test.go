@@ -2,6 +2,7 @@ package install
 
 import (
 	"flag"
+	"maps"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -25,7 +26,10 @@ const root = "../.."
 var (
 	hubValues   = map[string]any{"hub": map[string]any{"enabled": true, "repository": "https://git.example.com/fleet.git", "api": map[string]any{"names": []any{"hub.example.com"}}}}
 	agentValues = map[string]any{"agent": map[string]any{"enabled": true, "hub": "hub.example.com:7443", "cluster": "CLUSTER"}}
-	restricted  = map[string]any{"agent": map[string]any{
+	aloneValues = map[string]any{"agent": map[string]any{
+		"enabled": true, "repository": "https://git.example.com/fleet.git", "cluster": "CLUSTER", "credentialsSecret": "nave-credentials", "tokenKey": "token",
+	}}
+	restricted = map[string]any{"agent": map[string]any{
 		"enabled": true, "hub": "hub.example.com:7443", "cluster": "CLUSTER", "profile": "restricted",
 		"reads": []any{
 			map[string]any{"apiGroups": []any{"apps"}, "resources": []any{"deployments"}, "namespaces": []any{"shop"}},
@@ -56,6 +60,10 @@ func TestDeployIsCurrent(t *testing.T) {
 			"# The agent of a cluster. Put in the hub's address and the cluster's name. The Secret nave-agent-token has token\n" +
 				"# and roots.pem, of what nave cluster join prints, which has all of this too.\n" +
 				"# THE AGENT IS CLUSTER-ADMIN: it, and with it whoever rules the hub, may do everything on this cluster.\n"},
+		"agent-alone.yaml": {Namespace, aloneValues,
+			"# The agent of a cluster without a hub. Put in the URL of your fleet repository and the cluster's name. The Secret\n" +
+				"# nave-credentials is made by kubectl -n nave-system create secret generic nave-credentials --from-literal=token=TOKEN.\n" +
+				"# THE AGENT IS CLUSTER-ADMIN: whoever may write to the repository may do everything on this cluster.\n"},
 		"agent-restricted.yaml": {Namespace, restricted,
 			"# The agent of a cluster, as in agent.yaml, which sees Deployments, ConfigMaps and Services of the namespace shop\n" +
 				"# and writes as the service account deployer of it alone.\n"},
@@ -97,11 +105,21 @@ func TestChartRefuses(t *testing.T) {
 		"platform or restricted":                  {Namespace, map[string]any{"agent": map[string]any{"enabled": true, "profile": "all"}}},
 		"by which names people reach the hub":     {"nave", map[string]any{"hub": map[string]any{"enabled": true, "repository": "u", "api": map[string]any{"tlsSecret": "tls"}}}},
 		"URL of the fleet repository":             {"nave", map[string]any{"hub": map[string]any{"enabled": true}}},
+		"is for an agent without a hub":           {Namespace, agentWith(map[string]any{"hub": "h:1", "repository": "u"})},
+		"go with agent.repository":                {Namespace, agentWith(map[string]any{"hub": "h:1", "tokenKey": "token"})},
+		"a key in agent.credentialsSecret":        {Namespace, agentWith(map[string]any{"repository": "u", "tokenKey": "token"})},
+		"address of the hub, HOST:PORT":           {Namespace, agentWith(nil)},
 	} {
 		if _, err := render(in.namespace, in.values); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("want an error that says %q: %v", want, err)
 		}
 	}
+}
+
+func agentWith(values map[string]any) map[string]any {
+	agent := map[string]any{"enabled": true, "cluster": "c"}
+	maps.Copy(agent, values)
+	return map[string]any{"agent": agent}
 }
 
 // The image has what the chart counts on: who it runs as, where the program is,
