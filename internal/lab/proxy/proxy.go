@@ -1,8 +1,8 @@
 // Package proxy stands in front of a server and plays the network to it. A
 // Proxy forwards TCP connections; a partition holds back every byte, of old
 // connections and new ones, and delivers them all when it heals, as packets
-// lost on a real network are sent again; latency delays each direction. It
-// never looks into what it forwards.
+// lost on a real network are sent again; latency delays each direction, and a
+// rate limits it. It never looks into what it forwards.
 package proxy
 
 import (
@@ -16,10 +16,28 @@ import (
 	"time"
 )
 
+// Direction is one of the two in which a connection carries bytes.
+type Direction string
+
+// The directions.
+const (
+	Up   Direction = "up" // from clients to the server
+	Down Direction = "down"
+)
+
 // Link is the state of the network between clients and a server.
 type Link struct {
-	Partitioned bool          `json:"partitioned,omitempty"`
-	Latency     time.Duration `json:"latency,omitempty"` // added in each direction
+	Partitioned bool `json:"partitioned,omitempty"`
+	// OneWay is the direction that a partition is in; empty is both. No connection
+	// comes about in either case.
+	OneWay  Direction     `json:"oneWay,omitempty"`
+	Latency time.Duration `json:"latency,omitempty"` // added in each direction
+	Rate    int           `json:"rate,omitempty"`    // bytes a second in each direction of a connection; 0 is no limit
+}
+
+// holds reports whether nothing passes in a direction, or in either for "".
+func (l Link) holds(way Direction) bool {
+	return l.Partitioned && (l.OneWay == "" || way == "" || l.OneWay == way)
 }
 
 // Proxy forwards the connections of one listener to one server. Its methods
@@ -27,35 +45,27 @@ type Link struct {
 type Proxy struct {
 	target string
 
-	mu     sync.Mutex
-	link   Link
-	healed chan struct{} // closed while the link is whole
+	mu      sync.Mutex
+	link    Link
+	changed chan struct{} // closed when the link is another
 }
 
 // New returns a proxy to the server at target, over a perfect link.
-func New(target string) *Proxy {
-	healed := make(chan struct{})
-	close(healed)
-	return &Proxy{target: target, healed: healed}
-}
+func New(target string) *Proxy { return &Proxy{target: target, changed: make(chan struct{})} }
 
 // SetLink changes the network from now on, for old connections too.
 func (p *Proxy) SetLink(link Link) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if link.Partitioned && !p.link.Partitioned {
-		p.healed = make(chan struct{})
-	}
-	if !link.Partitioned && p.link.Partitioned {
-		close(p.healed)
-	}
 	p.link = link
+	close(p.changed)
+	p.changed = make(chan struct{})
 }
 
 func (p *Proxy) state() (Link, <-chan struct{}) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return p.link, p.healed
+	return p.link, p.changed
 }
 
 // Serve accepts and forwards until ctx is done, then closes the listener and
@@ -103,8 +113,8 @@ func (p *Proxy) forward(ctx context.Context, client net.Conn) {
 	var directions sync.WaitGroup
 	broken := func() { client.Close(); server.Close() }
 	defer context.AfterFunc(ctx, broken)()
-	directions.Go(func() { p.carry(ctx, broken, server, io.MultiReader(bytes.NewReader(early), client)) })
-	directions.Go(func() { p.carry(ctx, broken, client, server) })
+	directions.Go(func() { p.carry(ctx, Up, broken, server, io.MultiReader(bytes.NewReader(early), client)) })
+	directions.Go(func() { p.carry(ctx, Down, broken, client, server) })
 	directions.Wait()
 }
 
@@ -112,7 +122,7 @@ func (p *Proxy) forward(ctx context.Context, client net.Conn) {
 // the client sent meanwhile. A client that gave up, or ctx being done, returns
 // false: a partition of hours does not gather the attempts of hours.
 func (p *Proxy) hold(ctx context.Context, client net.Conn) (early []byte, ok bool) {
-	if link, _ := p.state(); !link.Partitioned {
+	if link, _ := p.state(); !link.holds("") {
 		return nil, true
 	}
 	ctx, stop := context.WithCancel(ctx)
@@ -131,7 +141,7 @@ func (p *Proxy) hold(ctx context.Context, client net.Conn) (early []byte, ok boo
 		read <- nil
 	}()
 	whole := make(chan bool, 1)
-	go func() { whole <- p.wait(ctx) }()
+	go func() { whole <- p.wait(ctx, "") }()
 	select {
 	case ok = <-whole:
 		client.SetReadDeadline(time.Unix(1, 0)) // ends the reading above
@@ -151,15 +161,16 @@ func (p *Proxy) hold(ctx context.Context, client net.Conn) (early []byte, ok boo
 // link was partitioned.
 const maxEarly = 64 << 10
 
-// wait blocks while the link is partitioned; false means that ctx is done.
-func (p *Proxy) wait(ctx context.Context) bool {
+// wait blocks while the link holds a direction, or either for ""; false means that
+// ctx is done.
+func (p *Proxy) wait(ctx context.Context, way Direction) bool {
 	for {
-		link, healed := p.state()
-		if !link.Partitioned {
+		link, changed := p.state()
+		if !link.holds(way) {
 			return true
 		}
 		select {
-		case <-healed:
+		case <-changed:
 		case <-ctx.Done():
 			return false
 		}
@@ -177,7 +188,7 @@ const inFlight = 256
 
 // carry moves one direction, and calls broken when it cannot. Reading goes on while earlier bytes are on their
 // way, so that latency does not become a limit on throughput.
-func (p *Proxy) carry(ctx context.Context, broken func(), to net.Conn, from io.Reader) {
+func (p *Proxy) carry(ctx context.Context, way Direction, broken func(), to net.Conn, from io.Reader) {
 	ctx, cancel := context.WithCancel(ctx)
 	flight := make(chan chunk, inFlight)
 	var reader sync.WaitGroup
@@ -193,6 +204,9 @@ func (p *Proxy) carry(ctx context.Context, broken func(), to net.Conn, from io.R
 				case <-ctx.Done():
 					return
 				}
+				if link.Rate > 0 && !pause(ctx, time.Duration(n)*time.Second/time.Duration(link.Rate)) {
+					return
+				}
 			}
 			if err != nil {
 				return
@@ -200,7 +214,7 @@ func (p *Proxy) carry(ctx context.Context, broken func(), to net.Conn, from io.R
 		}
 	})
 	for piece := range flight {
-		if !p.deliver(ctx, to, piece) {
+		if !p.deliver(ctx, way, to, piece) {
 			// A direction that broke takes the connection with it.
 			cancel()
 			broken()
@@ -208,26 +222,32 @@ func (p *Proxy) carry(ctx context.Context, broken func(), to net.Conn, from io.R
 	}
 	reader.Wait()
 	// The end of one direction is passed on; the other may still carry.
-	if half, ok := to.(interface{ CloseWrite() error }); ok && p.wait(ctx) {
+	if half, ok := to.(interface{ CloseWrite() error }); ok && p.wait(ctx, way) {
 		half.CloseWrite()
 	}
 	cancel()
 }
 
-// deliver writes a piece when it is due and the link is whole.
-func (p *Proxy) deliver(ctx context.Context, to io.Writer, piece chunk) bool {
-	if wait := time.Until(piece.due); wait > 0 {
-		timer := time.NewTimer(wait)
-		defer timer.Stop()
-		select {
-		case <-timer.C:
-		case <-ctx.Done():
-			return false
-		}
-	}
-	if !p.wait(ctx) {
+// deliver writes a piece when it is due and the link lets it pass.
+func (p *Proxy) deliver(ctx context.Context, way Direction, to io.Writer, piece chunk) bool {
+	if !pause(ctx, time.Until(piece.due)) || !p.wait(ctx, way) {
 		return false
 	}
 	_, err := to.Write(piece.data)
 	return err == nil
+}
+
+// pause waits for a while; false means that ctx is done.
+func pause(ctx context.Context, wait time.Duration) bool {
+	if wait <= 0 {
+		return ctx.Err() == nil
+	}
+	timer := time.NewTimer(wait)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
 }
