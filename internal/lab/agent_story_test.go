@@ -8,6 +8,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
 
@@ -56,9 +57,19 @@ func agents(ts *testscript.TestScript, _ bool, _ []string) {
 	ts.Defer(func() { cancel(); <-ended })
 }
 
-// cut holds back every byte between agents and hub until mend.
-func cut(ts *testscript.TestScript, _ bool, _ []string) {
-	ts.Value(lineKey{}).(*line).SetLink(proxy.Link{Partitioned: true})
+// cut [up|down] holds back every byte between agents and hub until mend, or those of
+// one direction: up is to the hub.
+func cut(ts *testscript.TestScript, _ bool, args []string) {
+	link := proxy.Link{Partitioned: true}
+	if len(args) > 0 {
+		link.OneWay = proxy.Direction(args[0])
+	}
+	ts.Value(lineKey{}).(*line).SetLink(link)
+}
+
+// slow has 50 kB/s pass in each direction, each after 250 ms, until mend.
+func slow(ts *testscript.TestScript, _ bool, _ []string) {
+	ts.Value(lineKey{}).(*line).SetLink(proxy.Link{Latency: 250 * time.Millisecond, Rate: 50_000})
 }
 
 func mend(ts *testscript.TestScript, _ bool, _ []string) {

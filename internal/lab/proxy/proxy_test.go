@@ -127,6 +127,61 @@ func TestPartitionHoldsAndHealingDelivers(t *testing.T) {
 	ask(t, old, "after")
 }
 
+// TestPartitionOfOneDirection sends something while nothing comes back, and the other
+// way round.
+func TestPartitionOfOneDirection(t *testing.T) {
+	server, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { server.Close() })
+	proxy, address := serve(t, server.Addr().String())
+	client := dial(t, address)
+	far, err := server.Accept()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { far.Close() })
+	far.SetDeadline(time.Now().Add(30 * time.Second))
+	pass := func(from, to net.Conn, text string) {
+		t.Helper()
+		from.Write([]byte(text))
+		got := make([]byte, len(text))
+		if n, err := io.ReadFull(to, got); err != nil || string(got) != text {
+			t.Fatalf("%q arrived, %v; want %q", got[:n], err, text)
+		}
+	}
+	for _, c := range []struct {
+		held       Direction
+		free, shut [2]net.Conn // from, to
+	}{{Down, [2]net.Conn{client, far}, [2]net.Conn{far, client}}, {Up, [2]net.Conn{far, client}, [2]net.Conn{client, far}}} {
+		proxy.SetLink(Link{Partitioned: true, OneWay: c.held})
+		c.shut[0].Write([]byte("held"))
+		silent(t, c.shut[1])
+		pass(c.free[0], c.free[1], "passes")
+		proxy.SetLink(Link{})
+		got := make([]byte, 4)
+		if _, err := io.ReadFull(c.shut[1], got); err != nil || string(got) != "held" {
+			t.Fatalf("%s: %q arrived after healing, %v", c.held, got, err)
+		}
+	}
+}
+
+func TestRateLimitsEachDirection(t *testing.T) {
+	proxy, address := serve(t, echo(t))
+	conn := dial(t, address)
+	proxy.SetLink(Link{Rate: 100_000})
+	began := time.Now()
+	data := bytes.Repeat([]byte("x"), 100_000)
+	go conn.Write(data)
+	if _, err := io.ReadFull(conn, make([]byte, len(data))); err != nil {
+		t.Fatal(err)
+	}
+	if took := time.Since(began); took < 800*time.Millisecond {
+		t.Errorf("as many bytes as pass in a second took %s", took)
+	}
+}
+
 func TestLatencyDelaysEachDirectionWithoutLimitingThroughput(t *testing.T) {
 	proxy, address := serve(t, echo(t))
 	conn := dial(t, address)
