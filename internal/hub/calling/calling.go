@@ -48,9 +48,11 @@ func Refusal(response *http.Response) error {
 const leasePatience = 10 * time.Second
 
 // BothHold reports whether two agents both say that they hold the lease of their
-// cluster, which are two clusters then.
+// cluster, which are two clusters then. The first is asked once more after the
+// second: a lease that one hands over to the other between two questions is held by
+// both, and by the first no more.
 func BothHold(ctx context.Context, one, other *tunnel.Link) bool {
-	for _, link := range []*tunnel.Link{one, other} {
+	for _, link := range []*tunnel.Link{one, other, one} {
 		if held, err := holds(ctx, link); err != nil || !held {
 			return false
 		}
