@@ -39,7 +39,7 @@ func (a *agent) report(ctx context.Context, conn *tunnel.Conn) error {
 		if err := a.tell(ctx, conn, reporter); err != nil {
 			return err
 		}
-		if err := pause(ctx); err != nil {
+		if err := pause(ctx, pace); err != nil {
 			return err
 		}
 		select {
@@ -51,8 +51,8 @@ func (a *agent) report(ctx context.Context, conn *tunnel.Conn) error {
 }
 
 // pause waits for the next report's time.
-func pause(ctx context.Context) error {
-	timer := time.NewTimer(pace)
+func pause(ctx context.Context, wait time.Duration) error {
+	timer := time.NewTimer(wait)
 	defer timer.Stop()
 	select {
 	case <-timer.C:
@@ -62,13 +62,18 @@ func pause(ctx context.Context) error {
 	}
 }
 
-// tellAttempts is how often a hub may ask for a whole report at once: it may just
-// have let another connection go.
-const tellAttempts = 25
+// tellAttempts is how often a hub may ask for a whole report at once: it may not have
+// let another connection go yet. With pace doubled each time, up to slowest, they are
+// 45 seconds: more than it takes it to hear that nobody answers there.
+const (
+	tellAttempts = 25
+	slowest      = 2 * time.Second
+)
 
 // tell sends what is new. Events of which the hub did not say that it took them are
 // sent again.
 func (a *agent) tell(ctx context.Context, conn *tunnel.Conn, reporter *protocol.Reporter) error {
+	wait := pace
 	for range tellAttempts {
 		known, events, first := a.known()
 		report := reporter.Next(known, events)
@@ -93,9 +98,10 @@ func (a *agent) tell(ctx context.Context, conn *tunnel.Conn, reporter *protocol.
 			return nil
 		}
 		reporter.Restart()
-		if err := pause(ctx); err != nil {
+		if err := pause(ctx, wait); err != nil {
 			return err
 		}
+		wait = min(2*wait, slowest)
 	}
 	return errors.New("the hub takes no report")
 }

@@ -183,7 +183,7 @@ func (h *Hub) agentCalls() http.Handler {
 			return
 		}
 		mark := h.compare(r.Context(), id.Cluster, report.Mark)
-		answer(w, protocol.Taken{Whole: !keeper.take(id, report), Mark: mark})
+		answer(w, protocol.Taken{Whole: !keeper.take(r.Context(), report), Mark: mark})
 	})
 	mux.HandleFunc("GET "+protocol.BundlePath+"{digest}", h.serveBundle)
 	return mux

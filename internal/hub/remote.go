@@ -213,12 +213,14 @@ func (r *remote) ask(ctx context.Context, method, path string, body []byte, into
 	return calling.Agent(ctx, link, method, path, body, into)
 }
 
-// take takes a report over. It returns false if it builds on one that was missed.
-func (r *remote) take(id tunnel.Identity, report protocol.Report) bool {
+// take takes a report over that is made in a call of an agent. It returns false if it
+// builds on one that was missed, and if it came over another connection than that
+// which counts: a late word of one that is gone would be taken for the newest.
+func (r *remote) take(call context.Context, report protocol.Report) bool {
 	r.mu.Lock()
-	if r.link == nil || r.link.Identity() != id {
+	if r.link == nil || !r.link.Carries(call) {
 		r.mu.Unlock()
-		return false // of a connection that is being replaced; the next one tells all
+		return false // the connection is being replaced, or replaces one; then it tells all
 	}
 	first, facts := !r.mirror.Reported, r.mirror.Facts
 	was := r.mirror.State().Online && !first

@@ -49,6 +49,14 @@ func (l *Link) Since() time.Time { return l.since }
 // when. It follows no redirects.
 func (l *Link) Client() *http.Client { return l.client }
 
+// Carries reports whether a call of the agent, by the context that ServerOptions'
+// Handler has of it, came over the connection of this link. One that did not is of
+// another process of the cluster, or of a connection that was replaced.
+func (l *Link) Carries(ctx context.Context) bool {
+	c, ok := ctx.Value(connKey{}).(*conn)
+	return ok && c == l.conn
+}
+
 // Done is closed when the link has ended.
 func (l *Link) Done() <-chan struct{} { return l.stream.done }
 
