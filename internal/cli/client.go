@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"nave.dev/internal/hub"
+	"nave.dev/internal/hub/socket"
 	"nave.dev/internal/people/session"
 	"nave.dev/internal/spoke"
 )
@@ -51,7 +52,7 @@ func (s *settings) client() *client {
 	dir := s.directory()
 	return &client{dir: dir, http: &http.Client{Transport: &http.Transport{
 		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
-			return (&net.Dialer{}).DialContext(ctx, "unix", hub.Socket(dir))
+			return (&net.Dialer{}).DialContext(ctx, "unix", socket.Path(dir))
 		},
 	}}}
 }

@@ -12,6 +12,7 @@ import (
 	"testing"
 
 	"nave.dev/internal/hub"
+	"nave.dev/internal/hub/socket"
 	"nave.dev/internal/spoke"
 )
 
@@ -22,7 +23,7 @@ func served(t *testing.T, handler http.Handler) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	listener, err := net.Listen("unix", hub.Socket(dir))
+	listener, err := net.Listen("unix", socket.Path(dir))
 	if err != nil {
 		t.Fatal(err)
 	}

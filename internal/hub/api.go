@@ -3,13 +3,10 @@ package hub
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"net"
 	"net/http"
 	"net/http/pprof"
-	"os"
-	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -18,12 +15,10 @@ import (
 	"nave.dev/internal/desired"
 	"nave.dev/internal/hub/metrics"
 	"nave.dev/internal/hub/past"
+	"nave.dev/internal/hub/socket"
 	"nave.dev/internal/people/gate"
 	"nave.dev/internal/spoke"
 )
-
-// Socket returns where the hub that works in a directory is reached.
-func Socket(dir string) string { return filepath.Join(dir, "hub.sock") }
 
 // Fleet is what the hub knows at one moment.
 type Fleet struct {
@@ -130,7 +125,7 @@ func (h *Hub) seen() metrics.Seen {
 // serve answers the command line on a socket that only its owner can reach, and
 // metrics and webhooks on an address if one is given. It returns at once.
 func (h *Hub) serve(ctx context.Context) error {
-	listener, err := h.socket()
+	listener, err := socket.Listen(h.opts.Dir)
 	if err != nil {
 		return fmt.Errorf("listening for the command line: %w", err)
 	}
@@ -150,32 +145,6 @@ func (h *Hub) serve(ctx context.Context) error {
 	}
 	h.listen(ctx, listener, h.public())
 	return nil
-}
-
-// socket listens where the command line reaches the hub. The directory is this
-// hub's own, so that a socket which is there already is a dead one's. The new one
-// is made aside, and is where it is looked for only once others cannot open it.
-func (h *Hub) socket() (net.Listener, error) {
-	path := Socket(h.opts.Dir)
-	aside := filepath.Join(h.opts.Dir, "hub.new")
-	for _, old := range []string{aside, path} {
-		if err := os.Remove(old); err != nil && !errors.Is(err, os.ErrNotExist) {
-			return nil, err
-		}
-	}
-	listener, err := net.ListenUnix("unix", &net.UnixAddr{Name: aside, Net: "unix"})
-	if err != nil {
-		return nil, err
-	}
-	listener.SetUnlinkOnClose(false)
-	if err = os.Chmod(aside, 0o600); err == nil {
-		err = os.Rename(aside, path)
-	}
-	if err != nil {
-		listener.Close()
-		return nil, err
-	}
-	return listener, nil
 }
 
 func (h *Hub) listen(ctx context.Context, listener net.Listener, handler http.Handler) {

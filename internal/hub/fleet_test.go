@@ -29,6 +29,7 @@ import (
 	"nave.dev/internal/desired"
 	"nave.dev/internal/desired/ledger"
 	"nave.dev/internal/hub/alone"
+	"nave.dev/internal/hub/socket"
 	"nave.dev/internal/spoke"
 	"nave.dev/internal/testenv"
 )
@@ -186,7 +187,7 @@ func (w *world) start() {
 // try asks the hub as the command line does.
 func (w *world) try(method, path string, in, out any) error {
 	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true, DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
-		return (&net.Dialer{}).DialContext(ctx, "unix", Socket(w.dir))
+		return (&net.Dialer{}).DialContext(ctx, "unix", socket.Path(w.dir))
 	}}}
 	body, err := json.Marshal(in)
 	if err != nil {

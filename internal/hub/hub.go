@@ -26,6 +26,7 @@ import (
 	"nave.dev/internal/hub/metrics"
 	"nave.dev/internal/hub/past"
 	"nave.dev/internal/hub/pausing"
+	"nave.dev/internal/hub/socket"
 	"nave.dev/internal/hub/upkeep"
 	"nave.dev/internal/live"
 	"nave.dev/internal/people"
@@ -213,7 +214,7 @@ func Run(ctx context.Context, opts Options) error {
 	h.meet()
 	defer h.spokes.Wait()
 	defer cancel()
-	defer os.Remove(Socket(opts.Dir))
+	defer os.Remove(socket.Path(opts.Dir))
 	if err := h.recall(ctx); err != nil {
 		return err
 	}

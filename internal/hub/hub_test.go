@@ -3,33 +3,12 @@ package hub
 import (
 	"net/http"
 	"net/http/httptest"
-	"os"
 	"strings"
 	"testing"
 
 	"nave.dev/internal/desired"
 	"nave.dev/internal/people/gate"
 )
-
-func TestSocket(t *testing.T) {
-	dir, err := os.MkdirTemp("", "hub") // paths of sockets must be short
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { os.RemoveAll(dir) })
-	h := &Hub{opts: Options{Dir: dir}}
-	for range 2 { // the second time over what a dead hub left
-		listener, err := h.socket()
-		if err != nil {
-			t.Fatal(err)
-		}
-		info, err := os.Stat(Socket(dir))
-		if err != nil || info.Mode().Perm() != 0o600 {
-			t.Errorf("socket: %v, %v, want mode 0600", info, err)
-		}
-		listener.Close()
-	}
-}
 
 // TestClusterThatCannotBeAsked: before the hub has read the fleet, it does not say
 // that there is no such cluster.
