@@ -143,15 +143,16 @@ func (h *Hub) give(m *member, given desired.Given, sources map[string]string) {
 	}
 	next := &spoke.Assigned{Assignment: given.Assignment, Sources: sources, Holds: given.Holds}
 	key := told.Key(next)
-	if m.key == key {
-		return
-	}
-	m.key, m.given = key, next
 	h.mu.Lock()
-	m.leaving = nil
-	if slices.ContainsFunc(given.Apps, func(d app.Desired) bool { return d.Removed }) {
-		m.leaving = m.given
+	news := m.key != key
+	if news {
+		m.key, m.given, m.leaving = key, next, nil
+		if slices.ContainsFunc(given.Apps, func(d app.Desired) bool { return d.Removed }) {
+			m.leaving = next
+		}
 	}
 	h.mu.Unlock()
-	m.spoke.Assign(m.given)
+	if news {
+		m.spoke.Assign(next)
+	}
 }

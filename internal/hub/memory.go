@@ -43,7 +43,7 @@ func (h *Hub) reload() {
 	if err := key.Reload(); err != nil {
 		h.opts.Log.Error("the authority's key stays as it was", "error", err)
 	} else if !bytes.Equal(before, key.Roots()) {
-		h.opts.Log.Info("the authority's key was rotated, or an older one retired")
+		h.opts.Log.Info("the authority's key was rotated, or an older one retired", "fingerprint", key.Fingerprint())
 	}
 }
 

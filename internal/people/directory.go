@@ -6,6 +6,8 @@ import (
 	"os"
 	"sync"
 	"time"
+
+	"nave.dev/internal/strictyaml"
 )
 
 // Options configure a Directory.
@@ -27,9 +29,11 @@ type Directory struct {
 	opts   Options
 	limits *limits
 	turn   chan struct{} // held by the one login that is tried
+	read   func(path string) (content, error)
 
 	mu     sync.Mutex
-	seen   fs.FileInfo // of what was read last; nil if there was no file
+	seen   fs.FileInfo // of what was read last; nil if there was no file, or it is to be read again
+	told   string      // what was last wrong
 	users  map[string]User
 	tokens map[string]held // by their sums
 	logins []login         // oldest first; not changed once made
@@ -47,7 +51,7 @@ func Open(opts Options) *Directory {
 	if opts.Now == nil {
 		opts.Now = time.Now
 	}
-	d := &Directory{opts: opts, limits: newLimits(), turn: make(chan struct{}, 1)}
+	d := &Directory{opts: opts, limits: newLimits(), turn: make(chan struct{}, 1), read: read}
 	logins, err := readLogins(opts.Logins)
 	if err != nil {
 		d.tell(err)
@@ -65,7 +69,9 @@ func (d *Directory) tell(err error) {
 	}
 }
 
-// refresh reads the file if it is another than before. The Directory is locked.
+// refresh reads the file if it is another than before. One that cannot be read is
+// tried again each time: what keeps it from being read may end without a change of the
+// file. The Directory is locked.
 func (d *Directory) refresh() {
 	file := path(d.opts.Dir)
 	info, err := os.Stat(file)
@@ -76,19 +82,21 @@ func (d *Directory) refresh() {
 	if err == nil && d.seen != nil && os.SameFile(info, d.seen) && info.ModTime().Equal(d.seen.ModTime()) && info.Size() == d.seen.Size() {
 		return
 	}
-	before := d.seen
-	d.seen = info
-	if err != nil {
-		if before != nil {
+	var c content
+	if err == nil {
+		c, err = d.read(file)
+	}
+	if d.seen = info; err != nil {
+		if _, stays := errors.AsType[strictyaml.Problems](err); !stays {
+			d.seen = nil
+		}
+		if d.told != err.Error() {
+			d.told = err.Error()
 			d.tell(err)
 		}
 		return
 	}
-	c, err := read(file)
-	if err != nil {
-		d.tell(err)
-		return
-	}
+	d.told = ""
 	d.users, d.tokens = map[string]User{}, map[string]held{}
 	for _, user := range c.Users {
 		d.users[user.Name] = user

@@ -2,6 +2,7 @@ package people
 
 import (
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
@@ -156,10 +157,28 @@ func (f File) change(edit func(*content) error) error {
 		_, err = decode(path(f.Dir), data)
 	}
 	if err == nil {
-		err = atomicfile.WriteDurably(path(f.Dir), append([]byte(heading), data...))
+		owner, _ := os.Stat(path(f.Dir))
+		if err = atomicfile.WriteDurably(path(f.Dir), append([]byte(heading), data...)); err == nil {
+			err = f.give(owner)
+		}
 	}
 	if err != nil {
 		return fmt.Errorf("writing the file of people: %w", err)
 	}
 	return nil
+}
+
+// give has the file be read by whom the one before it, or the directory, belonged to:
+// the hub, also where root changes the file.
+func (f File) give(before fs.FileInfo) (err error) {
+	if os.Geteuid() != 0 {
+		return nil
+	}
+	if before == nil {
+		if before, err = os.Stat(f.Dir); err != nil {
+			return err
+		}
+	}
+	owner := before.Sys().(*syscall.Stat_t)
+	return os.Chown(path(f.Dir), int(owner.Uid), int(owner.Gid))
 }

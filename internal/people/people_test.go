@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -301,4 +302,36 @@ func FuzzFile(f *testing.F) {
 			}
 		}
 	})
+}
+
+// TestFileThatCannotBeRead has a user be removed while the file cannot be read for a
+// moment, as without a file descriptor left: the removal counts as soon as it can.
+func TestFileThatCannotBeRead(t *testing.T) {
+	dir := t.TempDir()
+	f := File{Dir: dir}
+	if err := f.Add("ana", nil, ""); err != nil {
+		t.Fatal(err)
+	}
+	secret, err := f.AddToken("ana", "ci", time.Hour, time.Now())
+	if err != nil {
+		t.Fatal(err)
+	}
+	var told []error
+	d := Open(Options{Dir: dir, Logins: filepath.Join(dir, "logins.json"), Problem: func(err error) { told = append(told, err) }})
+	if err := f.Remove("ana"); err != nil {
+		t.Fatal(err)
+	}
+	d.read = func(string) (content, error) { return content{}, syscall.EMFILE }
+	for range 3 {
+		if _, ok := d.ByToken(secret); !ok {
+			t.Error("while the file cannot be read, who was known stays known")
+		}
+	}
+	if len(told) != 1 {
+		t.Errorf("one problem was told %d times: %v", len(told), told)
+	}
+	d.read = read
+	if _, ok := d.ByToken(secret); ok {
+		t.Error("a user who was removed still counts")
+	}
 }

@@ -77,6 +77,8 @@ func (f *Files) Certificate(*tls.ClientHelloInfo) (*tls.Certificate, error) {
 		next, err := tls.LoadX509KeyPair(f.CertFile, f.KeyFile)
 		if f.err = err; err == nil {
 			f.now = &next
+		} else { // which may end without a change of the files
+			clear(f.seen[:])
 		}
 	}
 	if f.now == nil {
