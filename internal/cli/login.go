@@ -74,8 +74,8 @@ func newLogin(s *settings) *cobra.Command {
 hours, in a file of yours alone. With --token-file it keeps a token of nave user
 token instead.
 
-The hub is trusted by the roots of the system, or by those of --roots-file. Where
-neither knows it, the fingerprint of the root that it shows is printed, to be
+The hub is trusted by the roots of the system, by those of --roots-file, or by that
+of the login before. Where none knows it, the fingerprint of the root that it shows is printed, to be
 compared with the one in the hub's log, and to be named by --fingerprint where
 nobody can be asked.
 
@@ -123,9 +123,20 @@ Commands ask the hub of --server or NAVE_SERVER, or else the one that works in
 	return command
 }
 
-// trust finds out how the hub is trusted, and asks whoever types if nothing says.
+// trust finds out how the hub is trusted, and asks whoever types if nothing says, the
+// login before this one among it.
 func trust(cmd *cobra.Command, at *session.Session, rootsFile, fingerprint string) error {
 	var roots []byte
+	shows := "a root that nothing here knows"
+	if rootsFile == "" && fingerprint == "" {
+		if before := rootsBefore(at.Server); len(before) > 0 {
+			if _, err := session.Meet(cmd.Context(), at.Server, before); err == nil {
+				at.Roots = string(before)
+				return nil
+			}
+			shows = "ANOTHER ROOT THAN AT THE LAST LOGIN, as a hub with a new authority does, and as does who stands between you and the hub"
+		}
+	}
 	if rootsFile != "" {
 		var err error
 		if roots, err = os.ReadFile(rootsFile); err != nil {
@@ -143,13 +154,27 @@ func trust(cmd *cobra.Command, at *session.Session, rootsFile, fingerprint strin
 	case fingerprint != "":
 		return fmt.Errorf("%s shows another root: its fingerprint is %s", at.Server, met.Fingerprint)
 	case !prompt.OnTerminal(cmd):
-		return fmt.Errorf("%s shows a root that nothing here knows: %s\nhint: compare it with the one in the hub's log, and pass it as --fingerprint", at.Server, met.Fingerprint)
+		return fmt.Errorf("%s shows %s: %s\nhint: compare it with the one in the hub's log, and pass it as --fingerprint", at.Server, shows, met.Fingerprint)
 	}
-	yes, err := prompt.Yes(cmd, fmt.Sprintf("%s shows a root that nothing here knows: %s\nIs that the fingerprint in the hub's log?", at.Server, met.Fingerprint))
+	yes, err := prompt.Yes(cmd, fmt.Sprintf("%s shows %s: %s\nIs that the fingerprint in the hub's log?", at.Server, shows, met.Fingerprint))
 	if err == nil && !yes {
 		err = errors.New("the hub is not trusted")
 	}
 	return err
+}
+
+// rootsBefore returns the roots by which a hub was trusted at the last login, if there
+// was one.
+func rootsBefore(server string) []byte {
+	book, err := session.Open()
+	if err != nil {
+		return nil
+	}
+	before, _, err := book.Find(server)
+	if err != nil {
+		return nil
+	}
+	return []byte(before.Roots)
 }
 
 func tokenLogin(cmd *cobra.Command, at *session.Session, file string) error {

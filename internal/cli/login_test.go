@@ -15,7 +15,9 @@ import (
 
 	"nave.dev/internal/people"
 	"nave.dev/internal/people/gate"
+	"nave.dev/internal/people/session"
 	"nave.dev/internal/store"
+	"nave.dev/internal/tunnel/authority"
 )
 
 // answered runs nave as somebody types it, with lines on standard input.
@@ -101,6 +103,7 @@ func TestLogin(t *testing.T) {
 		{"is the end", "", "whoami --server " + address, 1, "", "nobody has logged in"},
 		{"a token that does not count", "", "login --fingerprint " + fingerprint + " --token-file /dev/null " + address, 1, "", "there is no token in /dev/null"},
 		{"a token", "", "login --fingerprint " + fingerprint + " --token-file " + tokenFile + " " + address, 0, "", "as ana"},
+		{"the root is known from the login before", "", "login --token-file " + tokenFile + " " + address, 0, "", "as ana"},
 		{"no address", "", "login hub", 2, "", "is not HOST:PORT"},
 	} {
 		code, stdout, stderr := answered(t.Context(), c.input, strings.Fields(c.args)...)
@@ -110,6 +113,32 @@ func TestLogin(t *testing.T) {
 		if strings.Contains(stdout+stderr, token) {
 			t.Errorf("%s: the token is shown:\n%s%s", c.reason, stdout, stderr)
 		}
+	}
+	book, err := session.Open()
+	if err != nil {
+		t.Fatal(err)
+	}
+	before, _, err := book.Find(address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := authority.Init(filepath.Join(config, "authority"), "other", time.Now()); err != nil {
+		t.Fatal(err)
+	}
+	other, err := authority.Open(filepath.Join(config, "authority"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	known := before
+	before.Roots = string(other.Roots())
+	if err := book.Save(before); err != nil {
+		t.Fatal(err)
+	}
+	if code, _, stderr := answered(t.Context(), "", "login", "--token-file", tokenFile, address); code != 1 || !strings.Contains(stderr, "ANOTHER ROOT THAN AT THE LAST LOGIN") {
+		t.Errorf("a hub that shows another root than before: %d, %s", code, stderr)
+	}
+	if err := book.Save(known); err != nil {
+		t.Fatal(err)
 	}
 	token = "another"
 	if code, _, stderr := answered(t.Context(), "", "clusters"); code != 1 || !strings.Contains(stderr, "the login at "+address+" no longer counts\nhint: nave login "+address) {
