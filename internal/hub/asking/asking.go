@@ -30,8 +30,9 @@ const (
 	answerTime = live.MaxFollow + time.Minute
 	// queryTime is how long the answers to a query may take together.
 	queryTime = 2 * time.Minute
-	// queriedAtOnce are the clusters that a query is put to at a time.
-	queriedAtOnce = 8
+	// queriedAtOnce are the clusters that a query is put to at a time: many, since those
+	// that do not answer keep their places for half a minute.
+	queriedAtOnce = 32
 	// maxQueried is how many bytes all answers to a query have together, as agents write
 	// them: what is read of them is held until the last one is there.
 	maxQueried = 64 << 20
@@ -211,9 +212,16 @@ func (d *Desk) ServeQuery(w http.ResponseWriter, r *http.Request) {
 			continue
 		}
 		group.Go(func() {
-			turn <- struct{}{}
-			defer func() { <-turn }()
-			result, err := d.query(ctx, name, way, query, &left)
+			var result live.Result
+			err := errNotAsked
+			select {
+			case turn <- struct{}{}:
+				if ctx.Err() == nil {
+					result, err = d.query(ctx, name, way, query, &left)
+				}
+				<-turn
+			case <-ctx.Done():
+			}
 			mu.Lock()
 			defer mu.Unlock()
 			for _, series := range result.Series {
@@ -240,6 +248,8 @@ type share struct {
 	answer io.Reader
 	left   *atomic.Int64
 }
+
+var errNotAsked = fmt.Errorf("was not asked: the other clusters took all of the %s that a query may take", queryTime)
 
 var errAllAnswers = fmt.Errorf("left out: the answers together have more than %d MiB", maxQueried>>20)
 

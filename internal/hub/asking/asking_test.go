@@ -9,7 +9,9 @@ import (
 	"net/http/httptest"
 	"net/url"
 	"strings"
+	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"nave.dev/internal/live"
@@ -116,4 +118,42 @@ func TestAnswersTogether(t *testing.T) {
 			}
 		}
 	}
+}
+
+// silent is a fleet of clusters that answer nothing.
+type silent struct {
+	wide
+	asked *atomic.Int64
+}
+
+func (f silent) Ways(string) (map[string]Way, map[string]string) {
+	ways := map[string]Way{}
+	for i := range f.clusters {
+		ways[fmt.Sprintf("c%d", i)] = Way{Put: func(ctx context.Context, _ string, _ url.Values) (*http.Response, error) {
+			f.asked.Add(1)
+			<-ctx.Done()
+			return nil, context.Cause(ctx)
+		}}
+	}
+	return ways, map[string]string{}
+}
+
+// TestNotAsked tells apart who gave no answer and who was not asked for want of time.
+func TestNotAsked(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		fleet, answer := silent{wide{clusters: queriedAtOnce + 5}, &atomic.Int64{}}, httptest.NewRecorder()
+		New(fleet).ServeQuery(answer, httptest.NewRequest(http.MethodGet, "/api/v1/query?promql=up", nil))
+		var have Queried
+		if err := json.Unmarshal(answer.Body.Bytes(), &have); err != nil {
+			t.Fatal(err)
+		}
+		told := map[string]int{}
+		for _, text := range have.Errors {
+			told[text]++
+		}
+		asked := int(fleet.asked.Load())
+		if asked != queriedAtOnce || told[errQueryTime.Error()] != asked || told[errNotAsked.Error()] != fleet.clusters-asked {
+			t.Errorf("%d clusters were asked: %v", asked, told)
+		}
+	})
 }
