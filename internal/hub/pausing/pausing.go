@@ -32,6 +32,9 @@ func Read(dir string) (map[string][]spoke.Pause, error) {
 	if err != nil {
 		return map[string][]spoke.Pause{}, fmt.Errorf("reading the pauses of clusters: %w", err)
 	}
+	if pauses == nil { // the file says null
+		pauses = map[string][]spoke.Pause{}
+	}
 	return pauses, nil
 }
 
