@@ -58,6 +58,8 @@ type Options struct {
 	// Product is the version of the program.
 	Product string
 	Now     func() time.Time
+
+	limits tunnel.Limits // of the tunnel
 }
 
 // Requests are what a hub may ask of an agent beside giving it assignments.
@@ -144,7 +146,7 @@ func Run(ctx context.Context, opts Options) error {
 	a.mu.Unlock()
 	opts.Log.Info("agent started", "cluster", opts.Cluster, "hub", opts.Hub)
 	err = tunnel.Keep(ctx, tunnel.Options{
-		Hub: opts.Hub, Keeper: identity{client, a.certified}, Token: opts.Token, Roots: opts.Roots, Handler: a.handler(), Product: opts.Product, Now: opts.Now,
+		Hub: opts.Hub, Keeper: identity{client, a.certified}, Token: opts.Token, Roots: opts.Roots, Handler: a.handler(), Product: opts.Product, Now: opts.Now, Limits: opts.limits,
 		Lost: func(why error, wait time.Duration) {
 			opts.Log.Warn("no hub; the cluster is kept as it was given last", "error", why, "next", wait.Round(time.Second))
 		},

@@ -103,7 +103,18 @@ func (l Limits) asking() *http.HTTP2Config {
 // pinging is config for the level that notices a peer that is gone.
 func (l Limits) pinging() *http.HTTP2Config {
 	c := l.config()
-	c.SendPingTimeout, c.PingTimeout, c.WriteByteTimeout = pingAfter, pingWait, stuckWrite
+	c.SendPingTimeout, c.PingTimeout, c.WriteByteTimeout = l.Silence, l.Silence*6/5, stuckWrite
+	return c
+}
+
+// fetching is config for the agent's end of the level that bundles come by. What was
+// sent ahead of them is before all else that the hub says, and lost where the
+// connection breaks: four bundles' and a link's share, 7 seconds of a line of 50 kB a
+// second.
+func (l Limits) fetching() *http.HTTP2Config {
+	c := l.pinging()
+	c.MaxReceiveBufferPerConnection = 320 << 10
+	c.MaxReceiveBufferPerStream = 64 << 10
 	return c
 }
 

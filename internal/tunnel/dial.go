@@ -35,7 +35,7 @@ func (a *agent) dial(ctx context.Context, pair *tls.Certificate, roots []byte) (
 		return nil, fmt.Errorf("looking for a proxy to the hub: %w", err)
 	}
 	transport := &http.Transport{
-		Protocols: protocols(true), HTTP2: a.o.Limits.pinging(), TLSClientConfig: config,
+		Protocols: protocols(true), HTTP2: a.o.Limits.fetching(), TLSClientConfig: config,
 		DisableCompression: true, MaxResponseHeaderBytes: maxHeader, TLSHandshakeTimeout: connectTime,
 		DialContext: a.o.Dial,
 	}

@@ -43,11 +43,10 @@ const (
 	helloHeader  = "Nave-Hello"
 	reasonHeader = "Nave-Reason"
 
-	// Silence of pingAfter is broken by a ping, and one of pingAfter + pingWait ends
-	// the connection, at both ends: well within 30 seconds, and with room for the
-	// answer on a line where a second's worth of bytes is under way before it.
-	pingAfter = 10 * time.Second
-	pingWait  = 12 * time.Second
+	// silence is Limits' Silence where nothing else is said. With pinging's share on top
+	// a connection ends well within 30 seconds, and with room for the answer on a line
+	// where a second's worth of bytes is under way before it.
+	silence = 10 * time.Second
 	// stuckWrite ends a connection on which not a byte can be written.
 	stuckWrite = 25 * time.Second
 
@@ -145,6 +144,9 @@ type Limits struct {
 	// context does not say: 5 minutes. It is the limit of how slowly the other end may
 	// send and read as well.
 	Call time.Duration
+	// Silence of the other end is broken by a ping, which it has 1.2 times as long to
+	// answer before the connection ends: 10 seconds.
+	Silence time.Duration
 
 	// Connections is how many the hub has at once, from all: 10,000. The rest is the
 	// hub's too.
@@ -168,6 +170,7 @@ func (l Limits) withDefaults() Limits {
 	zero(&l.Body, 8<<20)
 	zero(&l.Answer, 64<<20)
 	zero(&l.Call, 5*time.Minute)
+	zero(&l.Silence, silence)
 	zero(&l.Connections, 10_000)
 	zero(&l.Pending, 256)
 	zero(&l.Handshake, 30*time.Second)
