@@ -21,6 +21,11 @@ import (
 // the cluster, not even in a backup.
 const identitySecret = "nave-agent-identity"
 
+// identityTime bounds one use of that Secret: the connection to the hub waits for it.
+const identityTime = 30 * time.Second
+
+var errIdentity = fmt.Errorf("the cluster did not answer within %s", identityTime)
+
 // identity keeps credentials in a Secret of the cluster.
 type identity struct {
 	client kubernetes.Interface
@@ -29,9 +34,14 @@ type identity struct {
 
 // Load implements tunnel.Keeper.
 func (k identity) Load(ctx context.Context) (tunnel.Credentials, error) {
+	ctx, cancel := context.WithTimeoutCause(ctx, identityTime, errIdentity)
+	defer cancel()
 	secret, err := k.client.CoreV1().Secrets(spoke.Namespace).Get(ctx, identitySecret, metav1.GetOptions{})
 	if apierrors.IsNotFound(err) {
 		return tunnel.Credentials{}, nil
+	}
+	if err != nil && ctx.Err() != nil {
+		err = context.Cause(ctx)
 	}
 	if err != nil {
 		return tunnel.Credentials{}, fmt.Errorf("reading the agent's identity: %w", err)
@@ -48,6 +58,8 @@ func (k identity) Load(ctx context.Context) (tunnel.Credentials, error) {
 
 // Store implements tunnel.Keeper.
 func (k identity) Store(ctx context.Context, c tunnel.Credentials) error {
+	ctx, cancel := context.WithTimeoutCause(ctx, identityTime, errIdentity)
+	defer cancel()
 	secret := &corev1.Secret{
 		ObjectMeta: metav1.ObjectMeta{
 			Namespace: spoke.Namespace, Name: identitySecret, Labels: map[string]string{"velero.io/exclude-from-backup": "true"},
@@ -58,6 +70,9 @@ func (k identity) Store(ctx context.Context, c tunnel.Credentials) error {
 	_, err := api.Update(ctx, secret, metav1.UpdateOptions{FieldManager: object.FieldManager})
 	if apierrors.IsNotFound(err) {
 		_, err = api.Create(ctx, secret, metav1.CreateOptions{FieldManager: object.FieldManager})
+	}
+	if err != nil && ctx.Err() != nil {
+		err = context.Cause(ctx)
 	}
 	if err != nil {
 		return fmt.Errorf("keeping the agent's identity: %w", err)

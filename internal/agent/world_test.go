@@ -47,7 +47,7 @@ type world struct {
 	mu      sync.Mutex
 	given   protocol.Assignment
 	bundles map[string][]byte
-	served  int    // bytes of bundles that the hub wrote
+	served  int // bytes of bundles that the hub wrote
 	link    *tunnel.Link
 	links   []*tunnel.Link // in turn
 	second  int            // times that two processes were there
