@@ -93,13 +93,18 @@ type agent struct {
 	o        Options
 	instance string
 	last     *holding // for when the keeper cannot be reached
+
+	mu      sync.Mutex
+	over    bool           // no call of the hub begins any more
+	serving sync.WaitGroup // calls of the hub
 }
 
 // Keep keeps the agent connected to its hub, until ctx ends, and returns why it
 // did. Each time that it is connected it calls serve, whose context ends with the
 // connection; when serve returns, the connection is given up, its error is told to
 // Lost, and the next one is made. A hub that dismisses the agent ends it with a
-// DismissedError. Other errors are of options.
+// DismissedError. Other errors are of options. When it returns, every call of the hub
+// that Handler serves has ended.
 func Keep(ctx context.Context, o Options, serve func(context.Context, *Conn) error) error {
 	if _, _, err := net.SplitHostPort(o.Hub); err != nil {
 		return fmt.Errorf("the hub's address %q: %w\nhint: HOST:PORT", o.Hub, err)
@@ -111,6 +116,7 @@ func Keep(ctx context.Context, o Options, serve func(context.Context, *Conn) err
 	var id [8]byte
 	rand.Read(id[:])
 	a := &agent{o: o, instance: hex.EncodeToString(id[:])}
+	defer a.settle()
 	for failures := 0; ; {
 		lasted, err := a.connect(ctx, serve)
 		if ctx.Err() != nil {
@@ -217,10 +223,31 @@ func (a *agent) connect(ctx context.Context, serve func(context.Context, *Conn) 
 	return time.Since(began), cmp.Or(conn.why(), err, errEnded)
 }
 
+// begin counts a call of the hub that begins, unless Keep is about to return.
+func (a *agent) begin() bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if !a.over {
+		a.serving.Add(1)
+	}
+	return !a.over
+}
+
+// settle waits for the calls of the hub, whose contexts ended with their connections.
+func (a *agent) settle() {
+	a.mu.Lock()
+	a.over = true
+	a.mu.Unlock()
+	a.serving.Wait()
+}
+
 func (a *agent) server() *http.Server {
 	return &http.Server{
 		Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			bounded(a.o.Handler, a.o.Limits, w, r)
+			if a.begin() {
+				defer a.serving.Done()
+				bounded(a.o.Handler, a.o.Limits, w, r)
+			}
 		}),
 		Protocols: protocols(false), HTTP2: a.o.Limits.config(), MaxHeaderBytes: maxHeader, ErrorLog: slog.NewLogLogger(a.o.Log, slog.LevelWarn),
 	}

@@ -3,6 +3,7 @@ package tunnel
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"net/http"
 	"strings"
@@ -110,6 +111,75 @@ func TestAgentStops(t *testing.T) {
 	eventually(t, "the link is there", w.linked("prod"))
 	m.stop()
 	eventually(t, "the link is gone", w.linked())
+}
+
+// TestAgentStopsInACall has an agent that is stopped end the hub's call before it
+// says that it has.
+func TestAgentStopsInACall(t *testing.T) {
+	w := newWorld(t, nil)
+	m := w.agent(w.token("prod", 1))
+	began := make(chan struct{})
+	var over atomic.Bool
+	m.o.Handler = http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		close(began)
+		<-r.Context().Done()
+		<-time.After(100 * time.Millisecond) // it puts things in order
+		over.Store(true)
+	})
+	m.start().connected()
+	eventually(t, "the link is there", w.linked("prod"))
+	link := w.server.Links()[0]
+	called := make(chan error, 1)
+	go func() {
+		_, err := call(link.Client(), AgentURL, "x")
+		called <- err
+	}()
+	<-began
+	m.stop()
+	if !over.Load() {
+		t.Error("Keep returned before the call had ended")
+	}
+	if err := <-called; err == nil {
+		t.Error("a call that was broken off is none for the hub")
+	}
+}
+
+// TestCarries tells calls over the connection of a link from those of another process
+// of the same identity, and from what is no call.
+func TestCarries(t *testing.T) {
+	var mu sync.Mutex
+	carried := map[string]int{} // calls by their path and the age of the link that carries them
+	var w *world
+	w = newWorld(t, func(o *ServerOptions) {
+		o.Second = func(context.Context, *Link, *Link) {}
+		o.Handler = http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+			mu.Lock()
+			defer mu.Unlock()
+			for i, link := range w.server.Links() {
+				if link.Carries(r.Context()) {
+					carried[fmt.Sprint(r.URL.Path, " by ", i)]++
+				}
+				if link.Carries(t.Context()) {
+					t.Error("a link carries what is no call")
+				}
+			}
+		})
+	})
+	older := w.agent(w.token("prod", 1))
+	first := older.start().connected()
+	eventually(t, "one is there", w.linked("prod"))
+	newer := w.agent("")
+	newer.memory = &memory{have: older.memory.have}
+	newer.o.Keeper = newer.memory
+	second := newer.start().connected()
+	eventually(t, "both are there", w.linked("prod", "prod"))
+	mustCall(t, first.Client(), HubURL+"/older", "", "")
+	mustCall(t, second.Client(), HubURL+"/newer", "", "")
+	mu.Lock()
+	defer mu.Unlock()
+	if len(carried) != 2 || carried["/older by 0"] != 1 || carried["/newer by 1"] != 1 {
+		t.Errorf("calls were carried as %v", carried)
+	}
 }
 
 // TestServeReturns gives up the connection when the agent's own work ends, and
