@@ -213,14 +213,13 @@ func (r *remote) ask(ctx context.Context, method, path string, body []byte, into
 	return calling.Agent(ctx, link, method, path, body, into)
 }
 
-// take takes a report over that is made in a call of an agent. It returns false if it
-// builds on one that was missed, and if it came over another connection than that
-// which counts: a late word of one that is gone would be taken for the newest.
+// take takes a report over. It returns false if it builds on one that was missed, or
+// is made in a call over another connection than that which counts.
 func (r *remote) take(call context.Context, report protocol.Report) bool {
 	r.mu.Lock()
 	if r.link == nil || !r.link.Carries(call) {
 		r.mu.Unlock()
-		return false // the connection is being replaced, or replaces one; then it tells all
+		return false // a late word would be taken for the newest; the next one tells all
 	}
 	first, facts := !r.mirror.Reported, r.mirror.Facts
 	was := r.mirror.State().Online && !first
