@@ -167,7 +167,11 @@ func differ(was, now app.Desired) bool {
 func (c *comparison) compareApps(was, now app.Desired, version string, round *round, note string) *PlanGroup {
 	group := &PlanGroup{App: now.Name, Note: note}
 	if differ(was, now) {
-		group.Note = join(join(group.Note, releaseOf(was, now)), hooksOf(now))
+		became, elsewhere := offline.Became(was.Bundle, now.Bundle)
+		group.Note = join(join(group.Note, became), hooksOf(now))
+		if elsewhere {
+			was.Bundle = nil
+		}
 		c.compareContent(group, was, now, version, round)
 		group.Changes.Sort()
 	}
@@ -217,6 +221,9 @@ func (c *comparison) compareContent(group *PlanGroup, was, now app.Desired, vers
 	if released == release { // otherwise what the app has no more stays
 		group.addPrunes(was, now, round, hold)
 	}
+	if release && len(group.Changes.With(change.Held, change.Failed)) > 0 {
+		group.Note = join(group.Note, "nothing of the revision is written while anything of it is held, or refused")
+	}
 }
 
 // compareObjects returns what changes in an object, which may not have been.
@@ -259,22 +266,6 @@ func (group *PlanGroup) addPrunes(was, now app.Desired, round *round, hold strin
 	}
 	group.Changes = append(group.Changes, plan.Kept...)
 	group.Confirm = plan.Digest
-}
-
-// releaseOf says what becomes of an app that is a release of Helm, or was one.
-func releaseOf(was, now app.Desired) string {
-	before := was.Bundle != nil && was.Bundle.Release != nil
-	switch {
-	case now.Bundle.Release == nil && !before:
-		return ""
-	case now.Bundle.Release == nil:
-		return "is no release of Helm any more: its objects are taken over, and Helm's records stay"
-	case before:
-		return "its release gets another revision"
-	case was.Bundle == nil:
-		return "is installed as a release of Helm"
-	}
-	return "becomes a release of Helm: nothing is deleted, and what exists is taken over if it says adopt"
 }
 
 // hooksOf names the hooks that a sync of an app runs.

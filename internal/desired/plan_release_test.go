@@ -61,7 +61,7 @@ api on all 3 clusters
 `}, {
 			"more than may go unasked", map[string]string{"charts/api/templates/many.yaml": many(8)}, map[string]string{"charts/api/templates/many.yaml": many(2)}, `
 api on all 3 clusters
-  its release gets another revision
+  its release gets another revision; nothing of the revision is written while anything of it is held, or refused
   held      ConfigMap shop/c2: 6 of the app's 9 objects would go, more than 5
   held      ConfigMap shop/c3: 6 of the app's 9 objects would go, more than 5
   held      ConfigMap shop/c4: 6 of the app's 9 objects would go, more than 5
@@ -104,6 +104,29 @@ api on all 3 clusters
 
 3 of 3 clusters change
 `}, {
+			"templates that ask what was before", map[string]string{"charts/api/templates/asks.yaml": "{{ if .Release.IsUpgrade }}{{ end }}"},
+			map[string]string{"deliveries/api.yaml": release("{color: red}")}, `
+api on all 3 clusters
+  its release gets another revision; on the cluster it may come to something else: its templates ask whether it is installed or upgraded, or for the revision
+  updated   ConfigMap shop/api
+              data.color: "blue" -> "red"
+
+3 of 3 clusters change
+`}, {
+			"another release", map[string]string{"charts/api/templates/gone.yaml": service}, map[string]string{
+				"charts/api/templates/gone.yaml": "", "deliveries/api.yaml": strings.Replace(release("{color: blue}"), "helm: {", "helm: {releaseName: other, ", 1)}, `
+api on all 3 clusters
+  is installed as another release of Helm: the one before, shop/api, stays with its objects
+  created   ConfigMap shop/other
+
+3 of 3 clusters change
+`}, {
+			"another way to bring it about", nil, map[string]string{"deliveries/api.yaml": strings.Replace(release("{color: blue}"), "release: {}", "release: {retries: 3}", 1)}, `
+api on all 3 clusters
+  how its release is brought about changes, and no revision follows
+
+3 of 3 clusters change
+`}, {
 			"templates that fail", nil, map[string]string{"charts/api/templates/broken.yaml": broken}, `
 api on all 3 clusters
   its release gets another revision; which objects change cannot be told: chart/templates/broken.yaml:1: no color
@@ -112,7 +135,7 @@ api on all 3 clusters
 `}, {
 			"what limits refuse", nil, map[string]string{"charts/api/templates/gone.yaml": service, "deliveries/api.yaml": release("{color: blue}", "limits: {kinds: [ConfigMap]}")}, `
 api on all 3 clusters
-  its options change: limits: (none) -> {"kinds":["ConfigMap"]}; its release gets another revision
+  its options change: limits: (none) -> {"kinds":["ConfigMap"]}; its release gets another revision; nothing of the revision is written while anything of it is held, or refused
   failed    Service shop/api: limits allow the kinds ConfigMap, not Service
 
 3 of 3 clusters change

@@ -10,10 +10,14 @@ import (
 	"errors"
 	"fmt"
 	"path"
+	"regexp"
 	"runtime"
+	"slices"
+	"strings"
 	"sync"
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"sigs.k8s.io/yaml"
 
 	"nave.dev/internal/app"
 	"nave.dev/internal/chartsource/archive"
@@ -118,8 +122,64 @@ func (r *Releases) render(ctx context.Context, release *app.Release, version str
 	if err != nil {
 		return nil, nil, err
 	}
+	doubts = result.Warnings
+	if asksForHistory(release.Chart) {
+		doubts = append(slices.Clip(doubts), "its templates ask whether it is installed or upgraded, or for the revision")
+	}
 	bundle, err = r.postRender(ctx, release, result.Bundle)
-	return bundle, result.Warnings, err
+	return bundle, doubts, err
+}
+
+// history is what templates ask about what was before.
+var history = regexp.MustCompile(`\b(IsUpgrade|IsInstall)\b|\bRelease\.Revision\b`)
+
+// asksForHistory reports whether templates of a chart, or of one that it depends on,
+// may come out otherwise when the release is not new.
+func asksForHistory(chart app.Chart) bool {
+	return slices.ContainsFunc(chart.Files, func(f app.ChartFile) bool {
+		return (strings.HasPrefix(f.Name, "templates/") || strings.Contains(f.Name, "/templates/")) && path.Base(f.Name) != "NOTES.txt" && history.Match(f.Data)
+	})
+}
+
+// Became says what becomes of an app that is a release of Helm now, or was one; of
+// that neither is, nothing. Of one that is another release than before, or starts
+// anew, elsewhere is set: its objects are not those of before.
+func Became(was, now *app.Bundle) (text string, elsewhere bool) {
+	var before *app.Release
+	if was != nil {
+		before = was.Release
+	}
+	after := now.Release
+	switch {
+	case after == nil && before == nil:
+		return "", false
+	case after == nil:
+		return "is no release of Helm any more: its objects are taken over, and Helm's records stay", false
+	case was == nil:
+		return "is installed as a release of Helm", false
+	case before == nil:
+		return "becomes a release of Helm: nothing is deleted, and what exists is taken over if it says adopt", false
+	case before.ID() != after.ID() || before.Namespace != after.Namespace:
+		return fmt.Sprintf("is installed as another release of Helm: the one before, %s/%s, stays with its objects", before.Namespace, before.Name), true
+	case after.Reinstall && chartName(before.Chart) != chartName(after.Chart):
+		return "its release is uninstalled and installed anew, as its chart has another name", true
+	case before.Wanted() == after.Wanted():
+		return "how its release is brought about changes, and no revision follows", false
+	}
+	return "its release gets another revision", false
+}
+
+// chartName is the name of a chart, empty if it cannot be read.
+func chartName(chart app.Chart) string {
+	var about struct {
+		Name string `json:"name"`
+	}
+	for _, file := range chart.Files {
+		if file.Name == "Chart.yaml" {
+			_ = yaml.Unmarshal(file.Data, &about) // the render says what is wrong with it
+		}
+	}
+	return about.Name
 }
 
 // unknown says what of a release only its cluster knows, if it decides all of it.
