@@ -172,8 +172,8 @@ func (h *Hub) agentCalls() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("POST "+protocol.ReportPath, func(w http.ResponseWriter, r *http.Request) {
 		id, _ := tunnel.From(r.Context())
-		var report protocol.Report
-		if err := protocol.Read(r.Body, &report); err != nil {
+		report, err := protocol.ReadReport(r.Body)
+		if err != nil {
 			http.Error(w, err.Error(), http.StatusBadRequest)
 			return
 		}

@@ -41,6 +41,8 @@ type Report struct {
 	First int64 `json:"first,omitempty"`
 	// Mark is the one that a hub told this agent last, in a whole report.
 	Mark json.RawMessage `json:"mark,omitempty"`
+
+	size int // in bytes, as it was read
 }
 
 // Known is what an agent knows of its cluster at one moment.
@@ -119,6 +121,7 @@ type Mirror struct {
 	Reported bool
 
 	sequence int64
+	grown    int    // bytes of the reports since the last whole one
 	instance string // of the agent's process that told events last
 	heard    int64  // number of the last event of it
 	state    spoke.State
@@ -134,13 +137,13 @@ func (m *Mirror) Restart() { m.sequence = 0 }
 func (m *Mirror) Begun() bool { return m.sequence != 0 }
 
 // Take takes a report over. It returns false if it builds on one that the mirror
-// has not.
+// has not, or the next one has to be whole.
 func (m *Mirror) Take(r Report) bool {
-	if !r.Whole && (m.sequence == 0 || r.Sequence != m.sequence+1) {
+	if !r.Whole && (m.sequence == 0 || r.Sequence != m.sequence+1 || m.grown+r.size > maxGrown) {
 		return false
 	}
-	if r.Whole {
-		m.apps = map[string]spoke.AppState{}
+	if m.grown += r.size; r.Whole {
+		m.apps, m.grown = map[string]spoke.AppState{}, 0
 	}
 	m.sequence, m.Shows, m.Number, m.Checks, m.Reported = r.Sequence, r.Shows, r.Number, r.Checks, true
 	for _, one := range r.Apps {

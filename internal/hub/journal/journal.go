@@ -3,36 +3,67 @@
 package journal
 
 import (
+	"encoding/json"
+	"slices"
 	"sync"
 
 	"nave.dev/internal/spoke"
 )
 
-// journalSize is how many events are kept in memory. They are trimmed some at a
-// time, so that one more does not cost a copy of all.
+// journalSize is how many events are kept in memory, and journalBytes how long they
+// may be together. They are trimmed some at a time, so that one more does not cost a
+// copy of all.
 const (
-	journalSize = 10_000
-	journalTrim = journalSize / 10
+	journalSize  = 10_000
+	journalTrim  = journalSize / 10
+	journalBytes = 64 << 20
 )
 
 // Journal keeps the last events and wakes who waits for news.
 type Journal struct {
 	mu     sync.Mutex
 	events []spoke.Event
+	sizes  []int // of events, in bytes
+	bytes  int   // of all of them
 	first  int64 // number of events[0]
 	news   chan struct{}
 }
 
 // Add adds an event, and wakes who waits.
 func (j *Journal) Add(e spoke.Event) {
+	size := sizeOf(e)
 	j.mu.Lock()
-	j.events = append(j.events, e)
-	if over := len(j.events) - journalSize; over > journalTrim {
-		j.events = append([]spoke.Event(nil), j.events[over:]...)
+	j.events, j.sizes = append(j.events, e), append(j.sizes, size)
+	j.bytes += size
+	over := len(j.events) - journalSize
+	if over > journalTrim || j.bytes > journalBytes {
+		over = max(over, 0)
+		for left := j.bytes - sum(j.sizes[:over]); left > journalBytes-journalBytes/10 && over < len(j.events)-1; over++ {
+			left -= j.sizes[over]
+		}
+		j.bytes -= sum(j.sizes[:over])
+		j.events, j.sizes = slices.Clone(j.events[over:]), slices.Clone(j.sizes[over:])
 		j.first += int64(over)
 	}
 	j.mu.Unlock()
 	j.Wake()
+}
+
+// sizeOf is about how much memory an event takes.
+func sizeOf(e spoke.Event) int {
+	size := 256 + len(e.App) + len(e.Message)
+	if len(e.Changes) > 0 {
+		changes, _ := json.Marshal(e.Changes) // plain data
+		size += 2 * len(changes)
+	}
+	return size
+}
+
+func sum(sizes []int) (total int) {
+	for _, size := range sizes {
+		total += size
+	}
+	return total
 }
 
 // Wake tells who waits that something is another than before.

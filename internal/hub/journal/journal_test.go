@@ -1,6 +1,7 @@
 package journal
 
 import (
+	"strings"
 	"testing"
 
 	"nave.dev/internal/spoke"
@@ -40,5 +41,25 @@ func TestJournal(t *testing.T) {
 	}
 	if events, next := j.Since(-1, 2); len(events) != 2 || next != total {
 		t.Errorf("the last two: %d events, next %d of %d", len(events), next, total)
+	}
+}
+
+// TestLongEvents adds events that are longer together than the journal may be.
+func TestLongEvents(t *testing.T) {
+	var j Journal
+	event := spoke.Event{Message: strings.Repeat("m", 1<<20)}
+	most := int64(journalBytes >> 20)
+	for i := range 3 * most {
+		j.Add(event)
+		if events, next := j.Since(0, journalSize); int64(len(events)) > most || next != i+1 {
+			t.Fatalf("%d events of a megabyte are kept, next %d", len(events), next)
+		}
+	}
+	if events, _ := j.Since(-1, journalSize); int64(len(events)) < most/2 {
+		t.Errorf("only %d are kept", len(events))
+	}
+	j.Add(spoke.Event{Message: strings.Repeat("m", journalBytes+1)})
+	if events, _ := j.Since(-1, 1); len(events) != 1 {
+		t.Error("the last event is not there, however long")
 	}
 }
