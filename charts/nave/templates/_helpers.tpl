@@ -15,6 +15,7 @@ app.kubernetes.io/component: {{ .component }}
 {{- end -}}
 
 {{- define "nave.pod" -}}
+enableServiceLinks: false
 securityContext:
   runAsNonRoot: true
   runAsUser: 65532
