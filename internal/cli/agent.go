@@ -53,7 +53,7 @@ a hub, by --dir, and see that cluster alone.`,
 			}
 			opts.Product, opts.WorkerCommand = s.version, s.worker
 			go heap.Release(cmd.Context())
-			if alone.Repo != "" {
+			if alone.Repo.URL != "" {
 				return alone.Run(cmd.Context(), s.directory(), opts)
 			}
 			if roots != "" {

@@ -11,7 +11,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"nave.dev/api/v1alpha1"
+	"nave.dev/internal/cli/fleetrepo"
 	"nave.dev/internal/heap"
 	"nave.dev/internal/hub"
 	"nave.dev/internal/hub/upkeep"
@@ -79,8 +79,9 @@ func (s *settings) authority() string { return filepath.Join(s.directory(), "aut
 
 func newHub(s *settings) *cobra.Command {
 	var (
-		opts                    hub.Options
-		branch, tokenFile, form string
+		opts hub.Options
+		repo fleetrepo.Flags
+		form string
 	)
 	command := &cobra.Command{
 		Use:   "hub --repo URL {--agents ADDRESS | --kubeconfigs DIR}",
@@ -92,6 +93,7 @@ kubeconfigs is kept from the hub's own process. Ctrl-C ends the hub; the cluster
 stay as they are, and agents go on with what they have.`,
 		Example: `  nave hub --repo https://git.example.com/fleet.git --token-file token --kubeconfigs ./kubeconfigs
   nave hub init acme && nave hub --repo https://git.example.com/fleet.git --agents 0.0.0.0:7443
+  nave hub --repo git@git.example.com:platform/fleet.git --ssh-key-file key --known-hosts-file known_hosts --agents 0.0.0.0:7443
   nave hub --repo file:///srv/fleet.git --kubeconfigs ./kubeconfigs --listen 127.0.0.1:7480 --webhook-secret-file secret`,
 		Args: arguments(0, 0),
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -131,18 +133,15 @@ stay as they are, and agents go on with what they have.`,
 				return &UsageError{fmt.Errorf("--kubeconfigs %q is no directory\nhint: it is a directory with a file NAME.kubeconfig for each cluster", opts.Kubeconfigs)}
 			}
 			opts.Dir, opts.WorkerCommand, opts.Product = s.directory(), s.worker, s.version
-			opts.Repository.Revision = v1alpha1.Revision{Branch: branch}
-			if tokenFile != "" {
-				opts.Repository.Credential = &v1alpha1.Credential{TokenFile: tokenFile}
+			if opts.Repository, err = repo.Repository(); err != nil {
+				return &UsageError{err}
 			}
 			go heap.Release(cmd.Context())
 			return hub.Run(cmd.Context(), opts)
 		},
 	}
 	flags := command.Flags()
-	flags.StringVar(&opts.Repository.URL, "repo", "", "URL of the fleet repository")
-	flags.StringVar(&branch, "branch", "", "its branch (default: the repository's own default branch)")
-	flags.StringVar(&tokenFile, "token-file", "", "file with a password or token for the fleet repository")
+	repo.Add(flags, "URL of the fleet repository", "token-file", "")
 	flags.StringVar(&opts.Agents, "agents", "", "address at which agents dial in, such as 0.0.0.0:7443")
 	flags.StringVar(&opts.Authority, "authority", "", "directory with the key that nave hub init made (default: authority in --dir)")
 	flags.StringVar(&opts.People.API, "api", "", "address at which people log in over TLS, such as 0.0.0.0:7444")

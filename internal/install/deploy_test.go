@@ -107,7 +107,9 @@ func TestChartRefuses(t *testing.T) {
 		"URL of the fleet repository":             {"nave", map[string]any{"hub": map[string]any{"enabled": true}}},
 		"is for an agent without a hub":           {Namespace, agentWith(map[string]any{"hub": "h:1", "repository": "u"})},
 		"go with agent.repository":                {Namespace, agentWith(map[string]any{"hub": "h:1", "tokenKey": "token"})},
-		"a key in agent.credentialsSecret":        {Namespace, agentWith(map[string]any{"repository": "u", "tokenKey": "token"})},
+		"keys in agent.credentialsSecret":         {Namespace, agentWith(map[string]any{"repository": "u", "tokenKey": "token"})},
+		"keys in hub.credentialsSecret":           {"nave", map[string]any{"hub": map[string]any{"enabled": true, "repository": "u", "sshKey": "id"}}},
+		"sshKey for one by ssh":                   {Namespace, agentWith(map[string]any{"repository": "u", "credentialsSecret": "c", "tokenKey": "token", "sshKey": "id"})},
 		"address of the hub, HOST:PORT":           {Namespace, agentWith(nil)},
 	} {
 		if _, err := render(in.namespace, in.values); err == nil || !strings.Contains(err.Error(), want) {

@@ -12,30 +12,27 @@ import (
 
 	"github.com/spf13/pflag"
 
-	"nave.dev/api/v1alpha1"
 	"nave.dev/internal/agent"
-	"nave.dev/internal/desired"
+	"nave.dev/internal/cli/fleetrepo"
 	"nave.dev/internal/hub"
 	"nave.dev/internal/hub/alone"
 )
 
-// Flags are those of an agent without a hub. Without Repo the agent has one.
+// Flags are those of an agent without a hub. Without a URL of Repo the agent has one.
 type Flags struct {
-	Repo                       string // URL of the fleet repository
-	branch, token, credentials string
-	interval                   time.Duration
+	Repo        fleetrepo.Flags
+	credentials string
+	interval    time.Duration
 }
 
 var (
-	onlyAlone   = []string{"branch", "git-token-file", "credentials", "interval"}
+	onlyAlone   = append(fleetrepo.Names("git-token-file"), "credentials", "interval")
 	onlyWithHub = []string{"hub", "token-file", "roots-file", "refuse", "profiles"}
 )
 
 // Add defines the flags.
 func (a *Flags) Add(flags *pflag.FlagSet) {
-	flags.StringVar(&a.Repo, "repo", "", "URL of the fleet repository, of an agent without a hub")
-	flags.StringVar(&a.branch, "branch", "", "with --repo, its branch (default: the repository's own default branch)")
-	flags.StringVar(&a.token, "git-token-file", "", "with --repo, file with a password or token for it")
+	a.Repo.Add(flags, "URL of the fleet repository, of an agent without a hub", "git-token-file", "with --repo, ")
 	flags.StringVar(&a.credentials, "credentials", "", "with --repo, directory of the files that credentials of other sources name")
 	flags.DurationVar(&a.interval, "interval", time.Minute, "with --repo, time between looks at the remotes")
 }
@@ -50,28 +47,30 @@ func (a *Flags) Check(flags *pflag.FlagSet) error {
 		return names[at]
 	}
 	switch other, own := given(onlyWithHub), given(onlyAlone); {
-	case a.Repo != "" && other != "":
+	case a.Repo.URL != "" && other != "":
 		return fmt.Errorf("--%s does not go with --repo: such an agent has no hub", other)
-	case a.Repo == "" && !flags.Changed("hub"):
+	case a.Repo.URL == "" && !flags.Changed("hub"):
 		return errors.New("--hub or --repo missing\nhint: nave agent --help")
-	case a.Repo == "" && own != "":
+	case a.Repo.URL == "" && own != "":
 		return fmt.Errorf("--%s goes with --repo", own)
 	case a.interval < 0:
 		return errors.New("--interval is negative")
-	case a.Repo == "":
+	case a.Repo.URL == "":
 		hub := flags.Lookup("hub").Value.String()
 		if _, _, err := net.SplitHostPort(hub); err != nil {
 			return fmt.Errorf("--hub %q is not HOST:PORT", hub)
 		}
+		return nil
 	}
-	return nil
+	_, err := a.Repo.Repository()
+	return err
 }
 
 // Run keeps the cluster of an agent by the fleet repository, in a directory.
 func (a *Flags) Run(ctx context.Context, dir string, opts agent.Options) error {
-	repository := desired.Repository{URL: a.Repo, Revision: v1alpha1.Revision{Branch: a.branch}}
-	if a.token != "" {
-		repository.Credential = &v1alpha1.Credential{TokenFile: a.token}
+	repository, err := a.Repo.Repository()
+	if err != nil {
+		return err
 	}
 	return hub.Run(ctx, hub.Options{
 		Alone: &alone.Cluster{Name: opts.Cluster, Config: opts.Config},

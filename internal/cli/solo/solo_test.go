@@ -20,6 +20,7 @@ func TestCheck(t *testing.T) {
 		{"nobody could ask what is refused", []string{"--repo=file:///fleet.git", "--refuse=diff"}, "--refuse does not go with --repo"},
 		{"a hub follows Git itself", []string{"--hub=hub.example.com:7443", "--branch=main"}, "--branch goes with --repo"},
 		{"no port", []string{"--hub=hub.example.com"}, "is not HOST:PORT"},
+		{"a key without hosts", []string{"--repo=git@git.example.com:fleet.git", "--ssh-key-file=k"}, "--known-hosts-file go together"},
 		{"time runs forward", []string{"--repo=file:///fleet.git", "--interval=-1s"}, "negative"},
 	} {
 		var f Flags
