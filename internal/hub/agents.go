@@ -269,7 +269,9 @@ func (h *Hub) serveJoin(w http.ResponseWriter, r *http.Request) {
 	var token string
 	var claims authority.Claims
 	err = h.audit.Do(r.Context(), entry(r, a, a.Cluster), func() (_ any, err error) {
-		token, claims, err = h.agents.authority.Token(a.Cluster, number, a.For, h.opts.Now())
+		if err = h.store.IssueToken(r.Context(), a.Cluster, number); err == nil {
+			token, claims, err = h.agents.authority.Token(a.Cluster, number, a.For, h.opts.Now())
+		}
 		return map[string]any{"identity": number, "expires": claims.Expires}, err
 	})
 	if err != nil {

@@ -18,8 +18,8 @@ var (
 	// ErrTokenUsed says that a token was used before, with another key.
 	ErrTokenUsed = errors.New("the token was used before")
 	// ErrSuperseded says that a token's identity number is not above the one that its
-	// cluster has.
-	ErrSuperseded = errors.New("the cluster was enrolled by a later token")
+	// cluster has, or is below that of a later token.
+	ErrSuperseded = errors.New("a later token was made for the cluster, or has enrolled it")
 )
 
 // Store is what a hub remembers. Its methods are safe for concurrent use. Where
@@ -46,18 +46,22 @@ type Store interface {
 	// Clusters returns what is known of all clusters, by name.
 	Clusters(ctx context.Context) ([]Cluster, error)
 	// Dismiss has a cluster's identities not be accepted any more: those up to the
-	// highest that it has had, which is returned, or 0, and the one above, which a
-	// token may have that nobody has used yet. What is known of it is forgotten.
+	// highest that it has had, which is returned, or 0, and those that tokens have
+	// which nobody has used yet. What is known of it is forgotten.
 	Dismiss(ctx context.Context, cluster string) (int64, error)
 	// Dismissed returns the highest identity that was dismissed, by cluster.
 	Dismissed(ctx context.Context) (map[string]int64, error)
 
+	// IssueToken writes down the identity number of a token that is given away: earlier
+	// tokens of the cluster are of no use from then on.
+	IssueToken(ctx context.Context, cluster string, number int64) error
 	// UseToken writes down that a token enrols a key. A token is used once, but for
 	// the same key again, so that an agent which did not hear the answer can ask
 	// once more. Each identity number of a cluster enrols at most one token. The
 	// errors are ErrTokenUsed and ErrSuperseded, beside those of the disk.
 	UseToken(ctx context.Context, token Token) error
-	// Identity returns the highest number that the cluster has had, or 0.
+	// Identity returns the highest number that the cluster has had, or that a token of
+	// it has, or 0.
 	Identity(ctx context.Context, cluster string) (int64, error)
 
 	// Origin says which database this is, and whether it may lack what happened.

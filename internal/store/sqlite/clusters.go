@@ -78,11 +78,17 @@ func (s *Store) Dismiss(ctx context.Context, cluster string) (number int64, err 
 		if err != nil {
 			return err
 		}
-		// The next number may be in a token that nobody has used yet.
-		if _, err := raise(ctx, tx, cluster, number+1); err != nil {
+		// Higher numbers may be in tokens that nobody has used yet, the next one also in a
+		// token that was made before these were written down.
+		issued, err := issued(ctx, tx, cluster)
+		if err != nil {
 			return err
 		}
-		_, err = tx.ExecContext(ctx, `INSERT OR REPLACE INTO dismissed VALUES (?, ?)`, cluster, number+1)
+		last := max(number+1, issued)
+		if _, err := raise(ctx, tx, cluster, last); err != nil {
+			return err
+		}
+		_, err = tx.ExecContext(ctx, `INSERT OR REPLACE INTO dismissed VALUES (?, ?)`, cluster, last)
 		return err
 	})
 	if err != nil {
@@ -112,6 +118,25 @@ func (s *Store) Dismissed(ctx context.Context) (map[string]int64, error) {
 	return numbers, rows.Err()
 }
 
+// IssueToken writes down the number of a token that is given away.
+func (s *Store) IssueToken(ctx context.Context, cluster string, number int64) error {
+	err := s.write(ctx, func(tx *sql.Tx) error {
+		_, err := tx.ExecContext(ctx, `INSERT INTO issued VALUES (?, ?)
+			ON CONFLICT (cluster) DO UPDATE SET number = excluded.number WHERE excluded.number > number`, cluster, number)
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("writing down the token of cluster %q: %w", cluster, err)
+	}
+	return nil
+}
+
+// issued returns the highest number of a cluster's tokens, or 0.
+func issued(ctx context.Context, tx *sql.Tx, cluster string) (number int64, err error) {
+	err = tx.QueryRowContext(ctx, `SELECT coalesce(max(number), 0) FROM issued WHERE cluster = ?`, cluster).Scan(&number)
+	return number, err
+}
+
 // UseToken writes down that a token enrols a key.
 func (s *Store) UseToken(ctx context.Context, token store.Token) error {
 	if token.ID == "" || token.Cluster == "" || token.Key == "" || token.Identity < 1 {
@@ -126,6 +151,11 @@ func (s *Store) UseToken(ctx context.Context, token store.Token) error {
 			return store.ErrTokenUsed
 		case !errors.Is(err, sql.ErrNoRows):
 			return err
+		}
+		if later, err := issued(ctx, tx, token.Cluster); err != nil {
+			return err
+		} else if token.Identity < later {
+			return store.ErrSuperseded
 		}
 		// The number alone keeps a token from a second use also after it was forgotten.
 		if raised, err := raise(ctx, tx, token.Cluster, token.Identity); err != nil {
@@ -153,9 +183,11 @@ func raise(ctx context.Context, tx *sql.Tx, cluster string, number int64) (bool,
 	return n > 0, err
 }
 
-// Identity returns the highest number that the cluster has had, or 0.
+// Identity returns the highest number that the cluster has had, or that a token of it
+// has, or 0.
 func (s *Store) Identity(ctx context.Context, cluster string) (number int64, err error) {
-	err = s.readers.QueryRowContext(ctx, `SELECT coalesce(max(number), 0) FROM identities WHERE cluster = ?`, cluster).Scan(&number)
+	err = s.readers.QueryRowContext(ctx, `SELECT coalesce(max(number), 0) FROM
+		(SELECT cluster, number FROM identities UNION ALL SELECT cluster, number FROM issued) WHERE cluster = ?`, cluster).Scan(&number)
 	if err != nil {
 		return 0, fmt.Errorf("reading the identity number of cluster %q: %w", cluster, explain(err))
 	}

@@ -336,3 +336,41 @@ func TestOneProcess(t *testing.T) {
 		t.Errorf("restored while it is open: %v", err)
 	}
 }
+
+// TestIssuedTokens has a later token make the ones before it useless, and a removal
+// reach those that nobody has used.
+func TestIssuedTokens(t *testing.T) {
+	s := start(t, t.TempDir(), Options{Now: func() time.Time { return noon }})
+	end := noon.Add(time.Hour)
+	token := func(number int64) store.Token {
+		return store.Token{ID: fmt.Sprint("t", number), Cluster: "a", Identity: number, Key: fmt.Sprint("k", number), End: end}
+	}
+	for _, number := range []int64{1, 7, 5} {
+		if err := s.IssueToken(t.Context(), "a", number); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if n, err := s.Identity(t.Context(), "a"); err != nil || n != 7 {
+		t.Errorf("the highest number is %d (%v), want 7", n, err)
+	}
+	for number, want := range map[int64]error{1: store.ErrSuperseded, 5: store.ErrSuperseded, 7: nil} {
+		if err := s.UseToken(t.Context(), token(number)); !errors.Is(err, want) {
+			t.Errorf("token %d: %v, want %v", number, err, want)
+		}
+	}
+	if err := s.UseToken(t.Context(), token(7)); err != nil {
+		t.Errorf("whose answer was lost: %v", err)
+	}
+	if err := s.IssueToken(t.Context(), "a", 12); err != nil {
+		t.Fatal(err)
+	}
+	if n, err := s.Dismiss(t.Context(), "a"); err != nil || n != 7 {
+		t.Errorf("dismissed is %d (%v), want 7", n, err)
+	}
+	if upTo, err := s.Dismissed(t.Context()); err != nil || upTo["a"] != 12 {
+		t.Errorf("dismissed are those up to %d (%v), want 12", upTo["a"], err)
+	}
+	if err := s.UseToken(t.Context(), token(12)); !errors.Is(err, store.ErrSuperseded) {
+		t.Errorf("the token of a cluster that was removed: %v", err)
+	}
+}
