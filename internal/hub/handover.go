@@ -52,6 +52,11 @@ func (h *Hub) compile(ctx context.Context, pinned *desired.Pinned) error {
 		}
 		receivers[name] = h.receiver(name, members[name], c)
 	}
+	for name, m := range members {
+		if r, ok := m.spoke.(*remote); ok && receivers[name].Assignment == nil {
+			r.owe(true)
+		}
+	}
 	var group sync.WaitGroup
 	turn := make(chan struct{}, 16)
 	for name, given := range desired.Handover(pinned.ID(), receivers, all-len(receivers)) {
@@ -154,5 +159,8 @@ func (h *Hub) give(m *member, given desired.Given, sources map[string]string) {
 	h.mu.Unlock()
 	if news {
 		m.spoke.Assign(next)
+	}
+	if r, ok := m.spoke.(*remote); ok {
+		r.owe(false)
 	}
 }

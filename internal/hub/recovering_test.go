@@ -174,3 +174,26 @@ func TestRecovering(t *testing.T) {
 		t.Errorf("the history: %s", recorder.Body)
 	}
 }
+
+// TestReportedBeforeGiven has an agent report to a hub that has compiled without it:
+// what it shows is of another state of Git than the one in force, until it is given
+// that, and `nave wait` must not take it for the new one.
+func TestReportedBeforeGiven(t *testing.T) {
+	h := lostHub(t, t.TempDir())
+	r := h.agentOf("one")
+	sync := func() spoke.SyncStatus { return r.State().Sync }
+	says := func() {
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		r.mirror.Take(protocol.Report{Whole: true, Sequence: 1, State: spoke.State{Cluster: "one", Sync: spoke.Synced}})
+	}
+	r.owe(true) // as a compilation without it does
+	says()
+	if have := sync(); have != spoke.OutOfSync {
+		t.Errorf("a cluster that was given nothing of the state in force is %s", have)
+	}
+	r.owe(false)
+	if have := sync(); have != spoke.Synced {
+		t.Errorf("a cluster that was given what it has is %s", have)
+	}
+}

@@ -34,6 +34,7 @@ type remote struct {
 	link    *tunnel.Link
 	since   time.Time // when there was a link last, or the hub began
 	wanted  *spoke.Assigned
+	owed    bool   // what it is to be given of the state that is in force is not known yet
 	key     string // of wanted, as it is for the agent
 	content string // key of wanted, for any agent
 	spoken  int    // minor version of the protocol that the agent spoke last
@@ -76,6 +77,14 @@ func (r *remote) Assign(a *spoke.Assigned) {
 	signal(r.wake)
 }
 
+// owe notes whether a state of Git comes into force of which the cluster has been given
+// nothing: what it shows until then is of an earlier one.
+func (r *remote) owe(owed bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.owed = owed
+}
+
 // Judge implements keeper. Checks that cannot be sent are those of before.
 func (r *remote) Judge(j judgment) {
 	packed, err := protocol.NewChecks(j.own.Files, checks.Dir, j.own.Digest)
@@ -116,7 +125,7 @@ func (r *remote) State() spoke.State {
 	case r.refusal != "":
 		state.Error = r.refusal
 	}
-	if r.wanted != nil && r.mirror.Shows != r.key && state.Sync == spoke.Synced {
+	if (r.owed || r.wanted != nil && r.mirror.Shows != r.key) && state.Sync == spoke.Synced {
 		state.Sync = spoke.OutOfSync
 	}
 	return state
