@@ -210,7 +210,7 @@ func (c *comparison) compareContent(group *PlanGroup, was, now app.Desired, vers
 		before[object.Of(u)] = u
 	}
 	for _, u := range now.Bundle.Objects {
-		entry, changed := c.compareObjects(before[object.Of(u)], u, now.Options)
+		entry, changed := c.compareObjects(before[object.Of(u)], u, now.Options, !release) // Helm writes all objects each time
 		if entry.Action == change.Created && round.had[entry.Object] {
 			entry.Action = change.Adopted // from the app that had it
 		}
@@ -226,11 +226,12 @@ func (c *comparison) compareContent(group *PlanGroup, was, now app.Desired, vers
 	}
 }
 
-// compareObjects returns what changes in an object, which may not have been.
-func (c *comparison) compareObjects(was, now *unstructured.Unstructured, options app.Options) (entry change.Entry, changed bool) {
+// compareObjects returns what changes in an object, which may not have been. Where once
+// is set, some objects are created and then left as they are.
+func (c *comparison) compareObjects(was, now *unstructured.Unstructured, options app.Options, once bool) (entry change.Entry, changed bool) {
 	entry = change.Entry{Object: object.Of(now), Action: change.Created}
 	if was != nil {
-		if options.CreateOnly.Match(entry.Object) || object.OnceAsked(now) {
+		if once && (options.CreateOnly.Match(entry.Object) || object.OnceAsked(now)) {
 			return entry, false // however it comes out
 		}
 		entry.Action = change.Updated

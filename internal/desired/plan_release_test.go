@@ -22,6 +22,7 @@ func TestPlanOfReleases(t *testing.T) {
 			"spec: {template: {spec: {containers: [{name: a, image: '{{ .Values.color }}'}], restartPolicy: Never}}}\n"
 		secret = "apiVersion: v1\nkind: Secret\nmetadata: {name: db}\nstringData: {password: '{{ .Values.color }}'}\n"
 		chosen = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: chosen}\ndata: {found: '{{ lookup \"v1\" \"Secret\" \"shop\" \"db\" | len }}'}\n"
+		once   = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: once, annotations: {kustomize.toolkit.fluxcd.io/ssa: IfNotPresent}}\ndata: {color: COLOR}\n"
 		broken = "{{ fail \"no color\" }}"
 	)
 	many := func(n int) string {
@@ -109,6 +110,15 @@ api on all 3 clusters
 api on all 3 clusters
   its release gets another revision; on the cluster it may come to something else: its templates ask whether it is installed or upgraded, or for the revision
   updated   ConfigMap shop/api
+              data.color: "blue" -> "red"
+
+3 of 3 clusters change
+`}, {
+			"what Kustomizations only create", map[string]string{"charts/api/templates/once.yaml": strings.Replace(once, "COLOR", "blue", 1)},
+			map[string]string{"charts/api/templates/once.yaml": strings.Replace(once, "COLOR", "red", 1)}, `
+api on all 3 clusters
+  its release gets another revision
+  updated   ConfigMap shop/once
               data.color: "blue" -> "red"
 
 3 of 3 clusters change

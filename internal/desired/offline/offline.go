@@ -130,14 +130,23 @@ func (r *Releases) render(ctx context.Context, release *app.Release, version str
 	return bundle, doubts, err
 }
 
-// history is what templates ask about what was before.
-var history = regexp.MustCompile(`\b(IsUpgrade|IsInstall)\b|\bRelease\.Revision\b`)
+// asked is what templates read of the release: a field of it, or all.
+var asked = regexp.MustCompile(`\.Release\b(\.\w+)?`)
 
 // asksForHistory reports whether templates of a chart, or of one that it depends on,
 // may come out otherwise when the release is not new.
 func asksForHistory(chart app.Chart) bool {
 	return slices.ContainsFunc(chart.Files, func(f app.ChartFile) bool {
-		return (strings.HasPrefix(f.Name, "templates/") || strings.Contains(f.Name, "/templates/")) && path.Base(f.Name) != "NOTES.txt" && history.Match(f.Data)
+		template := strings.HasPrefix(f.Name, "templates/") || strings.Contains(f.Name, "/templates/")
+		if path.Base(f.Name) == "NOTES.txt" {
+			return false
+		}
+		if bytes.Contains(f.Data, []byte("IsUpgrade")) || bytes.Contains(f.Data, []byte("IsInstall")) {
+			return true
+		}
+		return template && slices.ContainsFunc(asked.FindAllSubmatch(f.Data, -1), func(found [][]byte) bool {
+			return !slices.Contains([]string{".Name", ".Namespace", ".Service"}, string(found[1]))
+		})
 	})
 }
 

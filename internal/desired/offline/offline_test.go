@@ -70,3 +70,20 @@ func TestReleases(t *testing.T) {
 		}
 	}
 }
+
+func TestAsksForHistory(t *testing.T) {
+	for text, want := range map[string]bool{
+		"{{ .Release.Name }} {{ $.Release.Namespace }} {{ .Release.Service }} {{ .Values.ReleaseName }}": false,
+		"{{ if .Release.IsUpgrade }}{{ end }}":        true,
+		"{{ .Release.Revision }}":                     true,
+		"{{ $r := .Release }}{{ $r.Revision }}":       true,
+		"{{ with .Release }}{{ .Revision }}{{ end }}": true,
+		"{{ index .Release \"Revision\" }}":           true,
+	} {
+		for _, name := range []string{"templates/a.yaml", "charts/b/templates/_a.tpl"} {
+			if have := asksForHistory(app.Chart{Files: []app.ChartFile{{Name: name, Data: []byte(text)}}}); have != want {
+				t.Errorf("%s with %s: %t", name, text, have)
+			}
+		}
+	}
+}
