@@ -61,7 +61,7 @@ Without remove, an agent whose Cluster is gone goes on with what it was given la
 				return err
 			}
 			if removed.Identity == 0 {
-				fmt.Fprintf(cmd.OutOrStdout(), "%s never had an agent that enrolled here; nothing is left of it\n", args[0])
+				fmt.Fprintf(cmd.OutOrStdout(), "%s has no agent that the hub knows of; nothing is left of it here\nhint: a hub that lost its database knows an agent once that has tried to connect: remove it again then\n", args[0])
 				return nil
 			}
 			fmt.Fprintf(cmd.OutOrStdout(), "%s is removed; its agent (identity %d) leaves when it connects next\n", args[0], removed.Identity)

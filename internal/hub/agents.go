@@ -13,6 +13,7 @@ import (
 
 	"nave.dev/internal/hub/calling"
 	"nave.dev/internal/hub/dismissing"
+	"nave.dev/internal/hub/marking"
 	"nave.dev/internal/people/gate"
 	"nave.dev/internal/protocol"
 	"nave.dev/internal/store"
@@ -25,6 +26,7 @@ type agents struct {
 	authority *authority.Authority
 	server    *tunnel.Server
 	dismissed *dismissing.List
+	marks     *marking.Marks
 }
 
 // takeAgents begins to listen for agents.
@@ -37,7 +39,7 @@ func (h *Hub) takeAgents(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	h.agents = &agents{authority: key, dismissed: dismissed}
+	h.agents = &agents{authority: key, dismissed: dismissed, marks: &marking.Marks{Store: h.store, Authority: key, Log: h.opts.Log}}
 	h.agents.server, err = tunnel.NewServer(tunnel.ServerOptions{
 		Authority: key, Product: h.opts.Product, Now: h.opts.Now,
 		Accepts: h.accepts, Used: h.enrols, Handler: h.agentCalls(), Linked: h.linked, Second: h.second,
@@ -182,7 +184,7 @@ func (h *Hub) agentCalls() http.Handler {
 			http.Error(w, "the hub does not keep this cluster by an agent", http.StatusConflict)
 			return
 		}
-		mark := h.compare(r.Context(), id.Cluster, report.Mark)
+		mark := h.agents.marks.Compare(r.Context(), id.Cluster, report.Mark)
 		answer(w, protocol.Taken{Whole: !keeper.take(r.Context(), report), Mark: mark})
 	})
 	mux.HandleFunc("GET "+protocol.BundlePath+"{digest}", h.serveBundle)

@@ -2,7 +2,6 @@ package hub
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
@@ -10,7 +9,6 @@ import (
 	"strings"
 
 	"nave.dev/internal/desired"
-	"nave.dev/internal/store"
 )
 
 // Recovering says that the hub's database may lack what happened. Until it is known,
@@ -142,33 +140,4 @@ func (h *Hub) serveRecovered(w http.ResponseWriter, r *http.Request) {
 	}
 	h.opts.Log.Info("recovered by an operator", "actor", a.Actor, "reason", a.Reason, "without", missing.Awaited)
 	answer(w, missing)
-}
-
-// compare looks at how far the database had come when an agent was last told, and
-// returns what to tell it now. A database that has not all of that was put back, and
-// the hub is recovering. Where that cannot be told, or not be written down, the agent
-// keeps what it was told.
-func (h *Hub) compare(ctx context.Context, cluster string, told json.RawMessage) (now json.RawMessage) {
-	now, err := json.Marshal(h.store.Mark())
-	if err != nil {
-		return nil
-	}
-	if len(told) == 0 {
-		return now
-	}
-	var mark store.Mark
-	covered := false
-	if json.Unmarshal(told, &mark) == nil { // one that cannot be read is of another hub
-		covered, err = h.store.Covers(ctx, mark)
-	}
-	if err == nil && !covered && h.store.Origin().Recovering == "" {
-		why := fmt.Sprintf("the agent of %s was told of a later state of the database, or of another one", cluster)
-		h.opts.Log.Warn("the hub is recovering", "reason", why)
-		err = h.store.SetRecovering(ctx, "", why)
-	}
-	if err != nil {
-		h.opts.Log.Error("comparing the database with what an agent was told", "cluster", cluster, "error", err)
-		return nil
-	}
-	return now
 }

@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"nave.dev/internal/hub/marking"
 	"nave.dev/internal/protocol"
 	"nave.dev/internal/spoke"
 	"nave.dev/internal/tunnel"
@@ -51,6 +52,7 @@ func TestReportsBesideTheOneThatCounts(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	h.agents.marks = &marking.Marks{Store: h.store, Authority: key, Log: h.opts.Log}
 	server, err := tunnel.NewServer(tunnel.ServerOptions{
 		Authority: key, Handler: h.agentCalls(), Linked: h.linked, Second: h.second,
 		Accepts: func(tunnel.Identity) error { return nil },

@@ -47,8 +47,10 @@ type Store interface {
 	Clusters(ctx context.Context) ([]Cluster, error)
 	// Dismiss has a cluster's identities not be accepted any more: those up to the
 	// highest that it has had, which is returned, or 0, and those that tokens have
-	// which nobody has used yet. What is known of it is forgotten.
-	Dismiss(ctx context.Context, cluster string) (int64, error)
+	// which nobody has used yet. Seen is the highest that has shown itself, or 0: a
+	// database that was lost in between does not know it. What is known of the cluster
+	// is forgotten.
+	Dismiss(ctx context.Context, cluster string, seen int64) (int64, error)
 	// Dismissed returns the highest identity that was dismissed, by cluster.
 	Dismissed(ctx context.Context) (map[string]int64, error)
 
@@ -76,6 +78,10 @@ type Store interface {
 	// away. If not, it is another one, or has been put back to an earlier state. The
 	// zero Mark is of an agent that was told none, and covered.
 	Covers(ctx context.Context, mark Mark) (bool, error)
+	// Lacks writes down that the database lacks what a mark speaks of: that is a reason
+	// to be recovering, unless there is another one already. All marks of that opening are
+	// covered from then on, since what happened in it is asked of the agents once.
+	Lacks(ctx context.Context, mark Mark, why string) error
 
 	// Backup writes a consistent copy to a file that does not exist yet, while the
 	// store is in use.

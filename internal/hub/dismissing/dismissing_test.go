@@ -61,3 +61,28 @@ func TestDismissed(t *testing.T) {
 	}
 	s.Close()
 }
+
+// TestDismissedAfterALoss removes a cluster of which the database knows nothing, and
+// whose agent has shown itself.
+func TestDismissedAfterALoss(t *testing.T) {
+	s, err := sqlite.Open(t.Context(), filepath.Join(t.TempDir(), "store"), sqlite.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	l, err := Read(t.Context(), s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	id := tunnel.Identity{Cluster: "pr", Number: 4}
+	if err := l.Check(id); err != nil {
+		t.Fatal(err)
+	}
+	if n, err := l.Add(t.Context(), "pr"); err != nil || n != 4 {
+		t.Errorf("dismissed up to %d (%v), want 4", n, err)
+	}
+	var why *tunnel.DismissedError
+	if err := l.Check(id); !errors.As(err, &why) {
+		t.Errorf("an agent that was there before the loss is told %v", err)
+	}
+}

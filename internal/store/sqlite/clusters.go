@@ -69,7 +69,7 @@ func (s *Store) Clusters(ctx context.Context) (clusters []store.Cluster, err err
 // Dismiss has a cluster's identities not be accepted any more. Its history stays, and
 // so does its highest identity number: a cluster that joins under the same name later
 // must not be taken for it.
-func (s *Store) Dismiss(ctx context.Context, cluster string) (number int64, err error) {
+func (s *Store) Dismiss(ctx context.Context, cluster string, seen int64) (number int64, err error) {
 	err = s.write(ctx, func(tx *sql.Tx) error {
 		if _, err := tx.ExecContext(ctx, `DELETE FROM clusters WHERE name = ?`, cluster); err != nil {
 			return err
@@ -78,6 +78,7 @@ func (s *Store) Dismiss(ctx context.Context, cluster string) (number int64, err 
 		if err != nil {
 			return err
 		}
+		number = max(number, seen)
 		// Higher numbers may be in tokens that nobody has used yet, the next one also in a
 		// token that was made before these were written down.
 		issued, err := issued(ctx, tx, cluster)

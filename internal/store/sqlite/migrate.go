@@ -41,11 +41,12 @@ var migrations = []string{
 	CREATE TABLE identities (cluster TEXT PRIMARY KEY, number INTEGER NOT NULL);`,
 	`CREATE TABLE dismissed (cluster TEXT PRIMARY KEY, number INTEGER NOT NULL);`,
 	`CREATE TABLE issued (cluster TEXT PRIMARY KEY, number INTEGER NOT NULL);`,
+	`CREATE TABLE lost (opening TEXT PRIMARY KEY) WITHOUT ROWID;`,
 }
 
 // essential are the tables that a hub acts upon, by the migration that makes them.
 // The history is not among them: to read all of it at every start would take long.
-var essential = [][]string{{"meta", "openings", "entries", "clusters", "tokens", "identities"}, {"dismissed"}, {"issued"}}
+var essential = [][]string{{"meta", "openings", "entries", "clusters", "tokens", "identities"}, {"dismissed"}, {"issued"}, {"lost"}}
 
 // inspect refuses a file that is not a database of a hub, is newer than this
 // program, or is damaged. An empty one is none of these.

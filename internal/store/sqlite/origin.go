@@ -68,14 +68,37 @@ func (s *Store) SetRecovering(ctx context.Context, before, why string) error {
 	if s.origin.Recovering != before {
 		return fmt.Errorf("writing whether the hub is recovering: it is for another reason meanwhile (%q)", s.origin.Recovering)
 	}
-	err := s.write(ctx, func(tx *sql.Tx) error {
-		_, err := tx.ExecContext(ctx, `UPDATE meta SET value = ? WHERE key = 'recovering'`, why)
-		return err
-	})
+	err := s.write(ctx, func(tx *sql.Tx) error { return setRecovering(ctx, tx, why) })
 	if err != nil {
 		return fmt.Errorf("writing whether the hub is recovering: %w", err)
 	}
 	s.origin.Recovering = why
+	return nil
+}
+
+func setRecovering(ctx context.Context, tx *sql.Tx, why string) error {
+	_, err := tx.ExecContext(ctx, `UPDATE meta SET value = ? WHERE key = 'recovering'`, why)
+	return err
+}
+
+// Lacks writes down that the database lacks what a mark speaks of.
+func (s *Store) Lacks(ctx context.Context, mark store.Mark, why string) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	recovering := s.origin.Recovering
+	if recovering == "" {
+		recovering = why
+	}
+	err := s.write(ctx, func(tx *sql.Tx) error {
+		if _, err := tx.ExecContext(ctx, `INSERT OR IGNORE INTO lost VALUES (?)`, mark.Opening); err != nil {
+			return err
+		}
+		return setRecovering(ctx, tx, recovering)
+	})
+	if err != nil {
+		return fmt.Errorf("writing what the database lacks: %w", err)
+	}
+	s.origin.Recovering = recovering
 	return nil
 }
 
@@ -90,10 +113,15 @@ func (s *Store) Covers(ctx context.Context, mark store.Mark) (bool, error) {
 	switch {
 	case mark == store.Mark{}:
 		return true, nil
-	case mark.Database != s.Origin().ID:
-		return false, nil
-	case mark.Opening == s.opening:
+	case mark.Database == s.Origin().ID && mark.Opening == s.opening:
 		return mark.Change <= s.change.Load(), nil
+	}
+	var lost bool
+	if err := s.readers.QueryRowContext(ctx, `SELECT EXISTS (SELECT 1 FROM lost WHERE opening = ?)`, mark.Opening).Scan(&lost); err != nil {
+		return false, fmt.Errorf("reading what the database lacks: %w", explain(err))
+	}
+	if lost || mark.Database != s.Origin().ID {
+		return lost, nil
 	}
 	// An opening ends where the next one begins.
 	var end sql.NullInt64

@@ -31,7 +31,7 @@ func TestRefused(t *testing.T) {
 	}{{
 		reason: "a newer program's",
 		spoil:  func(t *testing.T, file string) { change(t, file, "PRAGMA user_version = 99") },
-		want:   "it is of version 99, and this program knows those up to 3\nhint: run the program that wrote it",
+		want:   "it is of version 99, and this program knows those up to 4\nhint: run the program that wrote it",
 	}, {
 		reason: "another program's",
 		spoil:  func(t *testing.T, file string) { change(t, file, "PRAGMA application_id = 7") },

@@ -59,6 +59,15 @@ func TestRestoredDatabaseIsNoticed(t *testing.T) {
 	covers(s, first, true, "the first opening, after a restore")
 	covers(s, early, true, "what was before the backup")
 	covers(s, late, false, "what was after the backup, in the same opening")
+	check(t, s.SetRecovering(t.Context(), s.Origin().Recovering, ""))
+	check(t, s.Lacks(t.Context(), late, "told of later"))
+	check(t, s.Lacks(t.Context(), store.Mark{Database: "another", Opening: "lost"}, "told of another"))
+	if why := s.Origin().Recovering; why != "told of later" {
+		t.Errorf("recovering because of %q, want the first reason", why)
+	}
+	covers(s, late, true, "what is asked of the agents by now")
+	covers(s, store.Mark{Database: "another", Opening: "lost", Change: 7}, true, "another database, of which the agents are asked by now")
+	covers(s, store.Mark{Database: "another", Opening: "unheard of"}, false, "one more database")
 	if clusters := must(s.Clusters(t.Context()))(t); len(clusters) != 1 {
 		t.Errorf("restored %+v, want cluster a alone", clusters)
 	}

@@ -222,13 +222,13 @@ func TestClusters(t *testing.T) {
 	}
 	a.Identity, a.State = 2, nil
 	check(t, s.KeepClusters(t.Context(), a))
-	if n := must(s.Dismiss(t.Context(), "b"))(t); n != 0 {
+	if n := must(s.Dismiss(t.Context(), "b", 0))(t); n != 0 {
 		t.Errorf("a cluster without an identity is dismissed up to %d", n)
 	}
 	if diff := cmp.Diff([]store.Cluster{a}, must(s.Clusters(t.Context()))(t)); diff != "" {
 		t.Errorf("clusters after a change (-want +have):\n%s", diff)
 	}
-	if n := must(s.Dismiss(t.Context(), "a"))(t); n != 3 {
+	if n := must(s.Dismiss(t.Context(), "a", 0))(t); n != 3 {
 		t.Errorf("the cluster is dismissed up to %d, want 3, the highest that it had", n)
 	}
 	if n := must(s.Identity(t.Context(), "a"))(t); n != 4 {
@@ -364,7 +364,7 @@ func TestIssuedTokens(t *testing.T) {
 	if err := s.IssueToken(t.Context(), "a", 12); err != nil {
 		t.Fatal(err)
 	}
-	if n, err := s.Dismiss(t.Context(), "a"); err != nil || n != 7 {
+	if n, err := s.Dismiss(t.Context(), "a", 0); err != nil || n != 7 {
 		t.Errorf("dismissed is %d (%v), want 7", n, err)
 	}
 	if upTo, err := s.Dismissed(t.Context()); err != nil || upTo["a"] != 12 {

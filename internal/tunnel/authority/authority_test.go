@@ -197,6 +197,11 @@ func TestRotate(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	text := []byte("mark")
+	seal, err := hub.Seal(text)
+	if err != nil {
+		t.Fatal(err)
+	}
 	if err := Rotate(dir, start.Add(time.Hour)); err != nil {
 		t.Fatal(err)
 	}
@@ -224,6 +229,9 @@ func TestRotate(t *testing.T) {
 	if _, err := hub.Verify(token, start.Add(2*time.Hour)); err != nil {
 		t.Errorf("a token from before: %v", err)
 	}
+	if !hub.Sealed(text, seal) {
+		t.Error("what was sealed before does not count")
+	}
 
 	if err := Retire(dir, life, false, start.Add(life)); err == nil {
 		t.Error("the old root was retired while its certificates count")
@@ -246,6 +254,9 @@ func TestRotate(t *testing.T) {
 	}
 	if _, err := hub.Verify(token, start.Add(2*time.Hour)); err == nil {
 		t.Error("a token of a retired root still counts")
+	}
+	if hub.Sealed(text, seal) {
+		t.Error("what a retired root sealed still counts")
 	}
 }
 
@@ -396,5 +407,44 @@ func TestToken(t *testing.T) {
 	}
 	if _, _, err := hub.Token("prod", 0, 0, start); err == nil {
 		t.Error("identities begin at 1")
+	}
+}
+
+// TestSeal knows what the authority sealed from what it signed otherwise, and from
+// what others did.
+func TestSeal(t *testing.T) {
+	_, a := open(t)
+	_, other := open(t)
+	text := []byte("mark")
+	seal, err := a.Seal(text)
+	if err != nil {
+		t.Fatal(err)
+	}
+	foreign, err := other.Seal(text)
+	if err != nil {
+		t.Fatal(err)
+	}
+	token, _, err := a.Token("prod", 1, 0, start)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, payload, signature, err := splitToken(token)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		reason     string
+		text, seal []byte
+		want       bool
+	}{
+		{"its own", text, seal, true},
+		{"another text", []byte("marl"), seal, false},
+		{"another authority's", text, foreign, false},
+		{"none", text, nil, false},
+		{"the signature of a token", payload, signature, false},
+	} {
+		if a.Sealed(c.text, c.seal) != c.want {
+			t.Errorf("%s: sealed is %t", c.reason, !c.want)
+		}
 	}
 }

@@ -1,9 +1,7 @@
 package authority
 
 import (
-	"crypto/ecdsa"
 	"crypto/rand"
-	"crypto/sha256"
 	"encoding/base64"
 	"encoding/hex"
 	"encoding/json"
@@ -20,8 +18,6 @@ const (
 
 	tokenPrefix = "nave1"
 	maxToken    = 2 << 10 // bytes; the longest names make about 1100
-	// tokenDomain keeps what is signed here apart from all else the key signs.
-	tokenDomain = "nave bootstrap token\x00"
 )
 
 // ErrExpired is what Verify's error wraps for a token that was good once.
@@ -60,7 +56,7 @@ func (a *Authority) Token(cluster string, number int64, life time.Duration, now 
 	if err != nil {
 		return "", Claims{}, err
 	}
-	signature, err := ecdsa.SignASN1(rand.Reader, s.key, tokenDigest(payload))
+	signature, err := s.signText(tokenDomain, payload)
 	if err != nil {
 		return "", Claims{}, fmt.Errorf("signing a token: %w", err)
 	}
@@ -76,22 +72,15 @@ func ReadToken(token string) (Claims, error) {
 }
 
 // Verify reads a token that a stranger shows. Its error wraps ErrExpired for one
-// that is genuine and too old, and then the claims are returned as well. Nothing
-// secret is compared: signatures are checked with public keys, so that the time
-// it takes tells nothing.
+// that is genuine and too old, and then the claims are returned as well.
 func (a *Authority) Verify(token string, now time.Time) (Claims, error) {
 	claims, payload, signature, err := splitToken(token)
 	if err != nil {
 		return Claims{}, err
 	}
 	s := a.state()
-	genuine := false
-	for _, root := range s.roots {
-		public, ok := root.PublicKey.(*ecdsa.PublicKey)
-		genuine = genuine || ok && ecdsa.VerifyASN1(public, tokenDigest(payload), signature)
-	}
 	switch {
-	case !genuine:
+	case !s.signed(tokenDomain, payload, signature):
 		return Claims{}, errors.New("the token is not one of this hub's authority")
 	case claims.Fleet != s.fleet:
 		return Claims{}, fmt.Errorf("the token is for fleet %q", claims.Fleet)
@@ -129,11 +118,6 @@ func splitToken(token string) (claims Claims, payload, signature []byte, err err
 		return Claims{}, nil, nil, fmt.Errorf("reading a token: %w", err)
 	}
 	return claims, payload, signature, nil
-}
-
-func tokenDigest(payload []byte) []byte {
-	sum := sha256.Sum256(append([]byte(tokenDomain), payload...))
-	return sum[:]
 }
 
 // checksum guards against a paste that lost its end, not against malice.
