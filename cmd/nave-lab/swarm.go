@@ -29,8 +29,8 @@ reaches all; pages of the API; all agents reconnecting at once; and how long a h
 that was killed, and one that lost its database, takes to know everything again.
 
 The last line says whether the bars held, and so does the exit status: 0 if they
-did. They are those of 1,000 agents with 100 apps, which take about ten minutes and
-4 GiB of memory.`,
+did. They are those of 1,000 agents with 100 apps, which take about six minutes and
+6 GiB of memory.`,
 		Example: `  nave-lab swarm --agents 1000 --apps 100
   nave-lab swarm --agents 50 --apps 20 --phase 10s
   nave-lab swarm --profiles /tmp/profiles -o json`,

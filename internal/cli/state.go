@@ -13,6 +13,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"nave.dev/internal/hub"
+	"nave.dev/internal/hub/marking"
 	"nave.dev/internal/hub/past"
 	"nave.dev/internal/hub/upkeep"
 	"nave.dev/internal/spoke"
@@ -34,7 +35,7 @@ because they are new, or gone; nave status lists whom the hub waits for.`,
 				return &UsageError{errors.New("--reason is missing\nhint: say why, for who looks later")}
 			}
 			action.Actor = actor()
-			var ended hub.Recovering
+			var ended marking.Recovering
 			if err := s.client().call(cmd.Context(), http.MethodPost, "/api/v1/recovered", action, &ended); err != nil {
 				return err
 			}
@@ -163,7 +164,7 @@ func (s *settings) showHistory(cmd *cobra.Command, query url.Values, limit int) 
 	return s.print(cmd.OutOrStdout(), events, func(w io.Writer) { writeEvents(w, events) })
 }
 
-func writeRecovering(w io.Writer, r *hub.Recovering) {
+func writeRecovering(w io.Writer, r *marking.Recovering) {
 	if r == nil {
 		return
 	}

@@ -159,7 +159,7 @@ func (c *compilation) locate(ctx context.Context, t *family.Tree, from app.Origi
 	if ref == "HEAD" {
 		ref = ""
 	}
-	own := c.isOwn(c.pinned, from.Repository)
+	own := slices.ContainsFunc(c.ownURLs(c.pinned), func(url string) bool { return webhook.SameRepository(url, from.Repository) })
 	if branch := c.pinned.branch; own && branch != "" && strings.TrimPrefix(ref, branches) == branch {
 		ref = ""
 	}

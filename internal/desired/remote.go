@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 
 	"nave.dev/api/v1alpha1"
 	"nave.dev/internal/app"
@@ -14,7 +15,6 @@ import (
 	"nave.dev/internal/desired/remotes"
 	"nave.dev/internal/gitsource"
 	"nave.dev/internal/gitsource/gittree"
-	"nave.dev/internal/gitsource/webhook"
 )
 
 // remotes returns what the renders of a Delivery see of other repositories.
@@ -25,6 +25,32 @@ func (p *Pipeline) remotes(ctx context.Context, pinned *Pinned, delivery string)
 		Commit: func(source v1alpha1.Source, ref string) (string, error) { return p.pinRef(ctx, pinned, source, ref) },
 		Tree:   func(source, commit string) (remotes.Tree, error) { return p.tree(ctx, pinned, source, commit) },
 	}
+}
+
+// Unchanged reports whether all that was compiled of a snapshot is still what a newer one has: it resolves there what
+// Compile found to refer to other repositories. Whatever was in error counts as changed.
+func (p *Pipeline) Unchanged(ctx context.Context, compiled, newer *Pinned) bool {
+	if len(compiled.Unresolved) > 0 || compiled.Snapshot.Fleet == WorktreeCommit {
+		return false
+	}
+	for key := range compiled.Sources {
+		if _, _, pinned := newer.pinned(key); pinned {
+			continue
+		}
+		name, text, _ := strings.Cut(key, "@")
+		ref, isRef := strings.CutPrefix(text, "ref:")
+		if _, archive := archiveRequest(text); !isRef && !archive {
+			ref = "" // the source's own revision
+		}
+		source, err := p.source(newer, name)
+		if err == nil {
+			_, err = p.pinRef(ctx, newer, source, ref)
+		}
+		if err != nil {
+			return false
+		}
+	}
+	return newer.ID() == compiled.ID()
 }
 
 // pinRef returns the commit of a source that a reference means, which is pinned the first time: asked again of the same
@@ -125,11 +151,6 @@ func (p *Pipeline) checkSigned(ctx context.Context, pinned *Pinned, want *app.Si
 		return err
 	}
 	return pinned.signed.Check(ctx, want, from, found.Commit)
-}
-
-// isOwn reports whether a URL is one of the fleet repository's.
-func (p *Pipeline) isOwn(pinned *Pinned, repository string) bool {
-	return slices.ContainsFunc(p.ownURLs(pinned), func(url string) bool { return webhook.SameRepository(url, repository) })
 }
 
 func (p *Pipeline) ownURLs(pinned *Pinned) []string {

@@ -215,3 +215,46 @@ func TestRemoteReferenceToSourceThatIsDown(t *testing.T) {
 		t.Errorf("the old commit: %s", got)
 	}
 }
+
+// TestUnchanged compiles a fleet that is built on another repository, and asks of newer
+// snapshots whether there is anything new in them.
+func TestUnchanged(t *testing.T) {
+	base := newRepository(t)
+	base.commit(map[string]string{"deploy/kustomization.yaml": "resources: [web.yaml]\n", "deploy/web.yaml": deployment("web:1")})
+	base.tag("v1")
+	r := newRepository(t)
+	p := r.open(nil)
+	for _, ref := range []string{"", "?ref=v1"} {
+		r.commit(withRemote(base, ref))
+		fetch(t, p, nil)
+		compiled := pin(t, p)
+		compile(t, p, compiled)
+		unchanged := func(reason string, want bool) {
+			t.Helper()
+			if p.Unchanged(t.Context(), compiled, pin(t, p)) != want {
+				t.Errorf("with %q, %s: unchanged is %t", ref, reason, !want)
+			}
+		}
+		unchanged("at once", true)
+		fetch(t, p, compiled)
+		unchanged("after a fetch that brought nothing", true)
+		base.commit(map[string]string{"README.md": ref + "\n"})
+		base.tag("v1")
+		unchanged("before the base's commit is fetched", true)
+		fetch(t, p, compiled)
+		unchanged("after a commit to the base", false)
+		compiled = pin(t, p)
+		compile(t, p, compiled)
+		unchanged("once that is compiled", true)
+		r.commit(map[string]string{"README.md": ref + "\n"})
+		fetch(t, p, compiled)
+		unchanged("after a commit to the fleet repository", false)
+	}
+	r.commit(withRemote(base, "?ref=missing"))
+	fetch(t, p, nil)
+	compiled := pin(t, p)
+	compile(t, p, compiled)
+	if p.Unchanged(t.Context(), compiled, pin(t, p)) {
+		t.Error("an error that may go away counts as unchanged")
+	}
+}

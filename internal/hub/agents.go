@@ -14,6 +14,7 @@ import (
 	"nave.dev/internal/hub/calling"
 	"nave.dev/internal/hub/dismissing"
 	"nave.dev/internal/hub/marking"
+	"nave.dev/internal/hub/told"
 	"nave.dev/internal/people/gate"
 	"nave.dev/internal/protocol"
 	"nave.dev/internal/store"
@@ -202,6 +203,10 @@ func (h *Hub) serveBundle(w http.ResponseWriter, r *http.Request) {
 	}
 	file, err := h.ledger.Compressed(digest)
 	if errors.Is(err, fs.ErrNotExist) {
+		h.mu.Lock()
+		h.compiled = told.Compilation{}
+		h.mu.Unlock()
+		h.Trigger()
 		http.Error(w, "the bundle is lost; the hub makes it again", http.StatusNotFound)
 		return
 	}

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"nave.dev/internal/desired"
+	"nave.dev/internal/hub/marking"
 	"nave.dev/internal/hub/metrics"
 	"nave.dev/internal/hub/past"
 	"nave.dev/internal/hub/socket"
@@ -26,7 +27,7 @@ type Fleet struct {
 	Revision Revision              `json:"revision"`
 	Sources  []desired.SourceState `json:"sources"`
 	// Recovering is nil unless the hub's database may lack what happened.
-	Recovering *Recovering `json:"recovering,omitempty"`
+	Recovering *marking.Recovering `json:"recovering,omitempty"`
 	// NextFetch is when all of them are fetched again, if nothing asks before.
 	NextFetch time.Time `json:"nextFetch,omitzero"`
 

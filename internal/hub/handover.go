@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"sync"
+	"time"
 
 	"nave.dev/internal/app"
 	"nave.dev/internal/desired"
@@ -32,6 +33,10 @@ func (h *Hub) compile(ctx context.Context, pinned *desired.Pinned) error {
 		}
 	}
 	h.mu.Unlock()
+	inputs := h.inputs(members, all)
+	if h.inForce(ctx, pinned, inputs) {
+		return nil
+	}
 	asked := map[string]desired.Member{}
 	for name, m := range members {
 		last, _ := h.ledger.Entry(name)
@@ -75,7 +80,43 @@ func (h *Hub) compile(ctx context.Context, pinned *desired.Pinned) error {
 		Commit: pinned.Snapshot.Fleet, Subject: pinned.Commit.Subject, Snapshot: pinned.ID(),
 		Compiled: h.opts.Now(), Problems: told.Problems(pinned, compiled),
 	}
+	h.compiled = told.Compilation{At: time.Now(), Inputs: inputs}
+	for _, m := range members {
+		if m.unkept != nil || len(h.revision.Problems) > 0 {
+			h.compiled = told.Compilation{} // it may go well another time
+		}
+	}
 	return nil
+}
+
+// inputs is a digest of what a compilation takes from the clusters and from the one
+// before it.
+func (h *Hub) inputs(members map[string]*member, all int) uint64 {
+	sum := told.Sum(uint64(all), h.ledger.Changes())
+	for name, m := range members {
+		sum += told.Inputs(name, m.spoke.Known(), m.spoke.Facts(), m.spoke.Found(), m.spoke.Settled(m.given))
+	}
+	return sum
+}
+
+// inForce reports whether compiling a snapshot would come to what is in force: work is
+// for what changes, and most looks at Git find nothing.
+func (h *Hub) inForce(ctx context.Context, pinned *desired.Pinned, inputs uint64) bool {
+	h.mu.Lock()
+	before, last := h.pinned, h.compiled
+	for _, m := range h.members {
+		if m.spoke != nil && m.key == "" && m.spoke.Known() {
+			last = told.Compilation{} // it was given nothing yet
+		}
+	}
+	h.mu.Unlock()
+	if !last.Holds(inputs) || !h.pipeline.Unchanged(ctx, before, pinned) {
+		return false
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.revision.Error = ""
+	return true
 }
 
 // early returns how a cluster is given what is rendered before all is, if it never

@@ -27,6 +27,7 @@ import (
 	"nave.dev/internal/hub/past"
 	"nave.dev/internal/hub/pausing"
 	"nave.dev/internal/hub/socket"
+	"nave.dev/internal/hub/told"
 	"nave.dev/internal/hub/upkeep"
 	"nave.dev/internal/live"
 	"nave.dev/internal/people"
@@ -111,6 +112,7 @@ type Hub struct {
 	lost      map[string]bool          // bundles of which it was said that they are
 	pinned    *desired.Pinned
 	revision  Revision
+	compiled  told.Compilation         // the last one, if it went well
 	nextFetch time.Time                // when the remotes are looked at if nothing asks before
 	pauses    map[string][]spoke.Pause // by cluster, as they are kept; not changed once made
 	keeping   sync.Mutex               // held by who keeps pauses

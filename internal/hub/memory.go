@@ -4,16 +4,24 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"slices"
 	"time"
 
 	"nave.dev/internal/store"
 )
 
-// remembering is the time between two writes of what is known of clusters, if it is
-// another than before.
-const remembering = 5 * time.Second
+const (
+	// remembering is the time between two looks at what is to be written down.
+	remembering = 5 * time.Second
+	// writing is the time between two writes of a cluster that is connected.
+	writing = time.Minute
+	// writtenAtOnce bounds the memory that writing takes: of a hundred apps a fifth of
+	// a megabyte is kept.
+	writtenAtOnce = 16
+)
 
-// remember writes down what is known of clusters until ctx is done.
+// remember writes down what is known of clusters until ctx is done, and then all that
+// is left.
 func (h *Hub) remember(ctx context.Context) {
 	ticker := time.NewTicker(remembering)
 	defer ticker.Stop()
@@ -21,10 +29,15 @@ func (h *Hub) remember(ctx context.Context) {
 		select {
 		case <-ticker.C:
 		case <-ctx.Done():
+			last, cancel := context.WithTimeout(context.WithoutCancel(ctx), remembering)
+			defer cancel()
+			if err := h.keepKnown(last, true); err != nil {
+				h.opts.Log.Warn("what is known of clusters is not all written down", "error", err)
+			}
 			return
 		}
 		h.reload()
-		if err := h.keepKnown(ctx); err != nil && ctx.Err() == nil {
+		if err := h.keepKnown(ctx, false); err != nil && ctx.Err() == nil {
 			h.opts.Log.Warn("what is known of clusters is not written down", "error", err)
 		}
 	}
@@ -47,8 +60,10 @@ func (h *Hub) reload() {
 	}
 }
 
-// keepKnown writes down what agents have said since it was written last.
-func (h *Hub) keepKnown(ctx context.Context) error {
+// keepKnown writes down what agents have said since it was written last: at once of
+// those that are new or gone, and each writing later of the others, whose agents say it
+// again to a hub that starts; with all, of every one.
+func (h *Hub) keepKnown(ctx context.Context, all bool) error {
 	h.mu.Lock()
 	var remotes []*remote
 	for _, m := range h.members {
@@ -59,10 +74,19 @@ func (h *Hub) keepKnown(ctx context.Context) error {
 	h.mu.Unlock()
 	h.remembers.Lock()
 	defer h.remembers.Unlock()
+	for some := range slices.Chunk(remotes, writtenAtOnce) {
+		if err := h.keepSome(ctx, some, all); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (h *Hub) keepSome(ctx context.Context, remotes []*remote, all bool) error {
 	var known []store.Cluster
 	var kept []*remote
 	for _, r := range remotes {
-		if c, news := r.known(); news {
+		if c, news := r.known(all); news {
 			known, kept = append(known, c), append(kept, r)
 		}
 	}
@@ -70,19 +94,18 @@ func (h *Hub) keepKnown(ctx context.Context) error {
 	if err != nil {
 		for _, r := range kept {
 			r.mu.Lock()
-			r.news = true
+			r.news, r.written = true, time.Time{}
 			r.mu.Unlock()
 		}
 	}
 	return err
 }
 
-// known is what the store keeps of the cluster, and whether it is another than when
-// this was last asked.
-func (r *remote) known() (c store.Cluster, news bool) {
+// known is what the store keeps of the cluster, and whether it is to be written.
+func (r *remote) known(all bool) (c store.Cluster, due bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if !r.news || !r.mirror.Reported {
+	if !r.news || !r.mirror.Reported || !all && r.link != nil && time.Since(r.written) < writing {
 		return c, false
 	}
 	state, err := json.Marshal(r.mirror.State())
@@ -93,7 +116,7 @@ func (r *remote) known() (c store.Cluster, news bool) {
 	if err != nil {
 		return c, false
 	}
-	r.news = false
+	r.news, r.written = false, time.Now()
 	c = r.last
 	c.Name, c.State, c.Facts, c.Accepted = r.cluster, state, facts, r.mirror.State().Number
 	return c, true

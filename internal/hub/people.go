@@ -12,6 +12,7 @@ import (
 
 	"nave.dev/api/v1alpha1"
 	"nave.dev/internal/desired"
+	"nave.dev/internal/hub/marking"
 	"nave.dev/internal/people"
 	"nave.dev/internal/people/audit"
 	"nave.dev/internal/people/gate"
@@ -150,7 +151,7 @@ func (f Fleet) seenBy(c gate.Caller) Fleet {
 	}
 	f.Clusters = slices.DeleteFunc(slices.Clone(f.Clusters), func(cluster Cluster) bool { return !c.Sees(cluster.Cluster, cluster.Labels) })
 	if f.Recovering != nil {
-		f.Recovering = &Recovering{Why: "the database may lack what happened", Awaited: slices.DeleteFunc(slices.Clone(f.Recovering.Awaited), func(name string) bool {
+		f.Recovering = &marking.Recovering{Why: "the database may lack what happened", Awaited: slices.DeleteFunc(slices.Clone(f.Recovering.Awaited), func(name string) bool {
 			return !slices.ContainsFunc(f.Clusters, func(c Cluster) bool { return c.Cluster == name })
 		})}
 	}

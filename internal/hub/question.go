@@ -13,8 +13,6 @@ import (
 	"nave.dev/internal/hub/asking"
 	"nave.dev/internal/hub/calling"
 	"nave.dev/internal/live"
-	"nave.dev/internal/protocol"
-	"nave.dev/internal/tunnel"
 )
 
 // questions serves what is asked of clusters as they are now.
@@ -94,20 +92,5 @@ func (r *remote) put(ctx context.Context, question string, form url.Values) (*ht
 		return nil, fmt.Errorf("cluster %s: its agent is not connected", r.cluster)
 	}
 	form.Del("cluster")
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, tunnel.AgentURL+protocol.AskPath+question+"?"+form.Encode(), nil)
-	if err != nil {
-		return nil, err
-	}
-	response, err := link.Client().Do(request)
-	switch {
-	case err != nil:
-		return nil, fmt.Errorf("asking the agent: %w", err)
-	case response.StatusCode == http.StatusOK:
-		return response, nil
-	}
-	defer response.Body.Close()
-	if response.StatusCode == http.StatusNotFound {
-		return nil, &asking.RefusedError{Text: fmt.Sprintf("the agent of %s does not know such questions\nhint: it is older than the hub", r.cluster)}
-	}
-	return nil, calling.Refusal(response)
+	return calling.Question(ctx, link, question, form)
 }

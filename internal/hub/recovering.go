@@ -2,27 +2,17 @@ package hub
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"net/http"
 	"slices"
 	"strings"
 
 	"nave.dev/internal/desired"
+	"nave.dev/internal/hub/marking"
 )
 
-// Recovering says that the hub's database may lack what happened. Until it is known,
-// no cluster enrols: a token may have been used, and a number given, that the
-// database has not.
-type Recovering struct {
-	Why string `json:"why"`
-	// Awaited are the clusters whose agents have not reported to this hub yet. It is
-	// empty before the fleet is read.
-	Awaited []string `json:"awaited,omitempty"`
-}
-
 // recovering returns what is missing, or nil. The hub is locked.
-func (h *Hub) recovering() *Recovering {
+func (h *Hub) recovering() *marking.Recovering {
 	if h.agents == nil {
 		return nil
 	}
@@ -30,7 +20,7 @@ func (h *Hub) recovering() *Recovering {
 	if why == "" {
 		return nil
 	}
-	return &Recovering{Why: why, Awaited: h.awaited()}
+	return &marking.Recovering{Why: why, Awaited: h.awaited()}
 }
 
 // awaited are the clusters of which only their agents could say what happened, and
@@ -50,9 +40,6 @@ func (h *Hub) awaited() (names []string) {
 	return names
 }
 
-// awaitedNamed are the clusters that an error names at most.
-const awaitedNamed = 30
-
 // enrolmentWaits says why no cluster enrols now, or nil, to somebody who may know of
 // the clusters that sees says.
 func (h *Hub) enrolmentWaits(sees func(cluster string) bool) error {
@@ -62,23 +49,7 @@ func (h *Hub) enrolmentWaits(sees func(cluster string) bool) error {
 	if missing == nil {
 		return nil
 	}
-	all := len(missing.Awaited)
-	missing.Awaited = slices.DeleteFunc(missing.Awaited, func(name string) bool { return !sees(name) })
-	if all > 0 && len(missing.Awaited) == 0 {
-		return errors.New("the hub is recovering: enrolment waits for other clusters\nhint: an admin of all clusters can end it, by nave hub recovered")
-	}
-	awaits := "the fleet repository"
-	hint := ""
-	if len(missing.Awaited) > 0 {
-		named := missing.Awaited[:min(len(missing.Awaited), awaitedNamed)]
-		awaits = strings.Join(named, ", ")
-		hint = fmt.Sprintf("\nhint: if those are new, or stay away: nave hub recovered --without %s --reason TEXT", strings.Join(named, ","))
-		if more := len(missing.Awaited) - len(named); more > 0 {
-			awaits += fmt.Sprintf(" and %d more", more)
-			hint = "\nhint: nave status -o json has all of them; nave hub recovered, if they are new or stay away"
-		}
-	}
-	return fmt.Errorf("the hub is recovering (%s): enrolment waits for %s%s", missing.Why, awaits, hint)
+	return missing.Waits(sees)
 }
 
 // recover ends the recovering once every agent has reported. What they reported of
@@ -98,7 +69,7 @@ func (h *Hub) recover(ctx context.Context, pinned *desired.Pinned) {
 }
 
 func (h *Hub) recovered(ctx context.Context, why string) error {
-	if err := h.keepKnown(ctx); err != nil {
+	if err := h.keepKnown(ctx, true); err != nil {
 		return err
 	}
 	return h.store.SetRecovering(ctx, why, "")

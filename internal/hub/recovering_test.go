@@ -15,6 +15,7 @@ import (
 
 	"nave.dev/internal/desired"
 	"nave.dev/internal/hub/fetching"
+	"nave.dev/internal/hub/marking"
 	"nave.dev/internal/hub/metrics"
 	"nave.dev/internal/hub/past"
 	"nave.dev/internal/hub/upkeep"
@@ -86,7 +87,7 @@ func TestRecovering(t *testing.T) {
 		h.recover(t.Context(), h.pinned)
 		missing := h.snapshot().Recovering
 		if missing == nil {
-			missing = &Recovering{}
+			missing = &marking.Recovering{}
 		}
 		if diff := cmp.Diff(want, missing.Awaited); diff != "" {
 			t.Errorf("%s: -want +have:\n%s", reason, diff)

@@ -45,6 +45,7 @@ type remote struct {
 	clones  fence         // of an identity that two clusters use
 	last    store.Cluster // what is known of the agent, for the store
 	news    bool          // there is more to write down than was
+	written time.Time     // when it was, in this process
 	// recalled is what a hub before this one knew of the cluster, which is shown until
 	// there is a report; nil while nobody has asked.
 	recalled *spoke.State

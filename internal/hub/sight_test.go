@@ -6,11 +6,12 @@ import (
 	"strings"
 	"testing"
 
+	"nave.dev/internal/hub/marking"
 	"nave.dev/internal/people/gate"
 )
 
 func TestWhyOfRecoveringNamesNoUnseenCluster(t *testing.T) {
-	fleet := Fleet{Recovering: &Recovering{Why: "the agent of prod-7 was told of a later state of the database"}}
+	fleet := Fleet{Recovering: &marking.Recovering{Why: "the agent of prod-7 was told of a later state of the database"}}
 	if seen := fleet.seenBy(gate.Caller{}).Recovering; seen == nil || strings.Contains(seen.Why, "prod-7") {
 		t.Errorf("who does not see all clusters is told %+v", seen)
 	}

@@ -12,8 +12,19 @@ func (h *Hub) public() http.Handler {
 	mux := http.NewServeMux()
 	mux.Handle("GET /metrics", h.metrics.Handler())
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "ok") })
+	mux.HandleFunc("GET /readyz", h.serveReady)
 	mux.HandleFunc("POST /webhook", h.serveWebhook)
 	return mux
+}
+
+// serveReady says whether the process does its work: a hub does once it can be asked,
+// also while Git is away; one in the place of an agent once it keeps its cluster.
+func (h *Hub) serveReady(w http.ResponseWriter, _ *http.Request) {
+	if h.opts.Alone != nil && len(h.running(h.opts.Alone.Name)) == 0 {
+		http.Error(w, "neither the fleet repository nor the cluster has said yet what the cluster is to hold", http.StatusServiceUnavailable)
+		return
+	}
+	fmt.Fprintln(w, "ok")
 }
 
 // serveWebhook has the hub look at Git when a signed call tells of a push. A storm

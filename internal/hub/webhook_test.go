@@ -13,6 +13,7 @@ import (
 	"testing"
 
 	"nave.dev/internal/desired"
+	"nave.dev/internal/hub/alone"
 )
 
 // TestWebhooks counts the looks at Git that calls cause: a storm of them causes
@@ -62,6 +63,27 @@ func TestWebhooks(t *testing.T) {
 		}
 		if looks := len(h.trigger); looks != c.looks {
 			t.Errorf("%s: %d looks at Git wait after 1000 calls, want %d", c.reason, looks, c.looks)
+		}
+	}
+}
+
+// TestReady asks a hub, and one in the place of an agent before and after it keeps its
+// cluster.
+func TestReady(t *testing.T) {
+	for _, c := range []struct {
+		reason string
+		hub    *Hub
+		status int
+	}{
+		{"a hub that knows no cluster yet", &Hub{}, http.StatusOK},
+		{"an agent without a hub that knows nothing", &Hub{opts: Options{Alone: &alone.Cluster{Name: "one"}}}, http.StatusServiceUnavailable},
+		{"one whose cluster is in error", &Hub{opts: Options{Alone: &alone.Cluster{Name: "one"}}, members: map[string]*member{"one": {err: "e"}}}, http.StatusServiceUnavailable},
+		{"one that keeps it", &Hub{opts: Options{Alone: &alone.Cluster{Name: "one"}}, members: map[string]*member{"one": {spoke: &still{}}}}, http.StatusOK},
+	} {
+		recorder := httptest.NewRecorder()
+		c.hub.serveReady(recorder, nil)
+		if recorder.Code != c.status {
+			t.Errorf("%s: %d %s", c.reason, recorder.Code, recorder.Body)
 		}
 	}
 }

@@ -118,6 +118,39 @@ func TestChartRefuses(t *testing.T) {
 	}
 }
 
+// A proxy's password is in a Secret alone.
+func TestProxyPassword(t *testing.T) {
+	for _, c := range []struct {
+		reason string
+		values map[string]any
+		secret string
+		inline bool
+	}{
+		{"none", map[string]any{"proxy": "http://proxy:3128"}, "", true},
+		{"one", map[string]any{"proxy": "http://u:hush@proxy:3128"}, "nave-agent-proxy", false},
+		{"somebody's Secret", map[string]any{"proxySecret": "mine"}, "mine", false},
+	} {
+		c.values["hub"] = "h:1"
+		out, err := render(Namespace, agentWith(c.values))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, o := range out.Objects {
+			if o.GetKind() != "Deployment" {
+				continue
+			}
+			data, err := o.MarshalJSON()
+			if err != nil {
+				t.Fatal(err)
+			}
+			text := string(data)
+			if strings.Contains(text, "hush") || strings.Contains(text, "http://proxy:3128") != c.inline || strings.Contains(text, `"secretKeyRef":{"key":"proxy","name":"`+c.secret+`"}`) != (c.secret != "") {
+				t.Errorf("%s: %s", c.reason, text)
+			}
+		}
+	}
+}
+
 func agentWith(values map[string]any) map[string]any {
 	agent := map[string]any{"enabled": true, "cluster": "c"}
 	maps.Copy(agent, values)

@@ -12,6 +12,7 @@ import (
 	"net/http"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"nave.dev/internal/agent/fetch"
@@ -47,7 +48,12 @@ type agent struct {
 	accepted time.Time // the last one
 	reported bool      // wholly, on the present connection
 	events   []spoke.Event
+
+	ahead atomic.Int64 // how far the agent's clock is, in nanoseconds
 }
+
+// now is the agent's clock.
+func (a *agent) now() time.Time { return time.Now().Add(time.Duration(a.ahead.Load())) }
 
 // memory keeps the credentials of an agent for as long as the swarm runs. Keep uses
 // it from one goroutine at a time.
@@ -75,7 +81,7 @@ func newAgent(s *swarm, i int) *agent {
 func (a *agent) run(ctx context.Context, hub string, roots []byte) error {
 	return tunnel.Keep(ctx, tunnel.Options{
 		Hub: hub, Keeper: &a.keeper, Token: func() (string, error) { return a.token, nil }, Roots: roots, Handler: a.handler(),
-		Product: "swarm", Now: a.swarm.now, Dial: a.dial,
+		Product: "swarm", Now: a.now, Dial: a.dial,
 		Certified: func(_ time.Time, err error) {
 			if err == nil {
 				a.swarm.certified.Add(1)

@@ -214,14 +214,13 @@ func (s *swarm) readme(ctx context.Context) error {
 }
 
 // churn has things happen on all clusters while people read pages, and has every
-// agent renew its certificate.
+// agent renew its certificate, one after the other.
 func (s *swarm) churn(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, s.opts.Phase)
 	defer cancel()
 	certified := s.certified.Load()
-	s.ahead.Store(int64(renewal))
-	defer s.ahead.Store(0)
 	s.running.Go(func() { s.flaps(ctx) })
+	s.running.Go(func() { s.renewals(ctx) })
 	latencies, err := s.read(ctx)
 	if err != nil {
 		return err
@@ -243,6 +242,27 @@ func (s *swarm) churn(ctx context.Context) error {
 // renewal is how far ahead the clock of an agent is that renews a certificate which
 // it was just given: these are renewed after a third of a week.
 const renewal = 60 * time.Hour
+
+// renewals has one agent after the other find its certificate due, all of them within
+// most of the phase.
+func (s *swarm) renewals(ctx context.Context) {
+	defer func() {
+		for _, a := range s.agents {
+			a.ahead.Store(0)
+		}
+	}()
+	tick := time.NewTicker(max(time.Millisecond, s.opts.Phase*8/10/time.Duration(len(s.agents))))
+	defer tick.Stop()
+	for _, a := range s.agents {
+		select {
+		case <-tick.C:
+			a.ahead.Store(int64(renewal))
+		case <-ctx.Done():
+			return
+		}
+	}
+	<-ctx.Done()
+}
 
 // flaps has something happen on some cluster, again and again, until ctx is done.
 func (s *swarm) flaps(ctx context.Context) {

@@ -35,18 +35,19 @@ type site struct {
 
 // newSite makes a fleet of clusters and apps in a directory, and the authority's key.
 func newSite(ctx context.Context, nave, dir string, clusters, apps int) (s *site, err error) {
-	s = &site{nave: nave, dir: dir}
+	made := &site{nave: nave, dir: dir}
+	defer func() {
+		if err != nil {
+			made.close()
+		}
+	}()
+	s = made
 	s.client = &http.Client{Transport: &http.Transport{
 		MaxIdleConnsPerHost: 16,
 		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
 			return (&net.Dialer{}).DialContext(ctx, "unix", filepath.Join(s.hubDir(), "hub.sock"))
 		},
 	}}
-	defer func() {
-		if err != nil {
-			s.close()
-		}
-	}()
 	server, err := gitserver.New(ctx, gitserver.Options{Root: filepath.Join(dir, "git")})
 	if err != nil {
 		return nil, err

@@ -14,6 +14,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"runtime/debug"
 	"slices"
 	"strings"
 	"sync"
@@ -109,11 +110,7 @@ type swarm struct {
 
 	wire, reports, bundles tally
 	certified              atomic.Int64 // enrolments and renewals
-	ahead                  atomic.Int64 // how far the agents' clock is, in nanoseconds
 }
-
-// now is the agents' clock.
-func (s *swarm) now() time.Time { return time.Now().Add(time.Duration(s.ahead.Load())) }
 
 // Run measures, and returns the figures. Those that are there when it fails are
 // returned with the error. What it started has ended when it returns.
@@ -133,6 +130,9 @@ func Run(ctx context.Context, opts Options) (figures []bench.Figure, err error) 
 	} else {
 		defer os.RemoveAll(dir)
 	}
+	// The agents share the processor with the hub that is measured, and are to take
+	// little of it.
+	defer debug.SetGCPercent(debug.SetGCPercent(400))
 	s := &swarm{opts: opts}
 	s.contents.bundles = map[string]*app.Bundle{}
 	if s.site, err = newSite(ctx, filepath.Join(opts.Bin, "nave"), dir, opts.Agents, opts.Apps); err != nil {

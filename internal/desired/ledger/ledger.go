@@ -66,6 +66,7 @@ type Ledger struct {
 	uses    map[string]int  // of bundles, by the entries and by those who write one
 	damaged map[string]bool // bundles that could not be read
 	found   map[string]bool // clusters whose entries were read from files
+	changes uint64
 }
 
 // format changes with the form of the files; others are not read.
@@ -163,10 +164,18 @@ func (l *Ledger) Keep(cluster string, entry Entry, bundles []*app.Bundle) error 
 		return fmt.Errorf("writing what the cluster %q is given: %w", cluster, err)
 	}
 	l.entries[cluster] = entry
+	l.changes++
 	delete(l.found, cluster)
 	l.use(before, -1)
 	l.drop(before)
 	return nil
+}
+
+// Changes is how often an entry became another one in this process.
+func (l *Ledger) Changes() uint64 {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.changes
 }
 
 // Forget removes a cluster's entry.
@@ -181,6 +190,7 @@ func (l *Ledger) Forget(cluster string) error {
 		return fmt.Errorf("removing what the cluster %q was given: %w", cluster, err)
 	}
 	delete(l.entries, cluster)
+	l.changes++
 	delete(l.found, cluster)
 	l.use(before, -1)
 	l.drop(before)

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/url"
 	"strings"
 	"time"
 
@@ -32,6 +33,27 @@ func Agent(ctx context.Context, link *tunnel.Link, method, path string, body []b
 		return Refusal(response)
 	}
 	return json.NewDecoder(response.Body).Decode(into)
+}
+
+// Question puts a question about the cluster as it is to an agent. The body of the
+// answer is the caller's to close.
+func Question(ctx context.Context, link *tunnel.Link, question string, form url.Values) (*http.Response, error) {
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, tunnel.AgentURL+protocol.AskPath+question+"?"+form.Encode(), nil)
+	if err != nil {
+		return nil, err
+	}
+	response, err := link.Client().Do(request)
+	switch {
+	case err != nil:
+		return nil, fmt.Errorf("asking the agent: %w", err)
+	case response.StatusCode == http.StatusOK:
+		return response, nil
+	}
+	defer response.Body.Close()
+	if response.StatusCode == http.StatusNotFound {
+		return nil, &asking.RefusedError{Text: fmt.Sprintf("the agent of %s does not know such questions\nhint: it is older than the hub", link.Identity().Cluster)}
+	}
+	return nil, Refusal(response)
 }
 
 // Refusal is why an agent did not answer: a RefusedError if it understood.
