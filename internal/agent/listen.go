@@ -41,7 +41,7 @@ func (a *agent) listen(ctx context.Context) error {
 		mux.HandleFunc("GET /debug/pprof/profile", pprof.Profile)
 		mux.HandleFunc("GET /debug/pprof/trace", pprof.Trace)
 	}
-	server := &http.Server{Handler: mux, ReadHeaderTimeout: 10 * time.Second}
+	server := &http.Server{Handler: mux, ReadHeaderTimeout: 10 * time.Second, ReadTimeout: time.Minute, WriteTimeout: 2 * time.Minute} // a profile takes half a minute
 	stop := context.AfterFunc(ctx, func() { server.Close() })
 	a.spokes.Go(func() {
 		defer stop()

@@ -131,7 +131,7 @@ func (h *Hub) serve(ctx context.Context) error {
 		return fmt.Errorf("listening for the command line: %w", err)
 	}
 	mux := h.api()
-	h.listen(ctx, listener, gate.Owner(mux))
+	h.listen(ctx, listener, gate.Owner(mux), 0)
 	if h.opts.People.API != "" {
 		if err := h.serveAPI(ctx, mux); err != nil {
 			return err
@@ -144,12 +144,14 @@ func (h *Hub) serve(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("listening for metrics and webhooks: %w", err)
 	}
-	h.listen(ctx, listener, h.public())
+	h.listen(ctx, listener, h.public(), time.Minute)
 	return nil
 }
 
-func (h *Hub) listen(ctx context.Context, listener net.Listener, handler http.Handler) {
-	server := &http.Server{Handler: handler, ReadHeaderTimeout: 10 * time.Second}
+// listen serves until ctx is done. A call may take as long as patience says, or any
+// time if it is zero. It returns at once.
+func (h *Hub) listen(ctx context.Context, listener net.Listener, handler http.Handler, patience time.Duration) {
+	server := &http.Server{Handler: handler, ReadHeaderTimeout: 10 * time.Second, ReadTimeout: patience, WriteTimeout: patience}
 	stop := context.AfterFunc(ctx, func() { server.Close() })
 	h.spokes.Go(func() {
 		defer stop()

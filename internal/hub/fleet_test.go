@@ -296,6 +296,51 @@ func TestRestartAppliesNothing(t *testing.T) {
 	}
 }
 
+// TestNothingNewIsNotCompiled has a hub look at Git again and again: once a compilation
+// changed nothing there is none until there is something new, in Git or on the cluster.
+func TestNothingNewIsNotCompiled(t *testing.T) {
+	w := newWorld(t)
+	w.kubeconfig(w.right())
+	commit := w.commit(w.fleet())
+	w.start()
+	w.synced(commit)
+	look := func() (compiled time.Time) {
+		for range 2 { // when the second one has begun the first one is over
+			before := w.state().Sources[0].LastAttempt
+			w.refresh()
+			w.until("the hub has looked", func() bool { return w.state().Sources[0].LastAttempt.After(before) })
+		}
+		return w.state().Revision.Compiled
+	}
+	still := func(what string) {
+		t.Helper()
+		w.until(what, func() bool { return look().Equal(look()) })
+	}
+	still("what settled is written down, and that is all")
+	first := look()
+	for range 3 {
+		if again := look(); !again.Equal(first) {
+			t.Errorf("compiled at %s, and at %s with nothing new", first, again)
+		}
+	}
+	commit = w.commit(map[string]string{"a/map.yaml": configMap("a", "2")})
+	w.refresh()
+	w.synced(commit)
+	still("the commit has settled")
+	w.ask(http.MethodPost, "pause", Action{Cluster: "one", App: "a", For: time.Hour, Actor: "tess", Reason: "test"}, &Outcome{})
+	w.delete("a")
+	w.until("a is missing", func() bool { return w.state().Sync == spoke.OutOfSync })
+	before := w.state().Revision.Compiled
+	if again := look(); again.Equal(before) {
+		t.Error("an app that is not Synced any more makes no difference")
+	}
+	w.commit(map[string]string{"deliveries/b.yaml": "apiVersion: nave.dev/v1alpha1\nkind: Delivery\nmetadata: {name: b}\nspec: {what: 1}\n"})
+	one := look()
+	if two := look(); two.Equal(one) {
+		t.Error("what is in error is not tried again")
+	}
+}
+
 func TestAppInErrorKeepsWhatWasGivenOverARestart(t *testing.T) {
 	w := newWorld(t)
 	w.kubeconfig(w.right())
