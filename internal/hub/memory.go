@@ -4,9 +4,9 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
-	"slices"
 	"time"
 
+	"nave.dev/internal/hub/past"
 	"nave.dev/internal/store"
 )
 
@@ -15,9 +15,6 @@ const (
 	remembering = 5 * time.Second
 	// writing is the time between two writes of a cluster that is connected.
 	writing = time.Minute
-	// writtenAtOnce bounds the memory that writing takes: of a hundred apps a fifth of
-	// a megabyte is kept.
-	writtenAtOnce = 16
 )
 
 // remember writes down what is known of clusters until ctx is done, and then all that
@@ -65,7 +62,7 @@ func (h *Hub) reload() {
 // again to a hub that starts; with all, of every one.
 func (h *Hub) keepKnown(ctx context.Context, all bool) error {
 	h.mu.Lock()
-	var remotes []*remote
+	var remotes []past.Kept
 	for _, m := range h.members {
 		if r, ok := m.spoke.(*remote); ok {
 			remotes = append(remotes, r)
@@ -74,35 +71,11 @@ func (h *Hub) keepKnown(ctx context.Context, all bool) error {
 	h.mu.Unlock()
 	h.remembers.Lock()
 	defer h.remembers.Unlock()
-	for some := range slices.Chunk(remotes, writtenAtOnce) {
-		if err := h.keepSome(ctx, some, all); err != nil {
-			return err
-		}
-	}
-	return nil
+	return past.Keep(ctx, h.store, remotes, all)
 }
 
-func (h *Hub) keepSome(ctx context.Context, remotes []*remote, all bool) error {
-	var known []store.Cluster
-	var kept []*remote
-	for _, r := range remotes {
-		if c, news := r.known(all); news {
-			known, kept = append(known, c), append(kept, r)
-		}
-	}
-	err := h.store.KeepClusters(ctx, known...)
-	if err != nil {
-		for _, r := range kept {
-			r.mu.Lock()
-			r.news, r.written = true, time.Time{}
-			r.mu.Unlock()
-		}
-	}
-	return err
-}
-
-// known is what the store keeps of the cluster, and whether it is to be written.
-func (r *remote) known(all bool) (c store.Cluster, due bool) {
+// Due implements past.Kept.
+func (r *remote) Due(all bool) (c store.Cluster, due bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if !r.news || !r.mirror.Reported || !all && r.link != nil && time.Since(r.written) < writing {
@@ -120,6 +93,13 @@ func (r *remote) known(all bool) (c store.Cluster, due bool) {
 	c = r.last
 	c.Name, c.State, c.Facts, c.Accepted = r.cluster, state, facts, r.mirror.State().Number
 	return c, true
+}
+
+// Lost implements past.Kept.
+func (r *remote) Lost() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.news, r.written = true, time.Time{}
 }
 
 // recall has the hub show what one before it knew last.

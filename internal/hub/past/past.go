@@ -1,5 +1,5 @@
 // Package past answers what happened on clusters and who did what, from the database:
-// also what was before this hub was started.
+// also what was before this hub was started. It writes down what is to be answered.
 package past
 
 import (
