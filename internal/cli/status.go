@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -33,7 +34,7 @@ func newStatus(s *settings) *cobra.Command {
 }
 
 func writeStatus(w io.Writer, fleet hub.Fleet) {
-	fmt.Fprintf(w, "fleet %s: %s, %s\n", orNone(fleet.Name), fleet.Sync, fleet.Health)
+	fmt.Fprintf(w, "fleet %s: %s, %s\n", cmp.Or(fleet.Name, "(not read yet)"), fleet.Sync, fleet.Health)
 	if fleet.Revision.Commit != "" {
 		fmt.Fprintf(w, "commit %.12s %s\n", fleet.Revision.Commit, fleet.Revision.Subject)
 	}
@@ -141,6 +142,14 @@ func newClusters(s *settings) *cobra.Command {
 }
 
 func writeClusters(w io.Writer, fleet hub.Fleet) {
+	if len(fleet.Clusters) == 0 {
+		why := "the fleet has none, or none that you may see"
+		if fleet.Name == "" {
+			why = "the hub has not read the fleet repository yet"
+		}
+		fmt.Fprintln(w, "no clusters: "+why)
+		return
+	}
 	agents := slices.ContainsFunc(fleet.Clusters, func(c hub.Cluster) bool { return c.Agent != nil })
 	column := func(text string) string { // of agents, where there are any
 		if !agents {
