@@ -4,9 +4,11 @@ import (
 	"context"
 	"fmt"
 	"net"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"time"
 
@@ -120,7 +122,13 @@ func join(ts *testscript.TestScript, cluster, dir string) {
 		text := kubectl("-n", "nave-system", "get", "secret", "nave-agent-token", "-o", fmt.Sprintf(`go-template={{index .data %q | base64decode}}`, name))
 		ts.Check(os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600))
 	}
-	account := kubectl("-n", "nave-system", "create", "token", "nave-agent", "--duration", "1h")
+	writeAccount(ts, admin, dir)
+}
+
+// writeAccount writes a kubeconfig into a directory with which one is the agent's
+// service account.
+func writeAccount(ts *testscript.TestScript, admin, dir string) {
+	account := must(ts, "kubectl", "--kubeconfig", admin, "-n", "nave-system", "create", "token", "nave-agent", "--duration", "1h")
 	data, err := os.ReadFile(admin)
 	ts.Check(err)
 	// The file of the administrator, with the account's token in place of the key.
@@ -135,6 +143,59 @@ func join(ts *testscript.TestScript, cluster, dir string) {
 		lines = append(lines, line)
 	}
 	ts.Check(os.WriteFile(filepath.Join(dir, "kubeconfig"), []byte(strings.Join(lines, "")), 0o600))
+}
+
+// start-lone CLUSTER starts an agent without a hub on the story's fleet repository: it
+// applies what the chart comes to, and does what a kubelet would for the pod: the
+// process has the arguments of its container, the rights of its account, and an empty
+// directory for an empty volume. The agent's metrics and readiness are at LISTEN.
+func startLone(ts *testscript.TestScript, _ bool, args []string) {
+	cluster, running := args[0], ts.Value(agentsKey{}).(agentProcesses)
+	dir := filepath.Join(ts.Getenv("WORK"), "lone")
+	admin := filepath.Join(ts.Getenv("KUBECONFIGS"), cluster+".kubeconfig")
+	kubectl := func(args ...string) string {
+		return must(ts, "kubectl", append([]string{"--kubeconfig", admin, "-n", "nave-system"}, args...)...)
+	}
+	chart, err := filepath.Abs(filepath.Join("..", "..", "charts", "nave"))
+	ts.Check(err)
+	ts.Check(os.MkdirAll(dir, 0o700))
+	manifest := filepath.Join(dir, "manifest.yaml")
+	ts.Check(os.WriteFile(manifest, []byte("apiVersion: v1\nkind: Namespace\nmetadata: {name: nave-system}\n---\n"+must(ts, "helm", "template", "nave", chart, "--namespace", "nave-system",
+		"--set", "agent.enabled=true", "--set", "agent.cluster="+cluster, "--set", "agent.repository="+ts.Getenv("GIT")+"/fleet.git")), 0o600))
+	kubectl("apply", "-f", manifest)
+	writeAccount(ts, admin, dir)
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	ts.Check(err)
+	listener.Close()
+	ts.Setenv("LISTEN", listener.Addr().String())
+	container := strings.Fields(kubectl("get", "deployment", "nave-agent", "-o", `go-template={{range (index .spec.template.spec.containers 0).args}}{{.}} {{end}}`))
+	for i, arg := range container {
+		container[i] = strings.NewReplacer("/var/cache/nave", ts.Getenv("NAVE_DIR"), "0.0.0.0:7480", listener.Addr().String()).Replace(arg)
+	}
+	cmd := program(ts, "nave", append(container, "--kubeconfig", filepath.Join(dir, "kubeconfig"))...)
+	log, err := os.OpenFile(filepath.Join(ts.Getenv("WORK"), "agent-"+cluster+".log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+	ts.Check(err)
+	defer log.Close()
+	cmd.Stdout, cmd.Stderr = log, log
+	ts.Check(cmd.Start())
+	running[cluster] = cmd
+}
+
+// answers PATH STATUS asks the agent without a hub until it answers so.
+func answers(ts *testscript.TestScript, _ bool, args []string) {
+	var last string
+	for end := time.Now().Add(time.Minute); time.Now().Before(end); time.Sleep(100 * time.Millisecond) {
+		response, err := http.Get("http://" + ts.Getenv("LISTEN") + args[0])
+		if err != nil {
+			last = err.Error()
+			continue
+		}
+		response.Body.Close()
+		if last = strconv.Itoa(response.StatusCode); last == args[1] {
+			return
+		}
+	}
+	ts.Fatalf("%s answers %s, want %s", args[0], last, args[1])
 }
 
 // kill-agent CLUSTER ends an agent without a warning.

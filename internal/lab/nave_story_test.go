@@ -29,6 +29,7 @@ func TestNaveStories(t *testing.T) {
 		"versions": versions, "diff-versions": diffVersions, "confirm-held": confirmHeld, "replicas": replicas, "sample": sample,
 		"digest": digest, "everywhere": everywhere, "secret": secret, "hidden": hidden,
 		"agents": agents, "start-agent": startAgent, "kill-agent": killAgent,
+		"start-lone": startLone, "answers": answers,
 		"cut": cut, "slow": slow, "mend": mend, "limit-agent": limitAgent,
 		"uids": uids, "limit-hub": limitHub, "storm": storm,
 	})
