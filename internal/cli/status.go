@@ -92,7 +92,7 @@ func writeFailing(w io.Writer, fleet hub.Fleet) (told bool) {
 		}
 		hint := "look at url and credential of the source in fleet.yaml; nave sync APP tries at once"
 		if source.Name == "" {
-			hint = "look at --repo and --token-file of nave hub, and whether git ls-remote of it works on the hub's machine"
+			hint = "look at --repo, --token-file or --ssh-key-file, and --known-hosts-file of nave hub, and whether git ls-remote of it works on the hub's machine"
 		}
 		fmt.Fprintf(w, "  %s\n  hint: %s\n", so, hint)
 	}

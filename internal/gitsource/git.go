@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strconv"
 	"strings"
 	"syscall"
@@ -242,8 +243,14 @@ func (e *gitError) Error() string {
 	if e.said == "" {
 		return fmt.Sprintf("git %s: %v", e.command, e.err)
 	}
-	return fmt.Sprintf("git %s: %s", e.command, strings.Join(strings.Fields(e.said), " "))
+	said := e.said
+	if strings.Contains(said, "HOST IDENTIFICATION HAS CHANGED") { // in a frame of many lines
+		said = "the server shows the host key " + fingerprint.FindString(said) + ", and known_hosts has another one for it"
+	}
+	return fmt.Sprintf("git %s: %s", e.command, strings.Join(strings.Fields(said), " "))
 }
+
+var fingerprint = regexp.MustCompile(`SHA256:[A-Za-z0-9+/]+`)
 
 func (e *gitError) Unwrap() error { return e.err }
 
