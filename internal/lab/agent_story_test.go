@@ -184,7 +184,7 @@ func startLone(ts *testscript.TestScript, _ bool, args []string) {
 // answers PATH STATUS asks the agent without a hub until it answers so.
 func answers(ts *testscript.TestScript, _ bool, args []string) {
 	var last string
-	for end := time.Now().Add(time.Minute); time.Now().Before(end); time.Sleep(100 * time.Millisecond) {
+	for end := time.Now().Add(time.Minute); time.Now().Before(end); <-time.After(100 * time.Millisecond) {
 		response, err := http.Get("http://" + ts.Getenv("LISTEN") + args[0])
 		if err != nil {
 			last = err.Error()
