@@ -179,11 +179,10 @@ func (h *Hub) give(m *member, given desired.Given, sources map[string]string) {
 			bundles = append(bundles, desired.Bundle)
 		}
 	}
-	err := h.ledger.Keep(given.Cluster, given.Entry, bundles)
-	h.mu.Lock()
-	m.unkept = err
-	h.mu.Unlock()
-	if err != nil {
+	if err := h.ledger.Keep(given.Cluster, given.Entry, bundles); err != nil {
+		h.mu.Lock()
+		m.unkept = err
+		h.mu.Unlock()
 		h.opts.Log.Error("a cluster is given nothing new", "error", err)
 		return
 	}
@@ -204,4 +203,7 @@ func (h *Hub) give(m *member, given desired.Given, sources map[string]string) {
 	if r, ok := m.spoke.(*remote); ok {
 		r.owe(false)
 	}
+	h.mu.Lock()
+	m.unkept = nil // only now: until it was given this, it is not Synced with it
+	h.mu.Unlock()
 }
