@@ -57,6 +57,9 @@ func (h *driven) define(rules app.ReleaseAction, usual app.CRDPolicy) error {
 	if len(applied) == 0 {
 		return nil
 	}
+	if err := h.guard.entitled(applied); err != nil {
+		return err
+	}
 	if _, err := h.guard.Create(applied, kube.ClientCreateOptionServerSideApply(true, true)); err != nil {
 		return fmt.Errorf("applying definitions: %w", err)
 	}

@@ -7,6 +7,7 @@ import (
 	"io"
 	"log/slog"
 	"slices"
+	"strings"
 
 	"helm.sh/helm/v4/pkg/kube"
 	helm "helm.sh/helm/v4/pkg/release/v1"
@@ -44,6 +45,7 @@ type guard struct {
 	reviewed bool
 	mayGo    map[object.ID]bool
 	held     *Held
+	lacks    error // what Target.Entitled says
 	changes  change.Set
 	written  []*unstructured.Unstructured // no hooks
 }
@@ -93,6 +95,25 @@ func (g *guard) permit(resources kube.ResourceList) error {
 	return errors.Join(refused...)
 }
 
+// entitled asks whether all rights are there by which objects are brought about.
+func (g *guard) entitled(resources kube.ResourceList) error {
+	if g.run.target.Entitled == nil {
+		return nil
+	}
+	var objects, hooks []object.ID
+	for _, info := range resources {
+		switch {
+		case isTest(info.Object) && !g.run.target.Release.Tests.Run:
+		case isHook(info.Object):
+			hooks = append(hooks, idOf(info))
+		default:
+			objects = append(objects, idOf(info))
+		}
+	}
+	g.lacks = g.run.target.Entitled(g.run.ctx, objects, hooks)
+	return g.lacks
+}
+
 func (g *guard) claimed(id object.ID) (app string, ok bool) {
 	if g.run.target.ClaimedBy == nil {
 		return "", false
@@ -109,6 +130,9 @@ func (g *guard) Run(rendered *bytes.Buffer) (*bytes.Buffer, error) {
 	}
 	resources, err := g.Build(bytes.NewReader(out), false) // refuses hooks as well
 	if err != nil {
+		return nil, err
+	}
+	if err := g.entitled(resources); err != nil {
 		return nil, err
 	}
 	if err := g.reviewUpgrade(resources); err != nil {
@@ -235,6 +259,20 @@ func (g *guard) owns(u *unstructured.Unstructured) bool {
 func isHook(o any) bool {
 	accessor, err := meta.Accessor(o)
 	return err == nil && accessor.GetAnnotations()[hookAnnotation] != ""
+}
+
+// isTest reports whether an object is made when tests are asked for, and never else.
+func isTest(o any) bool {
+	accessor, err := meta.Accessor(o)
+	if err != nil || accessor.GetAnnotations()[hookAnnotation] == "" {
+		return false
+	}
+	for event := range strings.SplitSeq(accessor.GetAnnotations()[hookAnnotation], ",") {
+		if !strings.HasPrefix(strings.TrimSpace(event), string(helm.HookTest)) { // test-success was its name
+			return false
+		}
+	}
+	return true
 }
 
 // Create implements kube.Interface.

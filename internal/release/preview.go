@@ -17,7 +17,8 @@ import (
 )
 
 // Preview returns what an upgrade that is due would change of a release's objects as
-// they are on the cluster, by dry runs of the API server. Nothing is written. What the
+// they are on the cluster, by dry runs of the API server. Nothing is written, and t.Entitled
+// is not asked. What the
 // next revision has no more is told as t.Review decides, which is asked as before an
 // upgrade: deleted, held, or kept with the reason. due is false if the next step is no
 // upgrade.
@@ -32,6 +33,7 @@ func (c *Client) Preview(ctx context.Context, t Target) (changes change.Set, due
 			return all
 		}
 	}
+	t.Entitled = nil
 	run, err := c.begin(ctx, t)
 	if err != nil {
 		return nil, false, err

@@ -78,6 +78,10 @@ type Target struct {
 	Review func(Removal) Review
 	// ClaimedBy names another app that an object belongs to; nil means none.
 	ClaimedBy func(object.ID) (app string, ok bool)
+	// Entitled says what is missing of the rights by which objects and hooks of a next
+	// revision are brought about: nothing of it is written then, and a Sync returns the
+	// error as it is. Nil means that nothing is missing.
+	Entitled func(ctx context.Context, objects, hooks []object.ID) error
 	// Ignored returns the places in an object, each a path of names and of numbers of
 	// list elements, that others may set; nil means none.
 	Ignored func(id object.ID, want, live *unstructured.Unstructured) ([][]any, error)

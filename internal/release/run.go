@@ -144,6 +144,9 @@ func (r *run) take(d decision) error {
 		r.result.Held = h.guard.held
 		return nil
 	}
+	if h.guard.lacks != nil {
+		return h.guard.lacks
+	}
 	r.result.Steps = append(r.result.Steps, d.step)
 	if d.step == Uninstall && err == nil {
 		r.result.Lost = d.failures // as the records are gone

@@ -22,7 +22,7 @@ import (
 // followReleases watches the objects of releases, as those of other apps.
 func (s *session) followReleases(ctx context.Context) {
 	s.tasks.Go(func() {
-		s.applier.Follow(ctx, func() releases.Rules { return s.rules.Load() }, s.watches.Teller(ctx))
+		s.applier.Follow(ctx, func() releases.Rules { return s.rules.Load() }, s.rights.Sight, s.watches.Teller(ctx))
 	})
 }
 

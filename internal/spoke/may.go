@@ -2,6 +2,7 @@ package spoke
 
 import (
 	"context"
+	"slices"
 	"strings"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -25,21 +26,28 @@ func (s *session) may(ctx context.Context, w *work) bool {
 	if w.rights.Known(of, s.now()) {
 		return s.entitled(w)
 	}
-	if s.kinds == nil {
-		kinds := rights.KindsOf(s.facts, s.assigned.Apps)
-		s.kinds = &kinds
-	}
-	rules := rights.Of(app.Desired{Name: w.name, Bundle: w.bundle, Options: w.options}, *s.kinds)
+	release := w.bundle.Release != nil
+	rules := append(rights.Of(app.Desired{Name: w.name, Bundle: w.bundle, Options: w.options}, s.kindsNow()), w.rights.Also(of)...)
 	s.do(ctx, w, func(task context.Context) func() {
 		missing, err := s.rights.Missing(task, rules)
 		stopped := task.Err() != nil
 		return func() {
+			w.late = w.late || release // a sync tells whether it has those to its objects
 			if !stopped && w.rights.Take(of, missing, err, s.now()) {
 				s.event(w.name, EventHeld, w.rights.Held(), nil)
 			}
 		}
 	})
 	return false
+}
+
+// kindsNow are the kinds of the cluster and of its apps.
+func (s *session) kindsNow() rights.Kinds {
+	if s.kinds == nil {
+		kinds := rights.KindsOf(s.facts, s.assigned.Apps)
+		s.kinds = &kinds
+	}
+	return *s.kinds
 }
 
 // entitled reports whether an app is known to lack no right, and otherwise says in its
@@ -60,6 +68,19 @@ func (s *session) watch(ctx context.Context, kind schema.GroupKind, tell func(ap
 		return s.applier.WatchObjects(ctx, kind, true, tell)
 	}
 	return s.applier.Watch(ctx, kind, true, tell)
+}
+
+// widen has kinds watched anew that may be read in more namespaces.
+func (s *session) widen(ctx context.Context) {
+	wider := s.rights.Wider()
+	for kind := range s.watches.Kinds() {
+		if slices.Contains(wider, kind) {
+			s.watches.Anew(ctx, kind)
+		}
+	}
+	if len(wider) > 0 {
+		s.applier.FollowAnew()
+	}
 }
 
 // unseen takes in that a kind is not watched any more. Where that is no longer allowed,

@@ -2,8 +2,10 @@ package spoke
 
 import (
 	"context"
+	"net/http"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	authenticationv1 "k8s.io/api/authentication/v1"
@@ -198,4 +200,153 @@ func TestMissingRightsAreToldFirst(t *testing.T) {
 	if state("other").Sync != Synced {
 		t.Errorf("the other app is %+v", state("other"))
 	}
+}
+
+// rendered is a renderer to which every chart comes to the same manifests.
+type rendered string
+
+func (r rendered) Templates(context.Context, app.Templates, app.Lookup) (map[string]string, error) {
+	return map[string]string{"c/templates/all.yaml": string(r)}, nil
+}
+
+func (rendered) PostRender(_ context.Context, _ *app.Release, manifests []byte) ([]byte, error) {
+	return manifests, nil
+}
+
+// TestRightsOfAReleaseAreAskedForFirst has an agent of restricted rights keep a release of
+// Helm: it is held for what its records need, and then for its objects, of which nothing
+// is there until they all may be; and these are followed.
+func TestRightsOfAReleaseAreAskedForFirst(t *testing.T) {
+	g := on(t)
+	deployer := g.account("deployer")
+	config := g.restricted(install.Agent{
+		Impersonate: []string{deployer},
+		Reads:       []install.Read{{Resources: []string{"configmaps"}, Namespaces: []string{g.namespace}}},
+	})
+	g.apply(rights.Manifest([]rights.Rule{
+		{User: rights.UserOf(deployer), Verbs: []string{"get", "list", "watch", "create", "patch"}, Resource: "configmaps", Namespace: g.namespace},
+	}, false)...)
+	g.renderer = rendered(`
+apiVersion: v1
+kind: ConfigMap
+metadata: {name: a}
+data: {key: one}
+---
+apiVersion: v1
+kind: Service
+metadata: {name: web}
+spec: {clusterIP: None, ports: [{port: 80}]}
+---
+apiVersion: v1
+kind: ConfigMap
+metadata: {name: before, annotations: {helm.sh/hook: pre-install}}
+---
+apiVersion: v1
+kind: Pod
+metadata: {name: test, annotations: {helm.sh/hook: test}}
+spec: {containers: [{name: test, image: example.org/test:1}]}
+`)
+	begin := func() (*Spoke, func()) {
+		before := g.env.Config
+		defer func() { g.env.Config = before }()
+		g.env.Config = config
+		return g.spoke("agent")
+	}
+	s, stop := begin()
+	t.Cleanup(func() {
+		if t.Failed() {
+			t.Logf("state: %s", describe(s.State()))
+		}
+	})
+	bundle, err := app.NewReleaseBundle(&app.Release{
+		Name: "web", Namespace: g.namespace, Drift: app.DriftCorrected,
+		Chart: app.Chart{Files: []app.ChartFile{
+			{Name: "Chart.yaml", Data: []byte("{apiVersion: v2, name: c, version: 1.0.0}")},
+			{Name: "templates/all.yaml", Data: []byte("# what comes of it is said by the renderer\n")},
+		}},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	wanted := assigned(app.Desired{Name: "web", Bundle: bundle, Options: app.Options{ServiceAccount: deployer}})
+	s.Assign(wanted)
+	state := func() AppState {
+		if apps := s.State().Apps; len(apps) > 0 {
+			return apps[0]
+		}
+		return AppState{}
+	}
+	lacks := func() (lines []string) {
+		for _, r := range state().Lacks {
+			r.Namespace = strings.Replace(r.Namespace, g.namespace, "NS", 1)
+			lines = append(lines, strings.ReplaceAll(r.String(), g.namespace, "NS"))
+		}
+		return lines
+	}
+	for _, want := range [][]string{
+		{"get, list, create, update, patch, delete secrets in NS as nave-system/nave-agent"},
+		{
+			"get, list, watch services in NS as nave-system/nave-agent",
+			"delete configmaps in NS as NS/deployer", // for the hook
+			"get, list, watch, create, patch services in NS as NS/deployer",
+		},
+	} {
+		slices.Sort(want)
+		g.until("it lacks "+strings.Join(want, "; "), func() bool {
+			got := lacks()
+			slices.Sort(got)
+			return slices.Equal(got, want)
+		})
+		if held := state(); held.Sync != OutOfSync || !strings.HasPrefix(held.Message, "held: it lacks ") || len(held.Problems) > 0 {
+			t.Errorf("%s: %s, %v", held.Sync, held.Message, held.Problems)
+		}
+		secrets, err := g.person.CoreV1().Secrets(g.namespace).List(t.Context(), metav1.ListOptions{LabelSelector: "owner=helm"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if g.value("a") != "" || len(secrets.Items) > 0 {
+			t.Errorf("something of the release that is held was written: %q, %d records", g.value("a"), len(secrets.Items))
+		}
+		g.apply(rights.Manifest(state().Lacks, false)...)
+		if err := s.Sync(t.Context(), "web"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	g.until("it is there", func() bool {
+		return state().Sync == Synced && len(state().Lacks) == 0 && g.value("a") == "one"
+	})
+	undone := func(when string) {
+		t.Helper()
+		g.delete("a")
+		if err := g.person.CoreV1().Services(g.namespace).Delete(t.Context(), "web", metav1.DeleteOptions{}); err != nil {
+			t.Fatal(err)
+		}
+		g.until("drift is undone "+when, func() bool {
+			_, err := g.person.CoreV1().Services(g.namespace).Get(t.Context(), "web", metav1.GetOptions{})
+			return err == nil && g.value("a") == "one"
+		})
+	}
+	undone("after it was installed")
+
+	// An agent that is started anew does not render what is as it should be, and follows it.
+	stop()
+	s, _ = begin()
+	s.Assign(wanted)
+	g.until("it is known to be there", func() bool { return state().Sync == Synced })
+	undone("by another process")
+
+	// Nor is anything followed any less by another session of the same one.
+	var watched atomic.Bool
+	again := rest.CopyConfig(config)
+	again.Wrap(func(next http.RoundTripper) http.RoundTripper {
+		return roundTrip(func(r *http.Request) (*http.Response, error) {
+			if strings.HasSuffix(r.URL.Path, "/namespaces/"+g.namespace+"/services") && r.URL.Query().Get("watch") != "" {
+				watched.Store(true)
+			}
+			return next.RoundTrip(r)
+		})
+	})
+	s.Reach(again)
+	g.until("Services are watched by another session", watched.Load)
+	undone("by another session")
 }

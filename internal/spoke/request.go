@@ -77,12 +77,7 @@ func (s *Spoke) Confirm(ctx context.Context, digest string) error {
 	return s.ask(ctx, func(ctx context.Context, session *session) error {
 		for name, w := range session.apps {
 			if w.state.Held != nil && w.state.Held.Digest == digest {
-				err := session.records.Change(ctx, func(r *record.Record) {
-					if r.Confirmed == nil {
-						r.Confirmed = map[string]string{}
-					}
-					r.Confirmed[name] = digest
-				})
+				err := session.records.Change(ctx, func(r *record.Record) { r.Confirm(name, digest) })
 				w.forget()
 				return err
 			}
@@ -100,23 +95,7 @@ func (s *Spoke) Pause(ctx context.Context, pause Pause) error {
 			return fmt.Errorf("cluster %s has no app %q", s.opts.Cluster, pause.App)
 		}
 		now, ended := s.opts.Now(), false
-		err := session.records.Change(ctx, func(r *record.Record) {
-			kept := r.Pauses[:0]
-			ended = false
-			for _, p := range r.Pauses {
-				switch {
-				case !now.Before(p.Until):
-				case p.App == pause.App:
-					ended = true
-				default:
-					kept = append(kept, p)
-				}
-			}
-			if now.Before(pause.Until) {
-				kept = append(kept, pause)
-			}
-			r.Pauses = kept
-		})
+		err := session.records.Change(ctx, func(r *record.Record) { ended = r.Pause(pause, now) })
 		if err != nil {
 			return err
 		}

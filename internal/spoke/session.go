@@ -195,9 +195,7 @@ func (s *session) run(ctx context.Context) (err error) {
 			r.done <- r.do(ctx, s)
 		case <-tick.C:
 			s.tryKeys()
-			for _, kind := range s.rights.Wider() {
-				s.watches.Anew(ctx, kind)
-			}
+			s.widen(ctx)
 		case <-publish:
 			began := time.Now()
 			s.publish()

@@ -21,6 +21,7 @@ import (
 	"nave.dev/internal/object"
 	"nave.dev/internal/spoke/fight"
 	"nave.dev/internal/spoke/record"
+	"nave.dev/internal/spoke/releases"
 	"nave.dev/internal/testenv"
 )
 
@@ -33,6 +34,7 @@ type ground struct {
 	namespace string
 	person    kubernetes.Interface
 	checker   Checker
+	renderer  releases.Renderer
 	ahead     atomic.Int64 // how far the spokes' clock is
 }
 
@@ -87,7 +89,7 @@ func (g *ground) spoke(writer string) (s *Spoke, stop func()) {
 func (g *ground) through(writer string, fault *faulty) (s *Spoke, stop func()) {
 	g.Helper()
 	s = New(Options{
-		Cluster: "one", Fleet: "fleet", Config: fault.through(g.env.Config), Health: g.checker, Writer: writer,
+		Cluster: "one", Fleet: "fleet", Config: fault.through(g.env.Config), Health: g.checker, Writer: writer, Renderer: g.renderer,
 		Now: func() time.Time { return time.Now().Add(time.Duration(g.ahead.Load())) },
 	})
 	ctx, cancel := context.WithCancel(g.Context())

@@ -172,6 +172,7 @@ func (s *session) sync(ctx context.Context, w *work) {
 	target := s.target(ctx, w)
 	w.inputs = s.reading(w)
 	target.Variables = w.inputs.Replace
+	entitled := s.rights.Entitles(app.Desired{Name: w.name, Bundle: w.bundle, Options: w.options}, s.kindsNow)
 	target.Options.CorrectDrift = target.Options.CorrectDrift || s.requested(w) // who asks, asks for that too
 	w.closed = readiness.Closed(w.options.Gates, s.settled)
 	digest, options := w.bundle.Digest, w.optionsDigest
@@ -180,12 +181,17 @@ func (s *session) sync(ctx context.Context, w *work) {
 	}
 	w.state.Message = "syncing"
 	s.do(ctx, w, func(task context.Context) func() {
-		result, err := s.applier.Sync(task, target)
+		result, err := s.applier.Sync(task, target, entitled)
 		stopped := task.Err() != nil
 		return func() {
 			if prunes {
 				s.pruning, s.whole = false, true // it is the next one's turn
 			}
+			lacks, news := w.rights.Found(digest+" "+options, err, s.now())
+			if news {
+				s.event(w.name, EventHeld, w.rights.Held(), nil)
+			}
+			stopped = stopped || lacks // and begun anew with them
 			w.fresh = false
 			s.judge(w, result, err)
 			s.learn(w, result)

@@ -10,11 +10,13 @@ import (
 	"slices"
 
 	"github.com/spf13/cobra"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
 
 	"nave.dev/internal/app"
 	"nave.dev/internal/desired/worktree"
 	"nave.dev/internal/hub"
+	"nave.dev/internal/object"
 	"nave.dev/internal/spoke/rights"
 )
 
@@ -48,8 +50,8 @@ go on within a minute, or with nave sync.
 
 With --all it prints what all apps of the cluster need, as the files of a fleet
 repository say: also before an agent is there. It asks no hub and no cluster, and
-takes an agent that was installed by nave cluster join. What a release of Helm has in
-it is not known before it is rendered on the cluster, and is not among it.`,
+takes an agent that was installed by nave cluster join. A release of Helm counts as its
+chart renders without the cluster; where that may be otherwise there, it says so.`,
 		Example: "  nave cluster rights edge-1\n  nave cluster rights edge-1 | kubectl --context edge-1 apply -f -\n  nave cluster rights edge-1 --all --repo ../fleet",
 		Args:    s.Arguments(1, 1),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -57,7 +59,7 @@ it is not known before it is rendered on the cluster, and is not among it.`,
 			read := s.lacking
 			if all {
 				read = func(ctx context.Context, cluster string) ([]string, []rights.Rule, error) {
-					return s.needing(ctx, cluster, dir)
+					return s.needing(ctx, cluster, dir, func(note string) { fmt.Fprintf(cmd.ErrOrStderr(), "note: %s\n", note) })
 				}
 			}
 			apps, rules, err := read(cmd.Context(), args[0])
@@ -110,8 +112,9 @@ func unknownRights(fleet hub.Fleet) error {
 	return nil
 }
 
-// needing returns the apps that a cluster should hold, and the rights that they need.
-func (s Shell) needing(ctx context.Context, cluster, dir string) (apps []string, rules []rights.Rule, err error) {
+// needing returns the apps that a cluster should hold, and the rights that they need. It
+// tells what may be otherwise on the cluster.
+func (s Shell) needing(ctx context.Context, cluster, dir string, tell func(note string)) (apps []string, rules []rights.Rule, err error) {
 	if dir == "" {
 		dir = "."
 	}
@@ -129,9 +132,32 @@ func (s Shell) needing(ctx context.Context, cluster, dir string) (apps []string,
 	}
 	failed := errors.Join(compiled[cluster].Problems...)
 	kinds := rights.KindsOf(app.Facts{}, compiled[cluster].Apps)
+	released, err := tree.Releases(ctx, cluster, compiled[cluster].Apps)
+	if err != nil {
+		return nil, nil, err
+	}
 	for _, desired := range compiled[cluster].Apps {
 		failed = errors.Join(failed, desired.Err)
 		apps, rules = append(apps, desired.Name), append(rules, rights.Of(desired, kinds)...)
+		objects := released(desired.Bundle)
+		switch {
+		case objects == nil:
+		case objects.Err != nil:
+			tell(fmt.Sprintf("what the objects of the release of app %q need is told when it is rendered on the cluster: %v", desired.Name, objects.Err))
+		default:
+			rules = append(rules, rights.OfRelease(desired, kinds, identities(objects.Bundle.Objects), identities(objects.Bundle.Hooks))...)
+			for _, doubt := range objects.Doubts {
+				tell(fmt.Sprintf("the release of app %q may need other rights on the cluster: %s", desired.Name, doubt))
+			}
+		}
 	}
 	return apps, rights.Merge(rules), failed
+}
+
+func identities(objects []*unstructured.Unstructured) []object.ID {
+	ids := make([]object.ID, len(objects))
+	for i, u := range objects {
+		ids[i] = object.Of(u)
+	}
+	return ids
 }

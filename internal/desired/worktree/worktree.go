@@ -12,6 +12,7 @@ import (
 	"nave.dev/api/v1alpha1"
 	"nave.dev/internal/app"
 	"nave.dev/internal/desired"
+	"nave.dev/internal/desired/offline"
 )
 
 // Options are where and with what a repository is compiled.
@@ -54,6 +55,23 @@ func (w *Worktree) Close() error { return w.pipeline.Close() }
 // without asking them.
 func (w *Worktree) Compile(ctx context.Context, clusters []string) (map[string]*desired.Compiled, error) {
 	return w.pipeline.Compile(ctx, w.Pinned, clusters, func(string) app.Facts { return app.Facts{} })
+}
+
+// Releases renders those of a cluster's apps that are releases of Helm, as far as that
+// can be done without asking it. Of returns what an app's bundle came to, nil if it is no
+// release.
+func (w *Worktree) Releases(ctx context.Context, cluster string, apps []app.Desired) (of func(*app.Bundle) *offline.Objects, err error) {
+	version := ""
+	for _, member := range w.Fleet.Members {
+		if member.Name == cluster {
+			version = member.KubernetesVersion
+		}
+	}
+	releases := offline.New(w.pipeline.Renderer())
+	for _, desired := range apps {
+		releases.Want(desired.Bundle, version)
+	}
+	return func(bundle *app.Bundle) *offline.Objects { return releases.Of(bundle, version) }, releases.Render(ctx)
 }
 
 // Plan compares two revisions, as git rev-parse understands them, of the Git

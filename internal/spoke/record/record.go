@@ -260,6 +260,29 @@ func (r *Record) PausedBy(app string, now time.Time) (Pause, bool) {
 	return Pause{}, false
 }
 
+// Pause holds an app, or with no name all of them, until a time: in place of the pause that
+// there may be, and of those that are over. A time that has passed ends a pause, and
+// ended says whether there was one.
+func (r *Record) Pause(pause Pause, now time.Time) (ended bool) {
+	r.Pauses = slices.DeleteFunc(r.Pauses, func(p Pause) bool {
+		over := !now.Before(p.Until)
+		ended = ended || !over && p.App == pause.App
+		return over || p.App == pause.App
+	})
+	if now.Before(pause.Until) {
+		r.Pauses = append(r.Pauses, pause)
+	}
+	return ended
+}
+
+// Confirm notes that people confirmed the deletions of an app that a digest names.
+func (r *Record) Confirm(app, digest string) {
+	if r.Confirmed == nil {
+		r.Confirmed = map[string]string{}
+	}
+	r.Confirmed[app] = digest
+}
+
 // AddKinds extends the kinds of an app.
 func (r *Record) AddKinds(app string, kinds []schema.GroupKind) {
 	for _, kind := range kinds {

@@ -33,8 +33,9 @@ const followRetry = 5 * time.Second
 
 // Follow tells the changes of the objects of all releases until ctx ends, each as an
 // event of an object of its app. Kinds are watched as releases have objects of them,
-// with the status where the rules of that time ask for it, and anew when these are others.
-func (a *Applier) Follow(ctx context.Context, rules func() Rules, tell func(apply.Event)) {
+// with the status where the rules of that time ask for it, and anew when these are others,
+// or sight says something else of where the kind is seen.
+func (a *Applier) Follow(ctx context.Context, rules func() Rules, sight func(schema.GroupKind) string, tell func(apply.Event)) {
 	type watched struct {
 		version string
 		stop    context.CancelFunc
@@ -52,7 +53,7 @@ func (a *Applier) Follow(ctx context.Context, rules func() Rules, tell func(appl
 		}
 		for kind := range kinds {
 			before, there := followed[kind]
-			if version := now.Version(kind); !there || before.version != version {
+			if version := now.Version(kind) + sight(kind); !there || before.version != version {
 				under, stop := context.WithCancel(ctx)
 				next, whole := watched{version, stop, make(chan struct{})}, now.HasRule(kind)
 				followed[kind] = next
@@ -81,7 +82,7 @@ type Rules interface {
 	Version(kind schema.GroupKind) string
 }
 
-// FollowAnew has Follow ask its rules again.
+// FollowAnew has Follow ask for rules and sights again.
 func (a *Applier) FollowAnew() {
 	a.memory.mu.Lock()
 	defer a.memory.mu.Unlock()

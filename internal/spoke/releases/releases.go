@@ -143,8 +143,14 @@ func ID(r *app.Release) object.ID {
 	return object.ID{Group: "helm.sh", Kind: "Release", Namespace: r.Namespace, Name: r.Name}
 }
 
+// Entitled says what is missing of the rights by which the objects and hooks of a release
+// are brought about and followed. They are known when it is rendered, or was; as long as
+// something is missing nothing of a revision is written, and a Sync returns the error as
+// it is. Nil means that nothing is missing.
+type Entitled func(ctx context.Context, objects, hooks []object.ID) error
+
 // Sync brings an app about, as apply.Client does.
-func (a *Applier) Sync(ctx context.Context, t apply.Target) (apply.Result, error) {
+func (a *Applier) Sync(ctx context.Context, t apply.Target, entitled Entitled) (apply.Result, error) {
 	switch {
 	case t.Bundle.Release == nil:
 		a.memory.forget(t.App) // it may have been one
@@ -166,7 +172,7 @@ func (a *Applier) Sync(ctx context.Context, t apply.Target) (apply.Result, error
 		}
 		return a.result(t, done, round), err
 	}
-	target.Lost = k.lost
+	target.Lost, target.Entitled = k.lost, entitled
 	done, err := a.engine.Sync(ctx, target)
 	if done.Failed = cmp.Or(done.Failed, k.failed); done.Current {
 		done.Failed = ""
@@ -186,7 +192,7 @@ func (a *Applier) Sync(ctx context.Context, t apply.Target) (apply.Result, error
 		return result, nil
 	}
 	if k.objects != nil && len(done.Steps) == 0 && !a.doubts(t, k) {
-		return result, nil
+		return result, entitled.follow(ctx, slices.Collect(maps.Keys(k.objects)))
 	}
 	if !done.Current {
 		target.Release = reporting(target.Release) // what failed is not corrected
@@ -198,12 +204,24 @@ func (a *Applier) Sync(ctx context.Context, t apply.Target) (apply.Result, error
 	if checked.Foreign {
 		return result, nil
 	}
+	if err := entitled.follow(ctx, checked.Objects); err != nil {
+		return result, err
+	}
 	a.memory.take(k, checked.Objects)
 	if done.Current {
 		result.Changes = append(result.Changes, checked.Changes...)
 	}
 	a.settle(ctx, t, checked.Live, &result)
 	return result, nil
+}
+
+// follow asks about objects that a release has: only what may be read where it is, as is
+// known of what was asked about, is followed there.
+func (e Entitled) follow(ctx context.Context, objects []object.ID) error {
+	if e == nil {
+		return nil
+	}
+	return e(ctx, objects, nil)
 }
 
 // doubts reports whether an object of a release is to be looked at: there is no baseline

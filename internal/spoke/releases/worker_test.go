@@ -69,10 +69,10 @@ func TestEndlessTemplatesAreStopped(t *testing.T) {
 	a := applier(t, env, render.Options{Deadline: 20 * time.Second})
 	stopped := make(chan error, 1)
 	go func() {
-		_, err := a.Sync(t.Context(), releaseOf(t, namespace, "loop", endless, nil))
+		_, err := a.Sync(t.Context(), releaseOf(t, namespace, "loop", endless, nil), nil)
 		stopped <- err
 	}()
-	other, err := a.Sync(t.Context(), releaseOf(t, namespace, "web", shows, map[string]any{"color": "blue"}))
+	other, err := a.Sync(t.Context(), releaseOf(t, namespace, "web", shows, map[string]any{"color": "blue"}), nil)
 	if err != nil || failed(other) {
 		t.Errorf("the other release: %v, %+v", err, other)
 	}
@@ -102,7 +102,7 @@ func TestLargeTemplatesAreStopped(t *testing.T) {
 	env := testenv.New(t)
 	a := applier(t, env, render.Options{MaxMemory: 128 << 20})
 	const explodes = `{{ $x := "xxxxxxxx" }}{{ range until 60 }}{{ $x = printf "%s%s" $x $x }}{{ end }}{{ $x }}`
-	_, err := a.Sync(t.Context(), releaseOf(t, env.Namespace(t), "large", explodes, nil))
+	_, err := a.Sync(t.Context(), releaseOf(t, env.Namespace(t), "large", explodes, nil), nil)
 	if err == nil || !strings.Contains(err.Error(), "memory") && !strings.Contains(err.Error(), "died") {
 		t.Errorf("it came to %v", err)
 	}
@@ -125,7 +125,7 @@ data: {password: {{ if $there }}{{ $there.data.password }}{{ else }}{{ randAlpha
 `
 	var passwords []string
 	for _, color := range []string{"red", "green"} {
-		result, err := a.Sync(t.Context(), releaseOf(t, namespace, "web", once, map[string]any{"color": color}))
+		result, err := a.Sync(t.Context(), releaseOf(t, namespace, "web", once, map[string]any{"color": color}), nil)
 		if err != nil || failed(result) {
 			t.Fatalf("%s: %v, %+v", color, err, result)
 		}
@@ -144,11 +144,11 @@ data: {password: {{ if $there }}{{ $there.data.password }}{{ else }}{{ randAlpha
 	// What may not be read fails the step, as the service account that is named.
 	refused := releaseOf(t, namespace, "other", once, map[string]any{"color": "red"})
 	refused.Options.ServiceAccount = namespace + "/default"
-	if _, err := a.Sync(t.Context(), refused); err == nil || !strings.Contains(err.Error(), "forbidden") {
+	if _, err := a.Sync(t.Context(), refused, nil); err == nil || !strings.Contains(err.Error(), "forbidden") {
 		t.Errorf("a lookup that is forbidden came to %v", err)
 	}
 	// And so do values that the chart's schema refuses.
-	if _, err := a.Sync(t.Context(), releaseOf(t, namespace, "third", shows, map[string]any{"color": 1})); err == nil || !strings.Contains(err.Error(), "color") {
+	if _, err := a.Sync(t.Context(), releaseOf(t, namespace, "third", shows, map[string]any{"color": 1}), nil); err == nil || !strings.Contains(err.Error(), "color") {
 		t.Errorf("values that are refused came to %v", err)
 	}
 }

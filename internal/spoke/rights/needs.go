@@ -72,7 +72,7 @@ func (k Kinds) resource(id object.ID) (resource, bool) {
 
 // Of returns the rights that an app needs: who keeps the cluster reads, and the app's
 // service account writes, if it has one. Objects that the app's limits forbid need none,
-// and those of a release are not known before it is rendered.
+// and those of a release are not known before it is rendered: OfRelease is about them.
 func Of(a app.Desired, kinds Kinds) []Rule {
 	if a.Bundle == nil {
 		return nil
@@ -94,6 +94,52 @@ func Of(a app.Desired, kinds Kinds) []Rule {
 	}
 	n.namespaces(a.Bundle)
 	return Merge(n.rules)
+}
+
+// OfRelease returns the rights that the objects and hooks of an app's release need: who
+// keeps the cluster reads the objects, and who writes reads and applies them all, and
+// waits for what the release waits for. What the release has no more, and what a failed
+// revision made, is deleted if the cluster lets it be.
+func OfRelease(a app.Desired, kinds Kinds, objects, hooks []object.ID) []Rule {
+	n := &needs{options: a.Options, kinds: kinds, user: UserOf(a.Options.ServiceAccount)}
+	release := a.Bundle.Release
+	legacy := release.Install.LegacyWait || release.Upgrade.LegacyWait
+	waits := !legacy && (!release.Install.NoWait || !release.Upgrade.NoWait)
+	for _, id := range objects {
+		n.write(id, "get")
+		if waits || id.GroupKind() == definitionKind {
+			n.await(id)
+		}
+	}
+	if release.Install.CreateNamespace {
+		n.add(Rule{User: n.user, Verbs: writes, Resource: "namespaces", Names: []string{release.Namespace}, kind: "Namespace", optional: true})
+	}
+	if release.Install.NoHooks && release.Upgrade.NoHooks {
+		hooks = nil
+	}
+	for _, id := range hooks {
+		n.apply(id, "get", "delete")
+		if !legacy {
+			n.apply(id, "list", "watch")
+		}
+	}
+	return Merge(n.rules)
+}
+
+// await adds that Helm waits for an object, as who writes: it follows the kind where the
+// object is, and of a workload what that makes.
+func (n *needs) await(id object.ID) {
+	n.apply(id, "list", "watch")
+	for _, made := range made[id.GroupKind()] {
+		n.add(Rule{User: n.user, Verbs: []string{"list"}, Group: made.Group, Resource: n.kinds.facts.Resource(made), Namespace: id.Namespace, kind: made.Kind})
+	}
+}
+
+// made are the kinds of what workloads make.
+var made = map[schema.GroupKind][]schema.GroupKind{
+	{Group: "apps", Kind: "Deployment"}:  {{Group: "apps", Kind: "ReplicaSet"}, {Kind: "Pod"}},
+	{Group: "apps", Kind: "ReplicaSet"}:  {{Kind: "Pod"}},
+	{Group: "apps", Kind: "StatefulSet"}: {{Kind: "Pod"}},
 }
 
 // needs are the rules of one app, as they are found.
@@ -126,13 +172,21 @@ func (n *needs) read(id object.ID) {
 
 // write adds that an object is read and applied, and what else is done to it.
 func (n *needs) write(id object.ID, besides ...string) {
-	r, known := n.rule(id)
-	if _, permitted := n.options.Permits(id, r.Namespace != "", true); !known || !permitted {
-		return
+	if n.apply(id, besides...) {
+		n.read(id)
 	}
-	n.read(id)
+}
+
+// apply adds that who writes applies an object, and what else is done to it, unless
+// limits forbid it.
+func (n *needs) apply(id object.ID, besides ...string) (permitted bool) {
+	r, known := n.rule(id)
+	if _, permitted = n.options.Permits(id, r.Namespace != "", true); !known || !permitted {
+		return false
+	}
 	r.User, r.Verbs = n.user, slices.Concat(writes, besides)
 	n.add(r)
+	return true
 }
 
 // object adds what an object of the app needs.

@@ -10,6 +10,7 @@ import (
 	"sigs.k8s.io/yaml"
 
 	"nave.dev/internal/app"
+	"nave.dev/internal/object"
 	"nave.dev/internal/testenv"
 )
 
@@ -120,8 +121,63 @@ func TestOf(t *testing.T) {
 	}
 }
 
-// Records of a release are kept as who Helm does it.
 func TestOfRelease(t *testing.T) {
+	for _, tc := range []struct {
+		reason  string
+		objects string
+		hooks   string
+		release app.Release
+		want    []string
+	}{{
+		reason:  "Helm applies as the account, and waits as it: for a Deployment by what that makes",
+		objects: configMap + "---\n" + deployment,
+		want: []string{
+			"get, list, watch configmaps in shop", "get, list, watch deployments.apps in shop",
+			"get, list, watch, create, patch configmaps in shop as shop/deployer", "get, list, watch, create, patch deployments.apps in shop as shop/deployer",
+			"list pods in shop as shop/deployer", "list replicasets.apps in shop as shop/deployer",
+		},
+	}, {
+		reason:  "without waiting it follows nothing",
+		objects: configMap, release: app.Release{Install: app.ReleaseAction{NoWait: true}, Upgrade: app.ReleaseAction{NoWait: true}},
+		want: []string{"get, list, watch configmaps in shop", "get, create, patch configmaps in shop as shop/deployer"},
+	}, {
+		reason: "hooks are waited for all the same, and deleted; nobody follows them",
+		hooks:  job, release: app.Release{Install: app.ReleaseAction{NoWait: true}, Upgrade: app.ReleaseAction{NoWait: true}},
+		want: []string{"get, list, watch, create, patch, delete jobs.batch in shop as shop/deployer"},
+	}, {
+		reason: "hooks that are turned off need nothing",
+		hooks:  job, release: app.Release{Install: app.ReleaseAction{NoHooks: true}, Upgrade: app.ReleaseAction{NoHooks: true}},
+		want: []string{},
+	}, {
+		reason:  "definitions are waited for, and the namespace may have to be made",
+		objects: definition, release: app.Release{Install: app.ReleaseAction{NoWait: true, CreateNamespace: true}, Upgrade: app.ReleaseAction{NoWait: true}},
+		want: []string{
+			"create, patch namespaces shop as shop/deployer", "get, list, watch customresourcedefinitions.apiextensions.k8s.io",
+			"get, list, watch, create, patch customresourcedefinitions.apiextensions.k8s.io as shop/deployer",
+		},
+	}} {
+		ids := func(manifests string) (ids []object.ID) {
+			for _, u := range objects(t, manifests) {
+				ids = append(ids, object.Of(u))
+			}
+			return ids
+		}
+		tc.release.Name, tc.release.Namespace = "r", "shop"
+		desired := app.Desired{Bundle: &app.Bundle{Release: &tc.release}, Options: app.Options{ServiceAccount: "shop/deployer"}}
+		got := []string{}
+		for _, r := range OfRelease(desired, Kinds{}, ids(tc.objects), ids(tc.hooks)) {
+			got = append(got, r.String())
+		}
+		slices.Sort(got)
+		slices.Sort(tc.want)
+		if diff := cmp.Diff(tc.want, got); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", tc.reason, diff)
+		}
+	}
+}
+
+// Records of a release are kept as who Helm does it.
+func TestOfReleaseRecords(t *testing.T) {
 	for account, want := range map[string]string{
 		"shop/deployer":  "get, list, create, update, patch, delete secrets in shop",
 		"other/deployer": "get, list, create, update, patch, delete secrets in shop as other/deployer",

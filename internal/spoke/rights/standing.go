@@ -22,6 +22,9 @@ type Standing struct {
 	err     error     // why it is not known what is missing
 	again   time.Time // when that is asked again, if anything is or may be
 	wait    time.Duration
+
+	found   []Rule // needed besides
+	foundOf string // what the app was when that was found
 }
 
 // Known reports whether nothing need be asked now about an app of this content.
@@ -61,8 +64,13 @@ func (s *Standing) Held() string {
 	if len(s.missing) == 0 {
 		return ""
 	}
-	lines := make([]string, len(s.missing))
-	for i, r := range s.missing {
+	return held(s.missing)
+}
+
+// held says that an app is held for rights that it lacks.
+func held(missing []Rule) string {
+	lines := make([]string, len(missing))
+	for i, r := range missing {
 		lines[i] = r.String()
 	}
 	head := "held: it lacks a right: "

@@ -3,6 +3,7 @@ package rights
 import (
 	"maps"
 	"slices"
+	"strings"
 
 	"k8s.io/apimachinery/pkg/runtime/schema"
 )
@@ -44,6 +45,17 @@ func (m *Memory) IsNarrow(kind schema.GroupKind) bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	return m.seen[kind] != nil && m.seen[kind].narrow
+}
+
+// Sight names where a kind is read that may not be read in the whole cluster; it is empty
+// of any other.
+func (m *Memory) Sight(kind schema.GroupKind) string {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if v := m.seen[kind]; v != nil && v.narrow {
+		return strings.Join(slices.Sorted(maps.Keys(v.namespaces)), " ")
+	}
+	return ""
 }
 
 // Wider returns the kinds that may be read in more namespaces than Narrow last said.
