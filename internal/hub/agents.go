@@ -250,7 +250,7 @@ func (h *Hub) serveJoin(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	h.mu.Lock()
-	m := h.members[a.Cluster]
+	pinned, m := h.pinned, h.members[a.Cluster]
 	var least, connected int64
 	if m != nil {
 		least = m.least
@@ -263,7 +263,11 @@ func (h *Hub) serveJoin(w http.ResponseWriter, r *http.Request) {
 		h.absent(w, a.Cluster)
 		return
 	}
-	if err := h.enrolmentWaits(h.sight(r)); err != nil {
+	err := h.enrolmentWaits(h.sight(r))
+	if pinned != nil {
+		err = cmp.Or(h.agents.authority.Serves(pinned.Fleet.Name), err)
+	}
+	if err != nil {
 		http.Error(w, err.Error(), http.StatusConflict)
 		return
 	}

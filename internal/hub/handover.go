@@ -80,6 +80,11 @@ func (h *Hub) compile(ctx context.Context, pinned *desired.Pinned) error {
 		Commit: pinned.Snapshot.Fleet, Subject: pinned.Commit.Subject, Snapshot: pinned.ID(),
 		Compiled: h.opts.Now(), Problems: told.Problems(pinned, compiled),
 	}
+	if h.agents != nil {
+		if err := h.agents.authority.Serves(pinned.Fleet.Name); err != nil {
+			h.revision.Problems = append(h.revision.Problems, err.Error())
+		}
+	}
 	h.compiled = told.Compilation{At: time.Now(), Inputs: inputs}
 	for _, m := range members {
 		if m.unkept != nil || len(h.revision.Problems) > 0 {

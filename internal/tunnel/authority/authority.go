@@ -111,6 +111,17 @@ func (a *Authority) state() *state {
 // Fleet is the name of the fleet whose authority this is.
 func (a *Authority) Fleet() string { return a.state().fleet }
 
+// Serves says why no agent of a fleet can join by this authority: it is another fleet's.
+// A fleet of which the name is not known may be its own.
+func (a *Authority) Serves(fleet string) error {
+	own := a.Fleet()
+	if fleet == "" || fleet == own {
+		return nil
+	}
+	return fmt.Errorf("the authority is that of the fleet %q, and the repository is of the fleet %q: no agent can join\n"+
+		"hint: nave hub init %s --authority DIR makes another one, with which the hub is to be started", own, fleet, fleet)
+}
+
 // Roots is what agents are to trust, as PEM, newest first. It holds nothing secret.
 func (a *Authority) Roots() []byte { return encodeCertificates(a.state().roots) }
 

@@ -115,6 +115,12 @@ func TestInit(t *testing.T) {
 	if err := Init(t.TempDir(), "Not A Name", start); err == nil {
 		t.Error("any text can name a fleet")
 	}
+	if a.Serves("test") != nil || a.Serves("") != nil {
+		t.Error("it does not serve its own fleet")
+	}
+	if err := a.Serves("other"); err == nil || !strings.Contains(err.Error(), `"test"`) || !strings.Contains(err.Error(), "nave hub init other") {
+		t.Errorf("another fleet: %v", err)
+	}
 	if bytes.Contains(a.Roots(), []byte("PRIVATE")) {
 		t.Error("the key is among the roots")
 	}
