@@ -21,7 +21,6 @@ import (
 
 	"nave.dev/api/v1alpha1"
 	"nave.dev/internal/desired"
-	"nave.dev/internal/fleet"
 	"nave.dev/internal/hub/fetching"
 	"nave.dev/internal/hub/upkeep"
 	"nave.dev/internal/people"
@@ -239,23 +238,6 @@ func TestScope(t *testing.T) {
 	for user, token := range o.tokens {
 		if strings.Contains(o.log.String(), token) {
 			t.Errorf("the token of %s is in the log", user)
-		}
-	}
-}
-
-// TestJoinWithAnotherFleetsAuthority asks a hub for a token that no agent could enrol with.
-func TestJoinWithAnotherFleetsAuthority(t *testing.T) {
-	o := newOffice(t)
-	key, err := authority.Open(o.opts.Authority)
-	if err != nil {
-		t.Fatal(err)
-	}
-	o.agents = &agents{authority: key}
-	for name, want := range map[string]bool{"acme": false, "other": true} { // a new hub has yet to recover
-		o.pinned = &desired.Pinned{Fleet: &fleet.Fleet{Name: name}}
-		status, text := o.call("root", "POST", "/api/v1/join", `{"cluster": "dev-1"}`)
-		if told := strings.Contains(text, `the authority is that of the fleet "acme"`); status != 409 || told != want {
-			t.Errorf("the fleet %s: %d %s", name, status, text)
 		}
 	}
 }

@@ -3,6 +3,7 @@ package rights
 import (
 	"cmp"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -101,6 +102,9 @@ func Text(cluster string, apps []string, rules []Rule, all bool) ([]byte, error)
 	}
 	lines = append(lines, "WHOEVER APPLIES THIS GIVES THEM to the agent, or to accounts as which it writes, and with that to whoever",
 		"commits to the fleet repository or rules the hub. Review it.")
+	if spaces := namespaces(rules); len(spaces) > 0 {
+		lines = append(lines, "What is in "+strings.Join(spaces, ", ")+" is refused as long as there is no such namespace: apply it again once there is.")
+	}
 	text := []byte("# " + strings.Join(lines, "\n# ") + "\n")
 	for i, o := range Manifest(rules, all) {
 		data, err := yaml.Marshal(o)
@@ -113,4 +117,14 @@ func Text(cluster string, apps []string, rules []Rule, all bool) ([]byte, error)
 		text = append(text, data...)
 	}
 	return text, nil
+}
+
+// namespaces are those in which rights are needed, in order.
+func namespaces(rules []Rule) []string {
+	seen := map[string]bool{}
+	for _, r := range rules {
+		seen[r.Namespace] = true
+	}
+	delete(seen, "")
+	return slices.Sorted(maps.Keys(seen))
 }

@@ -28,6 +28,7 @@ func TestText(t *testing.T) {
 #   create, patch services in shop as shop/deployer
 # WHOEVER APPLIES THIS GIVES THEM to the agent, or to accounts as which it writes, and with that to whoever
 # commits to the fleet repository or rules the hub. Review it.
+# What is in shop is refused as long as there is no such namespace: apply it again once there is.
 apiVersion: rbac.authorization.k8s.io/v1
 kind: ClusterRole
 metadata:
