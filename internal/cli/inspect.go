@@ -38,7 +38,11 @@ Exit code 3 says that something differs, 0 that nothing does.`,
 			if err := s.print(cmd.OutOrStdout(), diffs, func(w io.Writer) { writeDiffs(w, diffs) }); err != nil {
 				return err
 			}
-			return diffAnswer(diffs)
+			err = diffAnswer(diffs)
+			if err == nil && s.output == "" {
+				fmt.Fprintln(cmd.ErrOrStderr(), "nothing would change")
+			}
+			return err
 		},
 	})
 	command.Flags().StringVar(&cluster, "cluster", "", "the cluster")

@@ -213,7 +213,7 @@ is 1 then. An agent started with --refuse metrics does not answer.`,
 				}
 			}
 			for _, name := range slices.Sorted(maps.Keys(found.Errors)) {
-				fmt.Fprintf(cmd.ErrOrStderr(), "%s: %s\n", name, firstLine(found.Errors[name]))
+				fmt.Fprintf(cmd.ErrOrStderr(), "%s: %s\n", name, strings.ReplaceAll(found.Errors[name], "\n", "\n  "))
 			}
 			if len(found.Errors) > 0 {
 				return fmt.Errorf("%s gave no answer", count(len(found.Errors), "cluster"))

@@ -8,6 +8,7 @@ import (
 	"net/url"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -93,10 +94,16 @@ as when it was stolen: agents that have not renewed since must then join anew.`,
 			if dir == "" {
 				dir = s.authority()
 			}
+			act, done := upkeep.Rotate, "the authority has a new key, which a hub that runs takes within seconds\nhint: in eight days, nave hub rotate --retire ends the trust in the one before"
 			if retire {
-				return upkeep.Retire(dir, early, time.Now())
+				act = func(dir string, now time.Time) error { return upkeep.Retire(dir, early, now) }
+				done = "the key before the newest is no longer trusted"
 			}
-			return upkeep.Rotate(dir, time.Now())
+			if err := act(dir, time.Now()); err != nil {
+				return err
+			}
+			fmt.Fprintln(cmd.OutOrStdout(), done)
+			return nil
 		},
 	}
 	command.Flags().StringVar(&dir, "authority", "", "directory of the key (default: authority in --dir)")
@@ -174,7 +181,7 @@ func writeRecovering(w io.Writer, r *marking.Recovering) {
 	}
 	const most = 10
 	names := r.Awaited[:min(len(r.Awaited), most)]
-	fmt.Fprintf(w, "  waits for %s: %v", count(len(r.Awaited), "cluster"), names)
+	fmt.Fprintf(w, "  waits for %s: %s", count(len(r.Awaited), "cluster"), strings.Join(names, ", "))
 	if more := len(r.Awaited) - len(names); more > 0 {
 		fmt.Fprintf(w, " and %d more", more)
 	}

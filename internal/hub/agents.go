@@ -8,7 +8,6 @@ import (
 	"io/fs"
 	"net"
 	"net/http"
-	"strings"
 	"time"
 
 	"nave.dev/internal/hub/calling"
@@ -46,7 +45,10 @@ func (h *Hub) takeAgents(ctx context.Context) error {
 		Accepts: h.accepts, Used: h.enrols, Handler: h.agentCalls(), Linked: h.linked, Second: h.second,
 		Refused: func(r tunnel.Refusal) {
 			h.opts.Log.Warn("an agent was refused", "address", r.Address, "claims", r.Claimed.String(), "proven", r.Proven, "doing", r.Doing, "reason", r.Reason, "omitted", r.Omitted)
-			h.audit.Refused(ctx, store.Entry{Action: r.Doing, Cluster: r.Claimed.Cluster, Address: r.Address}, firstLine(r.Reason.Error()))
+			if keeper := h.remoteOf(r.Claimed.Cluster); keeper != nil {
+				keeper.turnAway(r.Reason)
+			}
+			h.audit.Refused(ctx, store.Entry{Action: r.Doing, Cluster: r.Claimed.Cluster, Address: r.Address}, told.FirstLine(r.Reason.Error()))
 		},
 		Enrolled: func(id tunnel.Identity, address string) {
 			h.opts.Log.Info("an agent was enrolled", "cluster", id.Cluster, "identity", id.Number, "address", address)
@@ -92,7 +94,7 @@ func (h *Hub) accepts(id tunnel.Identity) error {
 		return err
 	}
 	if r, ok := m.spoke.(*remote); !ok {
-		return fmt.Errorf("the cluster %q is kept otherwise: %s", id.Cluster, cmp.Or(m.err, "the hub has a kubeconfig of it"))
+		return fmt.Errorf("the cluster %q takes no agent: %s", id.Cluster, cmp.Or(m.err, "the hub has a kubeconfig of it"))
 	} else if why := r.fenced(id); why != "" {
 		return errors.New(why)
 	}
@@ -310,10 +312,4 @@ type Agent struct {
 	// after a third of its life.
 	CertificateEnd time.Time `json:"certificateEnd,omitzero"`
 	LastSeen       time.Time `json:"lastSeen,omitzero"`
-}
-
-// firstLine is a text without its hints.
-func firstLine(text string) string {
-	line, _, _ := strings.Cut(text, "\n")
-	return line
 }

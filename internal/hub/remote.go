@@ -41,6 +41,7 @@ type remote struct {
 	number  int64  // that was sent last
 	sent    string // key and checks that the agent took
 	refusal string // why it did not take the newest
+	turned  string // why one that says it is the agent was turned away, since one was connected
 	checks  protocol.Checks
 	clones  fence         // of an identity that two clusters use
 	last    store.Cluster // what is known of the agent, for the store
@@ -112,17 +113,18 @@ func (r *remote) State() spoke.State {
 		}
 		if state = *r.recalled; state.Cluster != "" && r.link == nil {
 			state.OfflineSince = r.last.LastSeen
+			state.Error += r.turned
 			return state
 		}
 		state = spoke.State{Cluster: r.cluster, Sync: spoke.Unknown, Health: spoke.Health{Status: spoke.HealthUnknown}}
 	}
 	switch {
 	case r.clones.why != "":
-		state.Online, state.OfflineSince, state.Error = false, r.since, firstLine(r.clones.why)
+		state.Online, state.OfflineSince, state.Error = false, r.since, told.FirstLine(r.clones.why)
 	case r.link == nil && !r.mirror.Reported:
-		state.OfflineSince, state.Error = r.since, "no agent has connected"
+		state.OfflineSince, state.Error = r.since, "no agent has connected"+r.turned
 	case r.link == nil:
-		state.Online, state.OfflineSince, state.Error = false, r.since, "its agent is not connected"
+		state.Online, state.OfflineSince, state.Error = false, r.since, "its agent is not connected"+r.turned
 	case r.refusal != "":
 		state.Error = r.refusal
 	}
@@ -284,6 +286,13 @@ func (r *remote) agent() *Agent {
 	return &Agent{Identity: r.link.Identity().Number, Address: r.link.Address(), Version: r.link.Hello().Product, Connected: r.link.Since(), LastSeen: r.last.LastSeen, CertificateEnd: r.link.CertificateEnd()}
 }
 
+// turnAway notes why the hub refuses one that says it is the agent.
+func (r *remote) turnAway(why error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.turned = "; one that says it is was refused: " + told.FirstLine(why.Error())
+}
+
 // fence keeps an identity out.
 func (r *remote) fence(id tunnel.Identity, why string) {
 	r.mu.Lock()
@@ -314,7 +323,7 @@ func (r *remote) serve(ctx context.Context, link *tunnel.Link) {
 	defer cancel()
 	defer context.AfterFunc(r.ended, cancel)()
 	r.mu.Lock()
-	r.link, r.sent, r.refusal = link, "", ""
+	r.link, r.sent, r.refusal, r.turned = link, "", "", ""
 	r.suit()
 	r.last.Identity, r.last.AgentVersion = link.Identity().Number, link.Hello().Product
 	r.mirror.Restart()

@@ -190,7 +190,7 @@ func explain(err error) error {
 	case err == nil:
 		return nil
 	case apierrors.IsForbidden(err), apierrors.IsUnauthorized(err):
-		return refuse("%v\nhint: the account that reads this cluster, an agent's for instance, has no right to it; the values agent.reads of the chart give rights", err)
+		return refuse("%v\nhint: the account that reads this cluster, an agent's for instance, has no right to it; --read of nave cluster join, or agent.reads of the chart, gives it", err)
 	case apierrors.IsNotFound(err), apierrors.IsBadRequest(err):
 		return refuse("%v", err)
 	}

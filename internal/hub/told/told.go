@@ -68,3 +68,9 @@ func Problems(pinned *desired.Pinned, compiled map[string]*desired.Compiled) []s
 	}
 	return slices.Sorted(maps.Keys(seen))
 }
+
+// FirstLine is a text without its hints.
+func FirstLine(text string) string {
+	line, _, _ := strings.Cut(text, "\n")
+	return line
+}
