@@ -3,7 +3,10 @@ package rights
 import (
 	"context"
 	"errors"
+	"fmt"
 	"time"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 
 	"nave.dev/internal/app"
 	"nave.dev/internal/object"
@@ -29,10 +32,15 @@ func (m *Memory) Entitles(a app.Desired, kinds func() Kinds) func(ctx context.Co
 	return func(ctx context.Context, objects, hooks []object.ID) error {
 		asked := OfRelease(a, now, objects, hooks)
 		missing, err := m.Missing(ctx, asked)
-		if err == nil && len(missing) > 0 {
-			err = &Lacking{Missing: missing, asked: asked}
+		switch {
+		case apierrors.IsForbidden(err): // the cluster decides at each request
+			return nil
+		case err != nil:
+			return fmt.Errorf("asking for the rights to what the release has: %w", err)
+		case len(missing) > 0:
+			return &Lacking{Missing: missing, asked: asked}
 		}
-		return err
+		return nil
 	}
 }
 

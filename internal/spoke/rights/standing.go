@@ -53,8 +53,9 @@ func (s *Standing) Take(of string, missing []Rule, err error, now time.Time) (ne
 	return news
 }
 
-// Doubt has the rights asked for again, since they may be others.
-func (s *Standing) Doubt() { s.of, s.wait = "", 0 }
+// Doubt has the rights asked for again, since they may be others, and what is needed
+// found out again.
+func (s *Standing) Doubt() { s.of, s.wait, s.found = "", 0, nil }
 
 // Held says why the app is held, with the rights that it lacks one a line, or nothing.
 func (s *Standing) Held() string {
